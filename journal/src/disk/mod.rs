@@ -1,0 +1,189 @@
+//! Everything that Torrens asks of the operating system for its own files, as one narrow trait.
+//!
+//! [`RealDisk`] carries it out; [`SimDisk`](crate::testing::SimDisk) (feature `testing`) keeps a
+//! live and a durable image and can lose power. The same code above runs on both, which is what
+//! the crash tests stand on. Snapshots, checkpoints and the journal use this trait; the data store
+//! (sled) has its own.
+//!
+//! Not here: what the bytes mean. Paths are given in full; nothing below this trait joins names.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+mod map;
+mod real;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod sim;
+#[cfg(target_os = "linux")]
+mod uring;
+
+// pub use real::{RealDisk, RealDiskOptions, SyncChoice};
+
+/// What a directory entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// Anything else: a link, a socket, a device.
+    Other,
+}
+
+/// One entry of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name inside the directory; entries whose name is not UTF-8 are given lossily.
+    pub name: String,
+    /// What it is (links are not followed).
+    pub kind: EntryKind,
+    /// File length in bytes; 0 for anything but a file.
+    pub bytes: u64,
+}
+
+/// How to open a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// Existing file, reading only.
+    Read,
+    /// Existing file, reading and writing.
+    Write,
+    /// New file (fails with `AlreadyExists`), mode 0600, reading and writing.
+    CreateNew,
+}
+
+/// The way in which a sync reaches the device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncPath {
+    /// The mechanism in use.
+    pub method: SyncMethod,
+    /// Why a preferred mechanism is not in use, for the report; `None` if it is.
+    pub fallback_reason: Option<String>,
+}
+
+/// A mechanism for making a file's data durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncMethod {
+    /// `IORING_OP_FSYNC` with the datasync flag.
+    IoUring,
+    /// `fdatasync(2)`.
+    Fdatasync,
+    /// The platform's plain full sync.
+    FullSync,
+    /// The simulated disk.
+    Simulated,
+}
+
+impl SyncMethod {
+    /// Stable lower-case name for reports and machine-readable output.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            SyncMethod::IoUring => "io_uring",
+            SyncMethod::Fdatasync => "fdatasync",
+            SyncMethod::FullSync => "fsync",
+            SyncMethod::Simulated => "simulated",
+        }
+    }
+}
+
+impl fmt::Display for SyncMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why an exclusive lock was not taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// Another holder has it, in this process or another.
+    #[error("locked by {}", match .holder_pid { Some(pid) => format!("process {pid}"), None => "an unknown process".to_owned() })]
+    Busy {
+        /// The pid that the holder wrote into the lock file; diagnostic only.
+        holder_pid: Option<u32>,
+    },
+    /// The operating system refused.
+    #[error("cannot take the lock")]
+    Io(#[source] io::Error),
+}
+
+/// An exclusive lock, released when dropped (and by the kernel when the process dies).
+pub trait DiskLock: Send + Sync + fmt::Debug {}
+
+/// Every operating-system call that Torrens makes for its own files.
+///
+/// # Durability
+/// Only [`DiskFile::sync_data`] makes file contents durable and only [`Disk::sync_dir`] makes
+/// directory entries (created, renamed, removed names) durable. Everything else may be lost or kept,
+/// in any order, by a power cut.
+pub trait Disk: Send + Sync + fmt::Debug + 'static {
+    /// Creates `path` and its missing parents, mode 0700. An existing directory is fine.
+    fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// The entries of a directory, in no particular order.
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
+    /// Opens a file. Links are refused, so that a planted link cannot lead outside.
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>>;
+    /// Renames a file, replacing the target if it exists.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes the directory's entries durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Takes the exclusive lock of the file at `path`, creating it if needed, and writes this
+    /// process's id into it. A second call in the same process is `Busy` too while the first holds.
+    fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, LockError>;
+    /// The pid of the process that holds the lock at `path`, if any process does. Never takes it.
+    fn lock_holder(&self, path: &Path) -> io::Result<Option<u32>>;
+    /// Unpredictable bits for identities and salts (deterministic on a simulated disk).
+    fn random_u64(&self) -> u64;
+    /// Microseconds since the Unix epoch. May jump; never used for order.
+    fn wall_clock_micros(&self) -> u64;
+    /// How syncs reach the device.
+    fn sync_path(&self) -> SyncPath;
+}
+
+/// An open file.
+///
+/// Errors of a failed write-back are reported once per open file; keep the file that you wrote
+/// through for the sync, and after one failed sync trust none of what was not synced before.
+pub trait DiskFile: Send + Sync + fmt::Debug {
+    /// Current length in bytes.
+    fn len(&self) -> io::Result<u64>;
+    /// Whether the file has no bytes.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+    /// Fills `buffer` from `offset`; `UnexpectedEof` if the file ends before.
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+    /// Writes all of `bytes` at `offset`, growing the file if needed.
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Writes zeros over `offset .. offset + bytes` in page-sized writes (4096 bytes each), so that
+    /// the blocks are really allocated and the pages enter the page cache one by one: a store
+    /// through a map then dirties 4 KiB and not a large folio.
+    fn write_zeros(&self, offset: u64, bytes: u64) -> io::Result<()>;
+    /// Shortens or lengthens the file. Only repair shortens.
+    fn set_len(&self, bytes: u64) -> io::Result<()>;
+    /// Makes the contents (and the length) durable.
+    fn sync_data(&self) -> io::Result<()>;
+    /// Drops clean cached pages, so that the next read comes from the device as far as the
+    /// platform allows. A hint: success promises nothing.
+    fn drop_cache(&self) -> io::Result<()>;
+    /// Maps the first `bytes` of the file for storing. The file must be at least that long, really
+    /// allocated, and must not shrink while the map lives.
+    fn map(&self, bytes: u64) -> io::Result<Box<dyn DiskMap>>;
+}
+
+/// A shared, writable map of a file's first bytes.
+pub trait DiskMap: Send + Sync + fmt::Debug {
+    /// Mapped length in bytes.
+    fn len(&self) -> u64;
+    /// Whether nothing is mapped.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Copies `bytes` into the map at `offset`. The caller never stores to one place from two
+    /// threads at once. Out of bounds is an `InvalidInput` error and stores nothing.
+    fn store(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+}

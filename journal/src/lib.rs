@@ -1,0 +1,5 @@
+//! torrens-journal
+#![warn(missing_docs)]
+pub mod disk;
+mod lsn;
+pub use lsn::Lsn;

@@ -1,0 +1,2 @@
+//! The `torrens` tool.
+fn main() {}
