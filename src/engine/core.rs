@@ -1,0 +1,258 @@
+//! The engine's inside: decide → append → sync → publish.
+//!
+//! Two pictures of the register exist. `decided` holds everything that was appended; decisions build
+//! on it. `published` holds what is durable; readers see only that. Both are moved by the same pure
+//! `apply`, in the journal's order, so they differ only by the records that are not yet synced.
+//!
+//! Lock order: region latch → `decided` → `unpublished` → `published`. None of them is held during
+//! a sync except the latch.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use torrens_journal::disk::Disk;
+use torrens_journal::{AppendError, Journal, Lsn, RecordKind, StoreUuid, SyncError};
+
+use super::background::Queue;
+use super::barrier::Barriers;
+use super::caches::Caches;
+use super::fence::Fences;
+use super::latch::Latches;
+use super::rows::Rows;
+use super::{Answer, EngineError};
+use crate::codec;
+use crate::lifecycle::{
+    Accepted, Cause, Durability, Effect, Event, Outcome, Record, RecordHeader, Register, apply, step,
+};
+use crate::sequence::Sequencer;
+use crate::store::DataStore;
+use crate::{Incarnation, RegionId};
+
+/// Where everything of one store lies.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    pub(super) root: PathBuf,
+    pub(super) lock: PathBuf,
+    pub(super) journal: PathBuf,
+    pub(super) checkpoints: PathBuf,
+    pub(super) snapshots: PathBuf,
+    pub(super) data: PathBuf,
+}
+
+impl Layout {
+    /// The names of DESIGN: one folder per kind of file.
+    pub(super) fn of(root: PathBuf) -> Self {
+        Layout {
+            lock: root.join("LOCK"),
+            journal: root.join("journal"),
+            checkpoints: root.join("checkpoints"),
+            snapshots: root.join("snapshots"),
+            data: root.join("data"),
+            root,
+        }
+    }
+
+    /// The names that may stand in the root.
+    pub(super) const NAMES: [&'static str; 5] =
+        ["LOCK", "journal", "checkpoints", "snapshots", "data"];
+}
+
+/// Everything that is shared by the handles, the background worker and the views of one engine.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) layout: Layout,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) journal: Journal,
+    pub(super) uuid: StoreUuid,
+    pub(super) boot: u32,
+    pub(super) data: Arc<dyn DataStore>,
+    pub(super) latches: Latches,
+    pub(super) rows: Rows,
+    pub(super) fences: Fences,
+    pub(super) caches: Caches,
+    pub(super) barriers: Barriers,
+    pub(super) sequencer: Sequencer,
+    pub(super) queue: Queue,
+    /// Held while keys of a range are cleared or ingested: one such effect at a time.
+    pub(super) effects: Mutex<()>,
+    pub(super) closed: AtomicBool,
+    decided: Mutex<Register>,
+    unpublished: Mutex<VecDeque<(Lsn, Record)>>,
+    published: RwLock<Register>,
+}
+
+/// What a decision said, and how far the journal must be durable before anyone may hear of it.
+pub(super) struct Decision {
+    pub(super) answer: Answer,
+    pub(super) effects: Vec<Effect>,
+    /// Every record that the answer rests on is at or below this.
+    basis: Lsn,
+    durability: Durability,
+}
+
+/// The parts that opening brings together.
+pub(super) struct Parts {
+    pub(super) layout: Layout,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) journal: Journal,
+    pub(super) uuid: StoreUuid,
+    pub(super) boot: u32,
+    pub(super) data: Arc<dyn DataStore>,
+    pub(super) register: Register,
+}
+
+impl Core {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { layout, disk, journal, uuid, boot, data, register } = parts;
+        Core {
+            rows: Rows::new(register.barrier() + 1),
+            barriers: Barriers::new(register.barrier()),
+            sequencer: Sequencer::resume(register.sequence_ceiling()),
+            latches: Latches::default(),
+            fences: Fences::default(),
+            caches: Caches::default(),
+            queue: Queue::default(),
+            effects: Mutex::new(()),
+            closed: AtomicBool::new(false),
+            unpublished: Mutex::new(VecDeque::new()),
+            published: RwLock::new(register.clone()),
+            decided: Mutex::new(register),
+            layout,
+            disk,
+            journal,
+            uuid,
+            boot,
+            data,
+        }
+    }
+
+    /// The durable state: all that readers, observers and callers may see.
+    pub(super) fn published(&self) -> RwLockReadGuard<'_, Register> {
+        self.published.read()
+    }
+
+    /// Looks at the state that decisions build on. Nothing seen here may be shown to anyone before
+    /// [`Core::settle`]; keep it short, every decision waits for it.
+    pub(super) fn with_decided<T>(&self, look: impl FnOnce(&Register) -> T) -> T {
+        look(&self.decided.lock())
+    }
+
+    /// Decides an event and appends its record; nothing is visible or durable yet.
+    pub(super) fn decide(&self, event: &Event, cause: Cause) -> Result<Decision, EngineError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(EngineError::Closed);
+        }
+        let mut decided = self.decided.lock();
+        let Accepted { change, effects } = match step(&decided, event) {
+            Outcome::Accepted(accepted) => accepted,
+            Outcome::AlreadyApplied => return Ok(self.no_change(&decided, Answer::AlreadyApplied)),
+            Outcome::Refused(refusal) => {
+                return Ok(self.no_change(&decided, Answer::Refused(refusal)));
+            }
+        };
+        let region = event.region();
+        let header = RecordHeader {
+            wall_clock_micros: self.disk.wall_clock_micros(),
+            boot: self.boot,
+            cause,
+            region,
+            incarnation: region.and_then(|region| decided.incarnation(region)),
+            previous: region.and_then(|region| decided.last_record(region)),
+        };
+        let durability = change.durability();
+        let record = Record { header, change };
+        let (kind, payload) = codec::encode(&record);
+        let tag = region.map_or(0, region_tag);
+        let lsn = self.journal.append(RecordKind::new(kind), tag, &payload).map_err(append_error)?;
+        apply(&mut decided, lsn, &record)
+            .expect("an accepted outcome applies to the state that it was decided on");
+        self.unpublished.lock().push_back((lsn, record));
+        Ok(Decision { answer: Answer::Accepted { lsn }, effects, basis: lsn, durability })
+    }
+
+    fn no_change(&self, decided: &Register, answer: Answer) -> Decision {
+        let basis = decided.last_lsn();
+        Decision { answer, effects: Vec::new(), basis, durability: Durability::Wait }
+    }
+
+    /// Waits until everything that the decision rests on is durable, and publishes it.
+    ///
+    /// A decision whose record is only appended returns at once.
+    pub(super) fn settle(&self, decision: Decision) -> Result<(Answer, Vec<Effect>), EngineError> {
+        if decision.durability == Durability::Wait {
+            self.wait_durable(decision.basis)?;
+        }
+        Ok((decision.answer, decision.effects))
+    }
+
+    /// Waits until the record at `lsn` is durable, and publishes up to it.
+    pub(super) fn wait_durable(&self, lsn: Lsn) -> Result<(), EngineError> {
+        if self.journal.synced() < lsn {
+            self.journal.wait_durable(lsn).map_err(sync_error)?;
+        }
+        self.publish();
+        Ok(())
+    }
+
+    /// Makes everything appended durable and publishes it.
+    pub(super) fn sync(&self) -> Result<Lsn, EngineError> {
+        let synced = self.journal.sync().map_err(sync_error)?;
+        self.publish();
+        Ok(synced)
+    }
+
+    /// Moves every durable record into the published picture, in the journal's order.
+    fn publish(&self) {
+        let mut unpublished = self.unpublished.lock();
+        let synced = self.journal.synced();
+        if unpublished.front().is_none_or(|(lsn, _)| *lsn > synced) {
+            return;
+        }
+        let mut published = self.published.write();
+        while let Some((lsn, record)) = unpublished.pop_front_if(|(lsn, _)| *lsn <= synced) {
+            apply(&mut published, lsn, &record)
+                .expect("a record that applied to the decided picture applies to the published one");
+        }
+    }
+
+    /// Decides, settles, and queues what follows from it.
+    pub(super) fn commit(&self, event: &Event, cause: Cause) -> Result<Answer, EngineError> {
+        let decision = self.decide(event, cause)?;
+        let (answer, effects) = self.settle(decision)?;
+        self.queue.push_effects(effects);
+        Ok(answer)
+    }
+
+    /// The durable incarnation of a region's peer.
+    pub(super) fn incarnation(&self, region: RegionId) -> Option<Incarnation> {
+        self.published().incarnation(region)
+    }
+}
+
+/// The journal's record tag: enough to skip other regions' records without decoding them.
+pub(crate) fn region_tag(region: RegionId) -> u32 {
+    let [a, b, c, d, e, f, g, h] = region.0.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d]) ^ u32::from_le_bytes([e, f, g, h])
+}
+
+pub(super) fn append_error(error: AppendError) -> EngineError {
+    match error {
+        AppendError::Full { source, .. } => EngineError::DiskFull(source),
+        AppendError::Poisoned { .. } => EngineError::Poisoned,
+        AppendError::Closed => EngineError::Closed,
+        AppendError::TooLarge { bytes, bytes_max } => {
+            EngineError::RecordTooLarge { bytes, bytes_max }
+        }
+        other => EngineError::Append(other),
+    }
+}
+
+pub(super) fn sync_error(error: SyncError) -> EngineError {
+    match error {
+        SyncError::Closed => EngineError::Closed,
+        _ => EngineError::Poisoned,
+    }
+}
