@@ -22,6 +22,7 @@ mod clear;
 mod error;
 mod keys;
 mod memory;
+pub(crate) mod newest;
 mod panic_guard;
 mod rows;
 mod sled;
@@ -38,11 +39,11 @@ pub use error::{StoreError, StoreOpenError};
 pub use keys::{DataKey, KeyError, StoreKey};
 pub use memory::{DurableImage, Lost, MemoryFactory, MemoryStore, StoreFault, StoreHook};
 pub use rows::{
-    RegionRow, RegionRowFound, RowError, StoreGeneration, read_barrier, read_generation, read_region_row,
-    region_rows,
+    RegionRow, RegionRowFound, RowError, StoreGeneration, read_barrier, read_generation,
+    read_region_row, region_rows,
 };
 pub use value::Value;
-pub use versions::{Versions, get_at, scan_at, scan_versions};
+pub use versions::{get_at, scan_at, scan_versions};
 pub use write_batch::{BatchError, ColumnFamily, WriteBatch, WriteOp};
 
 /// Order of a scan.

@@ -153,7 +153,7 @@ pub type RegionRowFound = (RegionId, Result<RegionRow, RowError>);
 /// that it damages one region and not all.
 pub fn region_rows(
     store: &dyn DataStore,
-) -> impl Iterator<Item = Result<RegionRowFound, StoreError>> + '_ {
+) -> impl Iterator<Item = Result<RegionRowFound, StoreError>> + Send + '_ {
     store
         .scan(&region_rows_range(), Direction::Forward)
         .map(|item| {

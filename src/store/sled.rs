@@ -353,7 +353,7 @@ impl Iterator for Rows<'_> {
 
 fn open_sled(dir: &Path, options: &SledOptions) -> Result<sled::Db, StoreOpenError> {
     let path = || dir.to_owned();
-    let deadline = Instant::now() + options.lock_wait;
+    let begun = Instant::now();
     loop {
         let config = sled::Config::new()
             .path(dir)
@@ -372,7 +372,7 @@ fn open_sled(dir: &Path, options: &SledOptions) -> Result<sled::Db, StoreOpenErr
         return Err(match error {
             sled::Error::Io(error) if is_lock_conflict(&error) => {
                 // sled's worker threads keep the file open for a moment after a store is dropped.
-                if Instant::now() < deadline {
+                if begun.elapsed() < options.lock_wait {
                     std::thread::sleep(LOCK_PAUSE);
                     continue;
                 }
