@@ -1,10 +1,16 @@
 //! torrens
+pub mod cache;
 mod epoch;
 mod ids;
 mod key_range;
 mod region;
+mod sequence;
+pub mod snapshot;
+pub mod store;
 
 pub use epoch::RegionEpoch;
 pub use ids::{Incarnation, PeerId, RegionId, StoreId};
 pub use key_range::{Key, KeyRange};
 pub use region::{Peer, PeerRole, Region, RegionError};
+pub use sequence::{LeaseNeeded, Sequence, SequenceGuard, Sequencer};
+pub use store::{BatchError, ColumnFamily, Value, WriteBatch, WriteOp};

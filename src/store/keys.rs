@@ -1,0 +1,329 @@
+//! Layout of raw keys and tagged values. `docs/FORMAT.md` has the page.
+//!
+//! ```text
+//! 'd' cf(1) escaped(user key) !sequence(8, big-endian)   →  tag(1) bytes     a version
+//! 'm' name                                               →  see `rows`       the store's own rows
+//! 'r' region id(8, big-endian)                           →  see `rows`       a region's row
+//! ```
+//!
+//! The escape keeps order and lets no key be a prefix of another, so raw order is user order, and
+//! among the versions of one key the newest comes first.
+//!
+//! Invariants
+//! * `a < b` as user keys (then older sequence first reversed) iff so as raw keys.
+//! * Decoding is total: junk gives a [`KeyError`]; what decodes encodes to the same bytes.
+//!
+//! Not here: values of rows (`rows`), walking versions (`versions`).
+
+use super::{ColumnFamily, RawRange, StoreBatch, Value};
+use crate::{Key, KeyRange, Region, RegionId, Sequence};
+
+const PREFIX_DATA: u8 = b'd';
+const PREFIX_META: u8 = b'm';
+const PREFIX_REGION: u8 = b'r';
+
+const TAG_DELETE: u8 = 0;
+const TAG_PUT: u8 = 1;
+
+/// Bytes of a key that one group of the escape carries.
+const GROUP_BYTES: usize = 8;
+const SEQUENCE_BYTES: usize = 8;
+/// `'d'`, column family, one group at least, sequence.
+const DATA_KEY_BYTES_MIN: usize = 2 + (GROUP_BYTES + 1) + SEQUENCE_BYTES;
+
+/// What is wrong with a raw key or a tagged value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// Shorter than its kind can be.
+    #[error("{bytes} bytes are too few")]
+    TooShort {
+        /// Length found.
+        bytes: usize,
+    },
+    /// No kind of key starts with this byte.
+    #[error("unknown kind of key {prefix:#04x}")]
+    UnknownPrefix {
+        /// First byte.
+        prefix: u8,
+    },
+    /// A group of the escape ends in a byte that no encoder writes, or pads with other than zeros.
+    #[error("malformed group at offset {offset}")]
+    BadGroup {
+        /// Where in the raw key the group starts.
+        offset: usize,
+    },
+    /// More bytes than its kind has.
+    #[error("unexpected bytes from offset {offset} on")]
+    TrailingBytes {
+        /// Where they start.
+        offset: usize,
+    },
+    /// Longer than a key may be.
+    #[error("the key is longer than {max} bytes")]
+    KeyTooLong {
+        /// Longest allowed.
+        max: usize,
+    },
+    /// The value's first byte is not a tag.
+    #[error("unknown tag {tag:#04x} of a value")]
+    UnknownTag {
+        /// First byte.
+        tag: u8,
+    },
+    /// A stored value without even a tag.
+    #[error("a value without a tag")]
+    NoTag,
+    /// A deletion with bytes behind its tag.
+    #[error("a deletion that carries {bytes} bytes")]
+    DeleteWithBytes {
+        /// How many.
+        bytes: usize,
+    },
+}
+
+/// Which version of which key: what a raw key of kind `d` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataKey {
+    /// Column family.
+    pub cf: ColumnFamily,
+    /// User key.
+    pub key: Key,
+    /// Version.
+    pub sequence: Sequence,
+}
+
+/// Any raw key, decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreKey {
+    /// A version of a user key.
+    Data(DataKey),
+    /// A region's row.
+    RegionRow(RegionId),
+    /// One of the store's own rows, by name (not empty).
+    Meta(Vec<u8>),
+}
+
+impl StoreKey {
+    /// Decodes any raw key.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn decode(raw: &[u8]) -> Result<StoreKey, KeyError> {
+        match raw.split_first() {
+            None => Err(KeyError::TooShort { bytes: 0 }),
+            Some((&PREFIX_DATA, _)) => DataKey::decode(raw).map(StoreKey::Data),
+            Some((&PREFIX_META, name)) if name.is_empty() => {
+                Err(KeyError::TooShort { bytes: raw.len() })
+            }
+            Some((&PREFIX_META, name)) => Ok(StoreKey::Meta(name.to_vec())),
+            Some((&PREFIX_REGION, id)) => match id.first_chunk::<8>() {
+                None => Err(KeyError::TooShort { bytes: raw.len() }),
+                Some(_) if id.len() > 8 => Err(KeyError::TrailingBytes { offset: 9 }),
+                Some(id) => Ok(StoreKey::RegionRow(RegionId(u64::from_be_bytes(*id)))),
+            },
+            Some((&prefix, _)) => Err(KeyError::UnknownPrefix { prefix }),
+        }
+    }
+
+    /// The raw key.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            StoreKey::Data(key) => key.encode(),
+            StoreKey::RegionRow(region) => region_row_key(*region),
+            StoreKey::Meta(name) => meta_key(name),
+        }
+    }
+}
+
+impl DataKey {
+    /// The raw key.
+    pub fn encode(&self) -> Vec<u8> {
+        data_key(self.cf, &self.key, self.sequence)
+    }
+
+    /// Decodes a raw key of kind `d`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it; [`KeyError::UnknownPrefix`] for another kind.
+    pub fn decode(raw: &[u8]) -> Result<DataKey, KeyError> {
+        let too_short = KeyError::TooShort { bytes: raw.len() };
+        match raw.first() {
+            None => return Err(too_short),
+            Some(&PREFIX_DATA) => {}
+            Some(&prefix) => return Err(KeyError::UnknownPrefix { prefix }),
+        }
+        if raw.len() < DATA_KEY_BYTES_MIN {
+            return Err(too_short);
+        }
+        let Some((head, inverted)) = raw.split_last_chunk::<SEQUENCE_BYTES>() else {
+            return Err(too_short);
+        };
+        let Some((&[_, cf], escaped)) = head.split_first_chunk::<2>() else {
+            return Err(too_short);
+        };
+        Ok(DataKey {
+            cf: ColumnFamily::new(cf),
+            key: Key::from(unescape(escaped, 2)?),
+            sequence: Sequence::new(!u64::from_be_bytes(*inverted)),
+        })
+    }
+}
+
+pub(super) fn data_key(cf: ColumnFamily, key: &[u8], sequence: Sequence) -> Vec<u8> {
+    let mut raw = data_key_prefix(cf, key);
+    raw.extend_from_slice(&(!sequence.get()).to_be_bytes());
+    raw
+}
+
+/// Start of the raw keys of all versions of a user key, and of no other user key.
+pub(super) fn data_key_prefix(cf: ColumnFamily, key: &[u8]) -> Vec<u8> {
+    let groups = key.len() / GROUP_BYTES + 1;
+    let mut raw = Vec::with_capacity(2 + groups * (GROUP_BYTES + 1) + SEQUENCE_BYTES);
+    raw.push(PREFIX_DATA);
+    raw.push(cf.number());
+    let mut rest = key;
+    while let Some((group, tail)) = rest.split_first_chunk::<GROUP_BYTES>() {
+        raw.extend_from_slice(group);
+        raw.push(0xff);
+        rest = tail;
+    }
+    // The last group is always short (perhaps empty), so that every key ends in one.
+    let padding = GROUP_BYTES - rest.len();
+    raw.extend_from_slice(rest);
+    raw.resize(raw.len() + padding, 0);
+    raw.push(0xff - padding as u8);
+    raw
+}
+
+/// Raw keys of the versions of `key` at or below `sequence`, newest first.
+pub(super) fn versions_range(cf: ColumnFamily, key: &[u8], sequence: Sequence) -> RawRange {
+    // One byte longer than the oldest version that there can be.
+    let mut end = data_key(cf, key, Sequence::ZERO);
+    end.push(0);
+    RawRange {
+        start: data_key(cf, key, sequence),
+        end: Some(end),
+    }
+}
+
+/// Raw keys of all versions of all keys of `range` in one column family.
+pub(super) fn data_range(cf: ColumnFamily, range: &KeyRange) -> RawRange {
+    let end = match range.end() {
+        Some(end) => data_key_prefix(cf, end),
+        None => match cf.number().checked_add(1) {
+            Some(next) => vec![PREFIX_DATA, next],
+            None => vec![PREFIX_DATA + 1],
+        },
+    };
+    RawRange {
+        start: data_key_prefix(cf, range.start()),
+        end: Some(end),
+    }
+}
+
+/// Raw keys of all versions of all column families from `cf` on.
+pub(super) fn families_from(cf: ColumnFamily) -> RawRange {
+    RawRange {
+        start: vec![PREFIX_DATA, cf.number()],
+        end: Some(vec![PREFIX_DATA + 1]),
+    }
+}
+
+pub(super) fn region_row_key(region: RegionId) -> Vec<u8> {
+    let mut raw = Vec::with_capacity(9);
+    raw.push(PREFIX_REGION);
+    raw.extend_from_slice(&region.0.to_be_bytes());
+    raw
+}
+
+pub(super) fn region_rows_range() -> RawRange {
+    RawRange {
+        start: vec![PREFIX_REGION],
+        end: Some(vec![PREFIX_REGION + 1]),
+    }
+}
+
+pub(super) fn meta_key(name: &[u8]) -> Vec<u8> {
+    let mut raw = Vec::with_capacity(1 + name.len());
+    raw.push(PREFIX_META);
+    raw.extend_from_slice(name);
+    raw
+}
+
+/// Tagged form of a value; `None` is a deletion.
+pub(super) fn encode_value(value: Option<&[u8]>) -> Vec<u8> {
+    match value {
+        None => vec![TAG_DELETE],
+        Some(bytes) => {
+            let mut tagged = Vec::with_capacity(1 + bytes.len());
+            tagged.push(TAG_PUT);
+            tagged.extend_from_slice(bytes);
+            tagged
+        }
+    }
+}
+
+/// Reads a tagged value; `None` is a deletion.
+pub(super) fn decode_value(tagged: &[u8]) -> Result<Option<Value>, KeyError> {
+    match tagged.split_first() {
+        None => Err(KeyError::NoTag),
+        Some((&TAG_PUT, bytes)) => Ok(Some(Value::copy_from(bytes))),
+        Some((&TAG_DELETE, [])) => Ok(None),
+        Some((&TAG_DELETE, bytes)) => Err(KeyError::DeleteWithBytes { bytes: bytes.len() }),
+        Some((&tag, _)) => Err(KeyError::UnknownTag { tag }),
+    }
+}
+
+impl StoreBatch {
+    /// Writes one version of a user key; `None` is a deletion.
+    pub fn put_version(
+        &mut self,
+        cf: ColumnFamily,
+        key: &[u8],
+        sequence: Sequence,
+        value: Option<&[u8]>,
+    ) {
+        self.put(data_key(cf, key, sequence), encode_value(value));
+    }
+}
+
+fn unescape(escaped: &[u8], offset: usize) -> Result<Vec<u8>, KeyError> {
+    let mut key = Vec::new();
+    let mut rest = escaped;
+    loop {
+        let at = offset + (escaped.len() - rest.len());
+        let Some((group, tail)) = rest.split_first_chunk::<{ GROUP_BYTES + 1 }>() else {
+            return Err(KeyError::BadGroup { offset: at });
+        };
+        rest = tail;
+        let [bytes @ .., marker] = group;
+        let padding = usize::from(0xff - *marker);
+        let Some((kept, pad)) = GROUP_BYTES
+            .checked_sub(padding)
+            .and_then(|kept| bytes.split_at_checked(kept))
+        else {
+            return Err(KeyError::BadGroup { offset: at });
+        };
+        if pad.iter().any(|byte| *byte != 0) {
+            return Err(KeyError::BadGroup { offset: at });
+        }
+        key.extend_from_slice(kept);
+        if key.len() > Region::KEY_BYTES_MAX {
+            return Err(KeyError::KeyTooLong {
+                max: Region::KEY_BYTES_MAX,
+            });
+        }
+        if padding > 0 {
+            return match rest.is_empty() {
+                true => Ok(key),
+                false => Err(KeyError::TrailingBytes {
+                    offset: at + GROUP_BYTES + 1,
+                }),
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,418 @@
+//! `MemoryStore`: the twin of the store on disk, with what is unflushed kept apart, so that a test
+//! can lose it.
+//!
+//! It keeps the same contract: batches are atomic, scans are not snapshots, only a flush is
+//! durable, a crash keeps a prefix of the unflushed batches, and after a failed call the store is
+//! refused for good. Clones are the same store. A crash gives a *new* store, as the next process
+//! would find it, and leaves this one as it was.
+//!
+//! Not here: anything on disk.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::{
+    DataStore, Direction, RawRange, RawRows, StoreBatch, StoreError, StoreFactory, StoreOp,
+    StoreOpenError, StoreOpenMode,
+};
+
+type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Rows that a scan copies at a time.
+const SCAN_PAGE_ROWS: usize = 128;
+
+/// Asked before every mutating call with its name (`store.apply`, `store.flush`); an error stops
+/// the call before it does anything.
+pub type StoreHook = Arc<dyn Fn(&'static str) -> io::Result<()> + Send + Sync>;
+
+/// What a crash loses.
+#[derive(Clone, Debug)]
+pub enum Lost {
+    /// Everything since the last flush.
+    Unflushed,
+    /// Everything since the last flush but this many batches, in the order in which they came.
+    AllButBatches(usize),
+    /// The store's whole contents: it comes back empty.
+    Everything,
+    /// Everything since this image was taken: an older copy was put in place.
+    Since(DurableImage),
+}
+
+/// What was durable at one time, to go back to with [`Lost::Since`].
+#[derive(Clone, Debug)]
+pub struct DurableImage(Arc<Map>);
+
+/// What an injected failure does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreFault {
+    /// The call fails with this kind of error and does nothing.
+    Fails(io::ErrorKind),
+    /// The process dies before the call does anything: this call and every later one fails.
+    Dies,
+    /// The process dies after the call took effect: it fails, and so does every later one.
+    DiesAfter,
+}
+
+#[derive(Default)]
+struct State {
+    exists: bool,
+    live: Map,
+    durable: Map,
+    /// Applied to `live` and not to `durable`, in order.
+    unflushed: Vec<StoreBatch>,
+    calls: u64,
+    fault: Option<(u64, StoreFault)>,
+    dead: bool,
+    refused: Option<(&'static str, String)>,
+    hook: Option<StoreHook>,
+}
+
+/// An in-memory [`DataStore`] with explicit unflushed state and injected failures.
+#[derive(Clone)]
+pub struct MemoryStore {
+    state: Arc<Mutex<State>>,
+    read_only: bool,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        MemoryStore::new()
+    }
+}
+
+impl MemoryStore {
+    /// An empty store. A [`MemoryFactory`] sees it as missing until it is created.
+    pub fn new() -> Self {
+        MemoryStore::of(State::default())
+    }
+
+    fn of(state: State) -> Self {
+        MemoryStore {
+            state: Arc::new(Mutex::new(state)),
+            read_only: false,
+        }
+    }
+
+    /// Asks `hook` before every mutating call. The store after a crash has no hook and no faults.
+    #[must_use]
+    pub fn with_hook(self, hook: StoreHook) -> Self {
+        self.state.lock().hook = Some(hook);
+        self
+    }
+
+    /// Lets the `call`th mutating call from the store's creation on (the first is 1) meet `fault`.
+    pub fn fault_at(&self, call: u64, fault: StoreFault) {
+        self.state.lock().fault = Some((call, fault));
+    }
+
+    /// Mutating calls (applies and flushes) so far, failed ones too.
+    pub fn calls(&self) -> u64 {
+        self.state.lock().calls
+    }
+
+    /// Batches applied since the last flush.
+    pub fn unflushed_batches(&self) -> usize {
+        self.state.lock().unflushed.len()
+    }
+
+    /// What is durable now.
+    pub fn durable_image(&self) -> DurableImage {
+        DurableImage(Arc::new(self.state.lock().durable.clone()))
+    }
+
+    /// The store as the next process finds it after the power went: only durable things, and
+    /// what `lost` spares.
+    pub fn power_cut(&self, lost: Lost) -> MemoryStore {
+        self.crash(lost, true)
+    }
+
+    /// The store as the next process finds it after this one was killed: `lost` says what was still
+    /// in the process's own buffers. What is spared is visible, and still not durable.
+    pub fn process_kill(&self, lost: Lost) -> MemoryStore {
+        self.crash(lost, false)
+    }
+
+    fn crash(&self, lost: Lost, spared_is_durable: bool) -> MemoryStore {
+        let state = self.state.lock();
+        let mut durable = match &lost {
+            Lost::Unflushed | Lost::AllButBatches(_) => state.durable.clone(),
+            Lost::Everything => Map::new(),
+            Lost::Since(image) => (*image.0).clone(),
+        };
+        let kept = match lost {
+            Lost::AllButBatches(kept) => kept,
+            Lost::Unflushed | Lost::Everything | Lost::Since(_) => 0,
+        };
+        let mut unflushed: Vec<StoreBatch> = state.unflushed.iter().take(kept).cloned().collect();
+        let mut live = durable.clone();
+        unflushed
+            .iter()
+            .for_each(|batch| apply_to(&mut live, batch));
+        if spared_is_durable {
+            unflushed.clear();
+            durable = live.clone();
+        }
+        MemoryStore::of(State {
+            exists: state.exists,
+            live,
+            durable,
+            unflushed,
+            ..State::default()
+        })
+    }
+
+    /// Runs one mutating call under the rules that all of them share.
+    fn mutate(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&mut State),
+    ) -> Result<(), StoreError> {
+        if self.read_only {
+            return Err(StoreError::ReadOnly);
+        }
+        let mut state = self.state.lock();
+        state.check(operation)?;
+        state.calls += 1;
+        let fault = state
+            .fault
+            .filter(|(call, _)| *call == state.calls)
+            .map(|(_, fault)| fault);
+        let failure = match fault {
+            Some(StoreFault::Fails(kind)) => Some(io::Error::from(kind)),
+            Some(StoreFault::Dies | StoreFault::DiesAfter) => {
+                state.dead = true;
+                if fault == Some(StoreFault::DiesAfter) {
+                    work(&mut state);
+                }
+                Some(dead())
+            }
+            None => {
+                let hook = state.hook.clone();
+                match hook.map_or(Ok(()), |hook| hook(operation)) {
+                    Ok(()) => {
+                        work(&mut state);
+                        None
+                    }
+                    Err(error) => Some(error),
+                }
+            }
+        };
+        match failure {
+            None => Ok(()),
+            Some(error) => {
+                state.refused = Some((operation, error.to_string()));
+                Err(StoreError::Io {
+                    operation,
+                    source: Arc::new(error),
+                })
+            }
+        }
+    }
+}
+
+fn dead() -> io::Error {
+    io::Error::other("the simulated process is dead")
+}
+
+fn apply_to(map: &mut Map, batch: &StoreBatch) {
+    for op in batch.ops() {
+        match op {
+            StoreOp::Put { key, value } => map.insert(key.clone(), value.clone()),
+            StoreOp::Delete { key } => map.remove(key),
+        };
+    }
+}
+
+impl State {
+    fn check(&self, operation: &'static str) -> Result<(), StoreError> {
+        if self.dead {
+            return Err(StoreError::Io {
+                operation,
+                source: Arc::new(dead()),
+            });
+        }
+        match &self.refused {
+            Some((operation, reason)) => Err(StoreError::Refused {
+                operation,
+                reason: reason.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl DataStore for MemoryStore {
+    fn apply(&self, batch: &StoreBatch) -> Result<(), StoreError> {
+        self.mutate("store.apply", |state| {
+            apply_to(&mut state.live, batch);
+            state.unflushed.push(batch.clone());
+        })
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let state = self.state.lock();
+        state.check("store.get")?;
+        Ok(state.live.get(key).cloned())
+    }
+
+    fn scan(&self, range: &RawRange, direction: Direction) -> RawRows<'_> {
+        Box::new(Rows {
+            store: self,
+            range: range.clone(),
+            direction,
+            page: Vec::new().into_iter(),
+        })
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        self.mutate("store.flush", |state| {
+            for batch in state.unflushed.drain(..) {
+                apply_to(&mut state.durable, &batch);
+            }
+        })
+    }
+
+    fn kind(&self) -> &'static str {
+        "memory"
+    }
+
+    fn size_bytes(&self) -> Result<u64, StoreError> {
+        let state = self.state.lock();
+        state.check("store.size")?;
+        Ok(state
+            .live
+            .iter()
+            .map(|(key, value)| (key.len() + value.len()) as u64)
+            .sum())
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.lock();
+        f.debug_struct("MemoryStore")
+            .field("rows", &state.live.len())
+            .field("unflushed_batches", &state.unflushed.len())
+            .field("calls", &state.calls)
+            .field("dead", &state.dead)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A scan that copies a page of rows at a time and lets writers in between.
+struct Rows<'a> {
+    store: &'a MemoryStore,
+    /// What is still to be walked; empty at the end.
+    range: RawRange,
+    direction: Direction,
+    page: std::vec::IntoIter<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Rows<'_> {
+    fn read_page(&mut self) -> Result<(), StoreError> {
+        let state = self.store.state.lock();
+        state.check("store.scan")?;
+        let end = match &self.range.end {
+            Some(end) => Bound::Excluded(end.as_slice()),
+            None => Bound::Unbounded,
+        };
+        let rows = state
+            .live
+            .range::<[u8], _>((Bound::Included(self.range.start.as_slice()), end));
+        let copy = |(key, value): (&Vec<u8>, &Vec<u8>)| (key.clone(), value.clone());
+        let page: Vec<_> = match self.direction {
+            Direction::Forward => rows.take(SCAN_PAGE_ROWS).map(copy).collect(),
+            Direction::Reverse => rows.rev().take(SCAN_PAGE_ROWS).map(copy).collect(),
+        };
+        match (page.last(), self.direction) {
+            (None, _) => {
+                self.range = RawRange {
+                    start: Vec::new(),
+                    end: Some(Vec::new()),
+                }
+            }
+            (Some((key, _)), Direction::Forward) => {
+                self.range.start.clone_from(key);
+                self.range.start.push(0);
+            }
+            (Some((key, _)), Direction::Reverse) => self.range.end = Some(key.clone()),
+        }
+        self.page = page.into_iter();
+        Ok(())
+    }
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Result<(Vec<u8>, Vec<u8>), StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(row) = self.page.next() {
+            return Some(Ok(row));
+        }
+        if self.range.is_empty() {
+            return None;
+        }
+        if let Err(error) = self.read_page() {
+            self.range = RawRange {
+                start: Vec::new(),
+                end: Some(Vec::new()),
+            };
+            return Some(Err(error));
+        }
+        self.page.next().map(Ok)
+    }
+}
+
+/// Opens one [`MemoryStore`], whatever the directory; one holder at a time.
+#[derive(Debug)]
+pub struct MemoryFactory {
+    store: MemoryStore,
+    holder: Mutex<Weak<MemoryStore>>,
+}
+
+impl MemoryFactory {
+    /// A factory of handles on `store`.
+    pub fn new(store: MemoryStore) -> Self {
+        MemoryFactory {
+            store,
+            holder: Mutex::new(Weak::new()),
+        }
+    }
+}
+
+impl StoreFactory for MemoryFactory {
+    fn open(&self, dir: &Path, mode: StoreOpenMode) -> Result<Arc<dyn DataStore>, StoreOpenError> {
+        let mut holder = self.holder.lock();
+        if holder.upgrade().is_some() {
+            return Err(StoreOpenError::Busy {
+                path: dir.to_owned(),
+            });
+        }
+        let mut state = self.store.state.lock();
+        match mode {
+            StoreOpenMode::CreateOrOpen => state.exists = true,
+            StoreOpenMode::ExistingOnly | StoreOpenMode::ReadOnly if !state.exists => {
+                return Err(StoreOpenError::Missing {
+                    path: dir.to_owned(),
+                });
+            }
+            StoreOpenMode::ExistingOnly | StoreOpenMode::ReadOnly => {}
+        }
+        drop(state);
+        let handle = Arc::new(MemoryStore {
+            state: self.store.state.clone(),
+            read_only: mode == StoreOpenMode::ReadOnly,
+        });
+        *holder = Arc::downgrade(&handle);
+        Ok(handle)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+//! Region data: one ordered map of raw keys behind [`DataStore`], and what lies in it.
+//!
+//! * [`DataStore`], [`StoreFactory`]: the narrow trait; [`SledStore`] on disk, [`MemoryStore`] the
+//!   twin that can lose what is unflushed. `contract` holds both to the same suite.
+//! * `keys`, `rows`: the layout of raw keys, region rows and the store's own rows.
+//! * `versions`, `clear`: multi-version reads and range deletion on top of any [`DataStore`].
+//! * `write_batch`: what a caller writes.
+//!
+//! Invariants
+//! * One [`StoreBatch`] is applied as a whole or not at all, also across a crash.
+//! * A version, once written, is never changed in place; it is only deleted.
+//! * Only [`DataStore::flush`] makes anything durable. After any failed `apply` or `flush`, and
+//!   after a panic inside a store, that store answers [`StoreError::Refused`] for good.
+//!
+//! Not here: which index is where, floors, barriers (`engine`).
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+mod clear;
+mod error;
+mod keys;
+mod memory;
+pub(crate) mod newest;
+mod panic_guard;
+mod rows;
+mod sled;
+mod value;
+mod versions;
+mod write_batch;
+
+#[cfg(test)]
+mod contract;
+
+pub use self::sled::{SledFactory, SledOptions, SledStore};
+pub use clear::clear_range;
+pub use error::{StoreError, StoreOpenError};
+pub use keys::{DataKey, KeyError, StoreKey};
+pub use memory::{DurableImage, Lost, MemoryFactory, MemoryStore, StoreFault, StoreHook};
+pub use rows::{
+    RegionRow, RegionRowFound, RowError, StoreGeneration, read_barrier, read_generation,
+    read_region_row, region_rows,
+};
+pub use value::Value;
+pub use versions::{get_at, scan_at, scan_versions};
+pub use write_batch::{BatchError, ColumnFamily, WriteBatch, WriteOp};
+
+/// Order of a scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Ascending keys.
+    Forward,
+    /// Descending keys.
+    Reverse,
+}
+
+/// Half-open range of raw keys: `start` is inside, `end` is not; no `end` means "to the last key".
+/// May be empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawRange {
+    /// First raw key inside.
+    pub start: Vec<u8>,
+    /// First raw key after the range.
+    pub end: Option<Vec<u8>>,
+}
+
+impl RawRange {
+    /// Every raw key.
+    pub fn all() -> Self {
+        RawRange {
+            start: Vec::new(),
+            end: None,
+        }
+    }
+
+    /// Whether no key can lie inside.
+    pub fn is_empty(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| *end <= self.start)
+    }
+}
+
+/// One change of one raw key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreOp {
+    /// Sets the key's value.
+    Put {
+        /// Raw key.
+        key: Vec<u8>,
+        /// Raw value.
+        value: Vec<u8>,
+    },
+    /// Removes the key; fine if it is not there.
+    Delete {
+        /// Raw key.
+        key: Vec<u8>,
+    },
+}
+
+/// Changes of raw keys that take effect together. Later changes of a key win.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreBatch {
+    ops: Vec<StoreOp>,
+    bytes: usize,
+}
+
+impl StoreBatch {
+    /// An empty batch.
+    pub fn new() -> Self {
+        StoreBatch::default()
+    }
+
+    /// Sets a raw key.
+    pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.bytes = self
+            .bytes
+            .saturating_add(key.len())
+            .saturating_add(value.len());
+        self.ops.push(StoreOp::Put { key, value });
+    }
+
+    /// Removes a raw key.
+    pub fn delete(&mut self, key: Vec<u8>) {
+        self.bytes = self.bytes.saturating_add(key.len());
+        self.ops.push(StoreOp::Delete { key });
+    }
+
+    /// The changes, in the order in which they were added.
+    pub fn ops(&self) -> &[StoreOp] {
+        &self.ops
+    }
+
+    /// How many changes.
+    pub fn len(&self) -> usize {
+        self.ops.len()
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+
+    /// Sum of the lengths of raw keys and values, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// What a scan yields: raw key and raw value. After an error nothing follows.
+pub type RawRows<'a> = Box<dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + Send + 'a>;
+
+/// An ordered map of raw keys in which batches are atomic and only `flush` promises durability.
+pub trait DataStore: Send + Sync + fmt::Debug {
+    /// Applies the whole batch, or nothing of it.
+    ///
+    /// # Errors
+    /// After any error the outcome is unknown and the store is refused for good.
+    ///
+    /// # Durability
+    /// None: visible to readers on return, durable at the next [`flush`](Self::flush). What a
+    /// crash keeps of unflushed batches is a prefix of them.
+    fn apply(&self, batch: &StoreBatch) -> Result<(), StoreError>;
+
+    /// The value of a raw key.
+    ///
+    /// # Errors
+    /// The store could not be read; that says nothing about whether the key is there.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The rows of a range in key order (or its reverse). Not a snapshot: rows that are written or
+    /// deleted while it runs may or may not be seen; rows that stay are seen exactly once.
+    fn scan(&self, range: &RawRange, direction: Direction) -> RawRows<'_>;
+
+    /// Makes everything that was applied before the call durable on the device.
+    ///
+    /// # Errors
+    /// After any error nothing since the last good flush can be relied on, and the store is
+    /// refused for good.
+    ///
+    /// # Durability
+    /// On `Ok`, every batch applied before the call survives a power cut.
+    fn flush(&self) -> Result<(), StoreError>;
+
+    /// Stable lower-case name of the implementation, for reports.
+    fn kind(&self) -> &'static str;
+
+    /// Bytes that the store takes where it lies (approximate).
+    ///
+    /// # Errors
+    /// The store could not be asked.
+    fn size_bytes(&self) -> Result<u64, StoreError>;
+}
+
+/// How to open a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreOpenMode {
+    /// Opens it, creating it if it is missing.
+    CreateOrOpen,
+    /// Opens it only if it exists.
+    ExistingOnly,
+    /// Opens it only if it exists, and never changes a byte of it. Not every store can.
+    ReadOnly,
+}
+
+/// Opens a store in a directory; how the engine is told which kind of store to use.
+pub trait StoreFactory: Send + Sync + fmt::Debug {
+    /// Opens the store that lies in `dir`.
+    ///
+    /// # Errors
+    /// See [`StoreOpenError`]; a store that panics while it opens is one of them.
+    fn open(&self, dir: &Path, mode: StoreOpenMode) -> Result<Arc<dyn DataStore>, StoreOpenError>;
+}

@@ -1,0 +1,469 @@
+//! `SledStore`: region data in sled 0.34, the only module that names `sled::`.
+//!
+//! What sled does not do, this does:
+//! * sled's `flush` hands bytes to the operating system (`sync_file_range`) and not to the device;
+//!   [`SledStore::flush`] then syncs every file and directory of sled's. sled's own background
+//!   flusher is off, so that nothing half-flushed is taken for durable.
+//! * sled panics on files that a power cut left; every call runs inside `panic_guard`, opening
+//!   included, and a store that panicked or failed to write is refused for good.
+//!
+//! One tree, so that a batch is atomic.
+//!
+//! Not here: when to flush (`engine`), the layout of keys (`keys`).
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::panic_guard::catch;
+use super::{
+    DataStore, Direction, RawRange, RawRows, StoreBatch, StoreError, StoreFactory, StoreOp,
+    StoreOpenError, StoreOpenMode,
+};
+
+/// sled's log, its one file that is written in place.
+const LOG_FILE: &str = "db";
+/// sled's directory of values that are too long for its log; a file there is written once.
+const BLOB_DIR: &str = "blobs";
+/// Pause between two tries for sled's lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// How to open a [`SledStore`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SledOptions {
+    /// Bytes of memory for sled's page cache.
+    pub cache_bytes: u64,
+    /// How long to wait for the lock of a store whose last holder, in this process or another, is
+    /// only just letting go of it.
+    pub lock_wait: Duration,
+}
+
+impl Default for SledOptions {
+    fn default() -> Self {
+        SledOptions {
+            cache_bytes: 64 * 1024 * 1024,
+            lock_wait: Duration::from_millis(500),
+        }
+    }
+}
+
+/// Opens [`SledStore`]s.
+#[derive(Clone, Debug, Default)]
+pub struct SledFactory {
+    /// Used for each.
+    pub options: SledOptions,
+}
+
+impl StoreFactory for SledFactory {
+    fn open(&self, dir: &Path, mode: StoreOpenMode) -> Result<Arc<dyn DataStore>, StoreOpenError> {
+        match mode {
+            StoreOpenMode::CreateOrOpen => {}
+            StoreOpenMode::ExistingOnly => match fs::symlink_metadata(dir.join(LOG_FILE)) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(StoreOpenError::Missing {
+                        path: dir.to_owned(),
+                    });
+                }
+                Err(source) => {
+                    return Err(StoreOpenError::Io {
+                        path: dir.to_owned(),
+                        source,
+                    });
+                }
+            },
+            // sled writes when it opens: it zeroes what it did not accept.
+            StoreOpenMode::ReadOnly => {
+                return Err(StoreOpenError::ModeUnsupported {
+                    kind: SledStore::KIND,
+                    mode,
+                });
+            }
+        }
+        Ok(Arc::new(SledStore::open(dir, &self.options)?))
+    }
+}
+
+/// A [`DataStore`] in a directory of its own.
+pub struct SledStore {
+    dir: PathBuf,
+    /// `None` only while dropping.
+    db: Option<sled::Db>,
+    /// Open for as long as sled has it open, so that no write-back error of its pages goes unseen.
+    log_file: File,
+    /// Blob files that are durable already. Held over a whole flush: flushes are one at a time.
+    durable_blobs: Mutex<BTreeSet<OsString>>,
+    device_syncs: AtomicU64,
+    refused: OnceLock<(&'static str, String)>,
+}
+
+impl SledStore {
+    /// Name of this kind of store.
+    pub const KIND: &'static str = "sled";
+
+    /// Opens the store in `dir`, creating the directory (mode 0700) and the store if missing.
+    ///
+    /// # Errors
+    /// [`StoreOpenError::Busy`] if it stays locked for `lock_wait`; `Panicked` or `Corrupt` if sled
+    /// cannot make sense of its files; `Unsupported` for another version of sled; else `Io`.
+    ///
+    /// # Durability
+    /// Everything that is visible on return is durable.
+    pub fn open(dir: &Path, options: &SledOptions) -> Result<SledStore, StoreOpenError> {
+        let io_error = |source| StoreOpenError::Io {
+            path: dir.to_owned(),
+            source,
+        };
+        create_dir(dir).map_err(io_error)?;
+        let db = open_sled(dir, options)?;
+        let log_path = dir.join(LOG_FILE);
+        let log_file = File::open(&log_path).map_err(|source| StoreOpenError::Io {
+            path: log_path,
+            source,
+        })?;
+        let store = SledStore {
+            dir: dir.to_owned(),
+            db: Some(db),
+            log_file,
+            durable_blobs: Mutex::new(BTreeSet::new()),
+            device_syncs: AtomicU64::new(0),
+            refused: OnceLock::new(),
+        };
+        // What was just read may have been in the page cache only, and the names may be new.
+        store
+            .sync_device(&mut store.durable_blobs.lock())
+            .map_err(io_error)?;
+        if let Some(parent) = parent_of(dir) {
+            sync_path(parent).map_err(io_error)?;
+        }
+        Ok(store)
+    }
+
+    /// Syncs of files and directories that reached the device so far.
+    pub fn device_syncs(&self) -> u64 {
+        self.device_syncs.load(Ordering::Relaxed)
+    }
+
+    /// Syncs every file of sled's, then every directory.
+    fn sync_device(&self, durable_blobs: &mut BTreeSet<OsString>) -> io::Result<()> {
+        let blob_dir = self.dir.join(BLOB_DIR);
+        let mut blobs = BTreeSet::new();
+        for name in file_names(&blob_dir)? {
+            if !durable_blobs.contains(&name) && !self.sync_counted(&blob_dir.join(&name))? {
+                continue;
+            }
+            blobs.insert(name);
+        }
+        self.sync_counted(&blob_dir)?;
+        for name in file_names(&self.dir)? {
+            if name != LOG_FILE {
+                self.sync_counted(&self.dir.join(name))?;
+            }
+        }
+        self.log_file.sync_all()?;
+        self.device_syncs.fetch_add(1, Ordering::Relaxed);
+        self.sync_counted(&self.dir)?;
+        *durable_blobs = blobs;
+        Ok(())
+    }
+
+    fn sync_counted(&self, path: &Path) -> io::Result<bool> {
+        let found = sync_path(path)?;
+        if found {
+            self.device_syncs.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(found)
+    }
+
+    fn db(&self, operation: &'static str) -> Result<&sled::Db, StoreError> {
+        if let Some((operation, reason)) = self.refused.get() {
+            return Err(StoreError::Refused {
+                operation,
+                reason: reason.clone(),
+            });
+        }
+        self.db.as_ref().ok_or_else(|| StoreError::Rejected {
+            operation,
+            detail: "the store is closing".to_owned(),
+        })
+    }
+
+    /// Runs sled code; a panic refuses the store for good, and so does a failed write.
+    fn run<T>(
+        &self,
+        operation: &'static str,
+        writes: bool,
+        work: impl FnOnce(&sled::Db) -> sled::Result<T>,
+    ) -> Result<T, StoreError> {
+        let db = self.db(operation)?;
+        let (error, fatal) = match catch(|| work(db)) {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => (typed(operation, error), writes),
+            Err(message) => (StoreError::Panicked { operation, message }, true),
+        };
+        if fatal {
+            self.refuse(operation, &error);
+        }
+        Err(error)
+    }
+
+    fn refuse(&self, operation: &'static str, error: &StoreError) {
+        let reason = match error {
+            StoreError::Io { source, .. } => source.to_string(),
+            error => error.to_string(),
+        };
+        // Whoever failed first stays the reason.
+        let _ = self.refused.set((operation, reason));
+    }
+}
+
+impl DataStore for SledStore {
+    fn apply(&self, batch: &StoreBatch) -> Result<(), StoreError> {
+        self.run("store.apply", true, |db| {
+            let mut changes = sled::Batch::default();
+            for op in batch.ops() {
+                match op {
+                    StoreOp::Put { key, value } => changes.insert(key.as_slice(), value.as_slice()),
+                    StoreOp::Delete { key } => changes.remove(key.as_slice()),
+                }
+            }
+            db.apply_batch(changes)
+        })
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.run("store.get", false, |db| {
+            Ok(db.get(key)?.map(|value| value.to_vec()))
+        })
+    }
+
+    fn scan(&self, range: &RawRange, direction: Direction) -> RawRows<'_> {
+        if range.is_empty() {
+            return Box::new(std::iter::empty());
+        }
+        let opened = self.run("store.scan", false, |db| {
+            Ok(match &range.end {
+                Some(end) => db.range::<&[u8], _>(range.start.as_slice()..end.as_slice()),
+                None => db.range::<&[u8], _>(range.start.as_slice()..),
+            })
+        });
+        Box::new(match opened {
+            Ok(iter) => Rows {
+                store: self,
+                iter: Some(iter),
+                failed: None,
+                direction,
+            },
+            Err(error) => Rows {
+                store: self,
+                iter: None,
+                failed: Some(error),
+                direction,
+            },
+        })
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        const OPERATION: &str = "store.flush";
+        let mut durable_blobs = self.durable_blobs.lock();
+        self.run(OPERATION, true, |db| db.flush())?;
+        self.sync_device(&mut durable_blobs).map_err(|source| {
+            let error = StoreError::Io {
+                operation: OPERATION,
+                source: Arc::new(source),
+            };
+            self.refuse(OPERATION, &error);
+            error
+        })
+    }
+
+    fn kind(&self) -> &'static str {
+        Self::KIND
+    }
+
+    fn size_bytes(&self) -> Result<u64, StoreError> {
+        self.run("store.size", false, |db| db.size_on_disk())
+    }
+}
+
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        // sled writes and syncs when it is dropped, and unwraps the results.
+        let db = self.db.take();
+        let _ = catch(move || drop(db));
+    }
+}
+
+impl fmt::Debug for SledStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SledStore")
+            .field("dir", &self.dir)
+            .field("refused", &self.refused.get())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A scan in which every step is guarded.
+struct Rows<'a> {
+    store: &'a SledStore,
+    /// `None` once the end or an error was met.
+    iter: Option<sled::Iter>,
+    /// An error from opening the scan, still to be told.
+    failed: Option<StoreError>,
+    direction: Direction,
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Result<(Vec<u8>, Vec<u8>), StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(error) = self.failed.take() {
+            return Some(Err(error));
+        }
+        let iter = self.iter.as_mut()?;
+        let direction = self.direction;
+        let step = self.store.run("store.scan", false, |_| {
+            let row = match direction {
+                Direction::Forward => iter.next(),
+                Direction::Reverse => iter.next_back(),
+            };
+            row.transpose()
+        });
+        match step {
+            Ok(Some((key, value))) => Some(Ok((key.to_vec(), value.to_vec()))),
+            Ok(None) => {
+                self.iter = None;
+                None
+            }
+            Err(error) => {
+                self.iter = None;
+                Some(Err(error))
+            }
+        }
+    }
+}
+
+fn open_sled(dir: &Path, options: &SledOptions) -> Result<sled::Db, StoreOpenError> {
+    let path = || dir.to_owned();
+    let begun = Instant::now();
+    loop {
+        let config = sled::Config::new()
+            .path(dir)
+            .cache_capacity(options.cache_bytes)
+            .flush_every_ms(None);
+        let error = match catch(|| config.open()) {
+            Ok(Ok(db)) => return Ok(db),
+            Ok(Err(error)) => error,
+            Err(message) => {
+                return Err(StoreOpenError::Panicked {
+                    path: path(),
+                    message,
+                });
+            }
+        };
+        return Err(match error {
+            sled::Error::Io(error) if is_lock_conflict(&error) => {
+                // sled's worker threads keep the file open for a moment after a store is dropped.
+                if begun.elapsed() < options.lock_wait {
+                    std::thread::sleep(LOCK_PAUSE);
+                    continue;
+                }
+                StoreOpenError::Busy { path: path() }
+            }
+            sled::Error::Io(source) => StoreOpenError::Io {
+                path: path(),
+                source,
+            },
+            sled::Error::Unsupported(detail) => StoreOpenError::Unsupported {
+                path: path(),
+                detail,
+            },
+            error @ (sled::Error::Corruption { .. }
+            | sled::Error::ReportableBug(_)
+            | sled::Error::CollectionNotFound(_)) => StoreOpenError::Corrupt {
+                path: path(),
+                detail: error.to_string(),
+            },
+        });
+    }
+}
+
+/// sled tells a lock conflict only by its text; the version is pinned and a test holds it to that.
+fn is_lock_conflict(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Other && error.to_string().starts_with("could not acquire lock")
+}
+
+fn typed(operation: &'static str, error: sled::Error) -> StoreError {
+    match error {
+        sled::Error::Io(source) => StoreError::Io {
+            operation,
+            source: Arc::new(source),
+        },
+        error @ sled::Error::Corruption { .. } => StoreError::Corrupt {
+            operation,
+            detail: error.to_string(),
+        },
+        error @ (sled::Error::Unsupported(_)
+        | sled::Error::ReportableBug(_)
+        | sled::Error::CollectionNotFound(_)) => StoreError::Rejected {
+            operation,
+            detail: error.to_string(),
+        },
+    }
+}
+
+fn create_dir(dir: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}
+
+fn parent_of(dir: &Path) -> Option<&Path> {
+    match dir.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Some(Path::new(".")),
+        parent => parent,
+    }
+}
+
+/// Names of the regular files of a directory; none if it does not exist.
+fn file_names(dir: &Path) -> io::Result<Vec<OsString>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        match entry.file_type() {
+            Ok(kind) if kind.is_file() => names.push(entry.file_name()),
+            Ok(_) => {}
+            // sled removes files in the background.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(names)
+}
+
+/// Syncs a file or directory; `false` if it is gone.
+fn sync_path(path: &Path) -> io::Result<bool> {
+    match File::open(path) {
+        Ok(file) => file.sync_all().map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests;
