@@ -241,10 +241,10 @@ pub(crate) fn region_tag(region: RegionId) -> u32 {
 pub(super) fn append_error(error: AppendError) -> EngineError {
     match error {
         AppendError::Full { source, .. } => EngineError::DiskFull(source),
-        AppendError::Poisoned { .. } => EngineError::Poisoned,
+        AppendError::Poisoned(_) => EngineError::Poisoned,
         AppendError::Closed => EngineError::Closed,
-        AppendError::TooLarge { bytes, bytes_max } => {
-            EngineError::RecordTooLarge { bytes, bytes_max }
+        AppendError::TooLarge { record_bytes, max_bytes } => {
+            EngineError::RecordTooLarge { bytes: record_bytes, bytes_max: max_bytes }
         }
         other => EngineError::Append(other),
     }
@@ -252,7 +252,10 @@ pub(super) fn append_error(error: AppendError) -> EngineError {
 
 pub(super) fn sync_error(error: SyncError) -> EngineError {
     match error {
-        SyncError::Closed => EngineError::Closed,
+        SyncError::NotAppended { lsn, appended } => {
+            unreachable!("only appended records are waited for: LSN {lsn} of {appended}")
+        }
+        // Poisoned, and whatever may be added: the outcome is unknown.
         _ => EngineError::Poisoned,
     }
 }

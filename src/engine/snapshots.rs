@@ -60,9 +60,11 @@ impl Core {
         let id = self.disk.random_u64();
         let mut writer = SnapshotWriter::create(disk, &self.layout.snapshots, id, &meta)?;
         let range = &description.range;
-        for row in scan_at(&*self.data, ColumnFamily::DEFAULT, range, sequence, Direction::Forward) {
-            let (key, value) = row?;
-            writer.push(&key, &value)?;
+        for cf in ColumnFamily::ALL {
+            for row in scan_at(&*self.data, cf, range, sequence, Direction::Forward) {
+                let (key, value) = row?;
+                writer.push_cf(cf, &key, &value)?;
+            }
         }
         if fence.is_tripped() {
             // The data went away while it was read: what was written is no picture of anything.
