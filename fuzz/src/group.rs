@@ -30,7 +30,7 @@ pub fn group(data: &[u8]) {
     let offset = torrens_journal::format::SEGMENT_HEADER_BYTES;
     check(data, offset, &context);
     let mut mended = data.to_vec();
-    group::mend(&mut mended, offset, &context);
+    torrens_journal::testing::mend(&mut mended, offset, &context);
     check(&mended, offset, &context);
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use torrens_journal::disk::{Disk, OpenMode};
 use torrens_journal::testing::SimDisk;
-use torrens_journal::{Expectation, Found, GroupContext, SegmentId, SegmentReader, group, list};
+use torrens_journal::{Expectation, Found, GroupContext, SegmentId, SegmentReader, list};
 
 use crate::group::{SEGMENT_BYTES, header};
 
@@ -20,7 +20,7 @@ pub fn segment(data: &[u8]) {
     walk(&bytes);
     let offset = torrens_journal::format::SEGMENT_HEADER_BYTES;
     if let Some(groups) = bytes.get_mut(offset as usize..) {
-        group::mend(groups, offset, &GroupContext::new(&header));
+        torrens_journal::testing::mend(groups, offset, &GroupContext::new(&header));
     }
     walk(&bytes);
 }

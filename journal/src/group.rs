@@ -14,6 +14,11 @@ use crate::ids::{Boot, SegmentId};
 use crate::lsn::Lsn;
 use crate::record::{Records, stamp_checksums};
 
+#[cfg(any(test, feature = "testing"))]
+mod mend;
+#[cfg(any(test, feature = "testing"))]
+pub use mend::mend;
+
 const PAGE: usize = PAGE_BYTES as usize;
 
 /// Bits of a group's flags field. Unknown bits are kept and mean nothing to this version.
