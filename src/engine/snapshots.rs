@@ -122,7 +122,7 @@ impl Core {
         }
         self.withdraw(region);
         self.queue.push_effects(effects);
-        self.ingest_and_end(region, incarnation, &reader)
+        self.ingest_and_end(region, incarnation, &reader, staged)
     }
 
     /// From a durable begin to a durable end.
@@ -131,6 +131,7 @@ impl Core {
         region: RegionId,
         incarnation: Incarnation,
         reader: &SnapshotReader,
+        staged: &StagedSnapshot,
     ) -> Result<Answer, EngineError> {
         let data = RaftPosition { index: reader.meta().index, term: reader.meta().term };
         let meta_lsn = self.with_decided(|register| register.last_record(region));
@@ -142,7 +143,7 @@ impl Core {
         };
         let guard = self.begin_sequence()?;
         let sequence = guard.sequence();
-        match effects::ingest(&*self.data, reader, &row, sequence) {
+        match effects::ingest(&*self.data, reader, staged, &row, sequence) {
             Ok(()) => guard.finish(),
             Err(EngineError::Data(error)) => return Err(self.barriers.fail(error)),
             Err(EngineError::Snapshot(error)) => {
