@@ -32,6 +32,8 @@ mod options;
 pub mod read;
 pub mod record;
 mod stats;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod writer;
 
 pub use error::{
