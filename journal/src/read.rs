@@ -429,6 +429,3 @@ impl Iterator for TailScan<'_> {
         None
     }
 }
-
-#[cfg(test)]
-mod tests;
