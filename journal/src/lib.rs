@@ -50,3 +50,8 @@ pub use read::{Found, Listing, ScannedGroup, SegmentEntry, SegmentReader, TailSc
 pub use record::{NewRecord, RecordFault, RecordRef, Records};
 pub use stats::JournalStats;
 pub use writer::{Journal, Purged, Tail};
+
+/// The README's example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
