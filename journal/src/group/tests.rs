@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::bytes::put;
 use crate::ids::{RecordKind, StoreUuid};
 use crate::record::{self, NewRecord};
 

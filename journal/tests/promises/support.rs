@@ -112,7 +112,8 @@ pub(crate) fn walk_of(disk: &dyn Disk, store: StoreUuid) -> Walk {
             walk.witnessed = walk.witnessed.max(before.last_lsn);
         }
         let mut expected = Expectation::first_of(&header);
-        while !stopped {
+        let mut going = !stopped;
+        while going {
             match reader
                 .group_at(tail.end_offset_bytes, Some(&expected))
                 .unwrap()
@@ -131,7 +132,7 @@ pub(crate) fn walk_of(disk: &dyn Disk, store: StoreUuid) -> Walk {
                     tail.boot = group.header.boot;
                     walk.groups += 1;
                 }
-                Found::Zero | Found::Invalid { .. } | Found::EndOfFile => break,
+                Found::Zero | Found::Invalid { .. } | Found::EndOfFile => going = false,
             }
         }
         for group in reader.tail_scan(0) {
