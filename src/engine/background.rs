@@ -149,7 +149,9 @@ impl Core {
         self.barriers.check()?;
         // No snapshot is ingested meanwhile, so nothing that was ingested can be cleared.
         let _effects = self.effects.lock();
-        let Some(range) = self.with_decided(|register| register.deletion_range(deletion)) else {
+        let Some(range) = self.with_decided(|register| {
+            register.deletion(deletion).map(|deletion| deletion.range.clone())
+        }) else {
             return Ok(());
         };
         effects::clear(&*self.data, &range).map_err(|error| match error {

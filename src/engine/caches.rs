@@ -120,6 +120,11 @@ impl Caches {
 }
 
 impl Core {
+    /// The range of a region's live peer, durable or not.
+    fn decided_range(&self, region: RegionId) -> Option<KeyRange> {
+        self.with_decided(|register| Some(register.peer(region)?.stage.region()?.range.clone()))
+    }
+
     /// Background: attach a cache, copy the region into it, make it active.
     pub(super) fn load_cache(
         &self,

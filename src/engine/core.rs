@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use torrens_journal::disk::{Disk, DiskLock};
-use torrens_journal::{AppendError, Boot, Journal, Lsn, RecordKind, StoreUuid, SyncError};
+use torrens_journal::{AppendError, Journal, Lsn, RecordKind, SyncError};
 
 use super::background::Queue;
 use super::barrier::Barriers;
@@ -75,8 +75,6 @@ pub(super) struct Core {
     pub(super) layout: Layout,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) journal: Journal,
-    pub(super) uuid: StoreUuid,
-    pub(super) boot: Boot,
     /// Everything at or below was complete when the store was opened.
     pub(super) opened_at: Sequence,
     pub(super) data: Arc<dyn DataStore>,
@@ -115,8 +113,6 @@ pub(super) struct Parts {
     pub(super) layout: Layout,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) journal: Journal,
-    pub(super) uuid: StoreUuid,
-    pub(super) boot: Boot,
     pub(super) lock: Box<dyn DiskLock>,
     pub(super) checkpoint: Option<Lsn>,
     pub(super) data: Arc<dyn DataStore>,
@@ -125,7 +121,7 @@ pub(super) struct Parts {
 
 impl Core {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { layout, disk, journal, uuid, boot, lock, checkpoint, data, register } = parts;
+        let Parts { layout, disk, journal, lock, checkpoint, data, register } = parts;
         let ceiling = register.sequence_ceiling();
         Core {
             rows: Rows::new(register.barrier() + 1),
@@ -147,8 +143,6 @@ impl Core {
             layout,
             disk,
             journal,
-            uuid,
-            boot,
             data,
         }
     }
@@ -178,7 +172,7 @@ impl Core {
             }
         };
         let durability = change.durability();
-        let (wall_clock_micros, boot) = (self.disk.wall_clock_micros(), self.boot.get());
+        let (wall_clock_micros, boot) = (self.disk.wall_clock_micros(), self.journal.boot().get());
         let stamp = Stamp { wall_clock_micros, boot, cause };
         let record = Record::new(&decided, change, stamp);
         let (kind, payload) = codec::encode(&record);

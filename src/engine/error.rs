@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use torrens_journal::{AppendError, CloseError, PurgeError};
 use torrens_recovery::{RecoveryError, CheckpointError};
 
-use crate::snapshot::SnapshotError;
+use crate::snapshot::{SnapshotError, SnapshotName};
 use crate::store::{BatchError, StoreError, StoreOpenError};
 use crate::{Refusal, RegionId, StoreId};
 
@@ -168,6 +168,12 @@ pub enum EngineError {
     /// The journal is durable, but could not be marked as closed in order.
     #[error("the journal was not closed in order")]
     Close(#[source] CloseError),
+    /// The staged file belongs to an apply that has begun and not ended.
+    #[error("the snapshot {name} is being applied")]
+    SnapshotInUse {
+        /// The file.
+        name: SnapshotName,
+    },
     /// A checkpoint could not be written; the journal keeps what it would have replaced.
     #[error("the checkpoint could not be written")]
     Checkpoint(#[source] CheckpointError),
@@ -204,6 +210,7 @@ impl EngineError {
             EngineError::RecordTooLarge { .. } => "record-too-large",
             EngineError::Data(_) | EngineError::DataFailed { .. } => "data-store-failed",
             EngineError::Snapshot(_) => "snapshot-unusable",
+            EngineError::SnapshotInUse { .. } => "snapshot-in-use",
             EngineError::Checkpoint(_) => "checkpoint-failed",
             EngineError::Batch(_) => "batch-invalid",
             EngineError::SequencesExhausted => "sequences-exhausted",

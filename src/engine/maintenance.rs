@@ -28,7 +28,7 @@ impl Core {
         if lsn == self.last_checkpoint() {
             return Ok(lsn);
         }
-        let meta = checkpoint::Meta::new(self.uuid, lsn, self.boot);
+        let meta = checkpoint::Meta::new(self.journal.store(), lsn, self.journal.boot());
         checkpoint::write(&*self.disk, &self.layout.checkpoints, &meta, &machine)
             .map_err(EngineError::Checkpoint)?;
         self.checkpointed.store(lsn.get(), Ordering::Release);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::core::Core;
 use super::{Answer, EngineError, effects};
-use crate::lifecycle::{AbortReason, Cause, Event, Floor, Refusal, SnapshotRef};
+use crate::lifecycle::{AbortReason, Cause, Event, Floor, PeerStage, Refusal, SnapshotRef};
 use crate::snapshot::{
     self, SnapshotError, SnapshotMeta, SnapshotName, SnapshotReader, SnapshotWriter, StagedSnapshot,
 };
@@ -38,8 +38,7 @@ impl Core {
         // Under the latch no write runs: the row and the sequence belong together.
         let latch = self.latches.hold(region);
         let admitted = self.published().admit_read(region, epoch).map(|normal| {
-            let region = Arc::clone(&normal.region);
-            (region, normal.incarnation)
+            (normal.region, normal.incarnation)
         });
         let (description, incarnation) = match admitted {
             Ok(admitted) => admitted,
@@ -85,11 +84,25 @@ impl Core {
     }
 
     pub(super) fn open_snapshot(&self, name: SnapshotName) -> Result<SnapshotReader, EngineError> {
-        let disk = Arc::clone(&self.disk);
-        Ok(SnapshotReader::open(disk, &self.layout.snapshots, name)?)
+        Ok(SnapshotReader::open(&*self.disk, &self.layout.snapshots, name)?)
     }
 
-    pub(super) fn remove_snapshot(&self, name: SnapshotName) -> Result<bool, EngineError> {
+    pub(super) fn remove_unused_snapshot(&self, name: SnapshotName) -> Result<bool, EngineError> {
+        let _latch = self.latches.hold(name.region);
+        let in_use = self.with_decided(|register| {
+            let Some(peer) = register.peer(name.region) else { return false };
+            match &peer.stage {
+                PeerStage::Applying(applying) => applying.snapshot.staged(name.region).name == name,
+                PeerStage::Uninitialized | PeerStage::Normal(_) | PeerStage::Damaged(_) => false,
+            }
+        });
+        if in_use {
+            return Err(EngineError::SnapshotInUse { name });
+        }
+        self.remove_snapshot(name)
+    }
+
+    fn remove_snapshot(&self, name: SnapshotName) -> Result<bool, EngineError> {
         Ok(snapshot::remove(&*self.disk, &self.layout.snapshots, name)?)
     }
 
@@ -134,7 +147,7 @@ impl Core {
         staged: &StagedSnapshot,
     ) -> Result<Answer, EngineError> {
         let data = RaftPosition { index: reader.meta().index, term: reader.meta().term };
-        let meta_lsn = self.with_decided(|register| register.last_record(region));
+        let meta_lsn = self.with_decided(|register| register.last_transition(region));
         let row = RegionRow {
             incarnation,
             data_index: data.index,

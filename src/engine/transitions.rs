@@ -5,13 +5,14 @@ use super::core::Core;
 use super::{Answer, EngineError, RaftStart, status};
 use crate::lifecycle::{
     CacheState, Cause, DamageReason, DestroyCause, Event, EvictReason, INITIAL_POSITION, PeerChange,
-    Split,
+    PeerStage, Register, Split,
 };
 use crate::{Incarnation, PeerId, RaftPosition, Region, RegionEpoch, RegionId, StoreId};
 
 impl Core {
-    pub(super) fn bootstrap(&self, store: StoreId, region: Region) -> Result<Answer, EngineError> {
+    pub(super) fn bootstrap(&self, region: Region) -> Result<Answer, EngineError> {
         let _latch = self.latches.hold(region.id);
+        let store = self.with_decided(Register::store).expect("opening gives the store its id");
         self.commit(&Event::Bootstrap { store, region }, Cause::Host)
     }
 
@@ -154,15 +155,18 @@ impl Core {
         let published = self.published();
         let no_peer = EngineError::NoPeer { region };
         let status = status::of(&published, region).ok_or(no_peer)?;
-        let (predecessor, floor, damaged) = match published.peer(region) {
-            Some(peer) => (peer.predecessor, peer.stage.floor(), peer.stage.is_damaged()),
-            None => (None, None, false),
+        let peer = published.peer(region).ok_or(EngineError::NoPeer { region })?;
+        let found = self.data_position(region, peer.incarnation);
+        let (data, truncate_floor, damaged) = match &peer.stage {
+            PeerStage::Uninitialized => (RaftPosition::default(), 0, false),
+            PeerStage::Normal(normal) => (found, normal.floor.index, false),
+            PeerStage::Damaged(damaged) => (found, damaged.floor.index, true),
+            // Until it ends there is no data to start from but the snapshot's.
+            PeerStage::Applying(applying) => {
+                (applying.snapshot.position, applying.snapshot.position.index, false)
+            }
         };
-        let data = match status.stage {
-            "uninitialized" => RaftPosition::default(),
-            _ => self.data_position(region, status.incarnation),
-        };
-        let truncate_floor = floor.map_or(0, |floor| floor.index);
+        let predecessor = peer.predecessor;
         Ok(RaftStart { status, predecessor, data, truncate_floor, damaged })
     }
 

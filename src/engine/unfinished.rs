@@ -19,7 +19,7 @@ use torrens_recovery::{Direction, Recovered, Resolution, ResolveError, resolve};
 use super::core::{Layout, append_error, sync_error};
 use super::write::LEASE_SEQUENCES;
 use super::{EngineError, OpenError, append, effects};
-use crate::lifecycle::{AbortReason, Event, Floor, OpenOperation};
+use crate::lifecycle::{AbortReason, Event, Floor, OpenOperation, Register};
 use crate::machine::RegisterMachine;
 use crate::snapshot::{self, SnapshotError, SnapshotReader};
 use crate::store::{DataStore, RegionRow, StoreBatch};
@@ -49,7 +49,7 @@ pub(super) fn resolve_all(
     append::append(recovered, &**disk, &floors)?;
     let stamp = append::stamp(recovered, &**disk);
     resolve(recovered, operations.clone(), |machine, operation| {
-        let (event, resolution) = ending(operation, &done);
+        let (event, resolution) = ending(machine.register(), operation, &done);
         let record = append::decide(machine.register(), &event, stamp);
         let records = record.iter().map(append::encode).collect();
         Ok::<_, Infallible>(Resolution { records, ..resolution })
@@ -60,7 +60,7 @@ pub(super) fn resolve_all(
         error => unreachable!("the end of an open operation is legal and known: {error}"),
     })?;
     for operation in &operations {
-        if let OpenOperation::Snapshot { region, snapshot, .. } = operation {
+        if let OpenOperation::SnapshotApply { region, snapshot, .. } = operation {
             snapshot::remove(&**disk, &layout.snapshots, snapshot.staged(*region).name)
                 .map_err(|source| OpenError::Finish(source.into()))?;
         }
@@ -85,7 +85,7 @@ fn carry_out(
                 effects::clear(data, range)?;
                 touched = true;
             }
-            OpenOperation::Snapshot { region, incarnation, snapshot, begun } => {
+            OpenOperation::SnapshotApply { region, incarnation, snapshot, begun } => {
                 let staged = snapshot.staged(*region);
                 let row = RegionRow {
                     incarnation: *incarnation,
@@ -94,7 +94,7 @@ fn carry_out(
                     meta_lsn: *begun,
                 };
                 let sequence = lease(recovered, &**disk)?;
-                let opened = SnapshotReader::open(Arc::clone(disk), &layout.snapshots, staged.name);
+                let opened = SnapshotReader::open(&**disk, &layout.snapshots, staged.name);
                 let ingested = opened.map_err(EngineError::Snapshot).and_then(|reader| {
                     effects::ingest(data, &reader, &staged, &row, sequence)
                 });
@@ -142,10 +142,14 @@ fn lease(
 }
 
 /// The event that ends an operation, and how the report puts it.
-fn ending(operation: &OpenOperation, done: &Done) -> (Event, Resolution) {
+fn ending(
+    register: &Register,
+    operation: &OpenOperation,
+    done: &Done,
+) -> (Event, Resolution) {
     let records = Vec::new();
     match operation {
-        OpenOperation::Snapshot { region, incarnation, snapshot, begun } => {
+        OpenOperation::SnapshotApply { region, incarnation, snapshot, begun } => {
             let (region, incarnation, begin) = (*region, *incarnation, *begun);
             let what = format!("snapshot apply of {region} at {}", snapshot.position);
             if done.lost.contains(&region) {
@@ -167,10 +171,11 @@ fn ending(operation: &OpenOperation, done: &Done) -> (Event, Resolution) {
             let event = Event::FinishDeletion { deletion: *deletion };
             (event, Resolution { direction, what, begin, rule, records })
         }
-        OpenOperation::Cache { region, state, since } => {
+        OpenOperation::Cache { region, state, .. } => {
             let what = format!("cache of {region} ({})", state.as_str());
             let rule = "memory ends with the process".to_owned();
-            let (direction, begin) = (Direction::Forward, *since);
+            let begin = register.last_record(*region).unwrap_or_default();
+            let direction = Direction::Forward;
             let event = Event::CacheLost { region: *region };
             (event, Resolution { direction, what, begin, rule, records })
         }

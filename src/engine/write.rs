@@ -3,7 +3,7 @@
 use super::core::Core;
 use super::{EngineError, WriteAnswer};
 use crate::lifecycle::{Cause, Event, INITIAL_POSITION, Refusal};
-use crate::store::{BatchError, RegionRow, WriteBatch};
+use crate::store::{BatchError, RegionRow, WriteBatch, read_region_row};
 use crate::{Incarnation, RaftPosition, RegionEpoch, RegionId, Sequence, SequenceGuard};
 
 /// How many sequence numbers are leased at once: one journal record for a million batches.
@@ -23,7 +23,7 @@ impl Core {
         let admitted = self.with_decided(|register| {
             let normal = register.admit_write(region, epoch)?;
             let range = normal.region.range.clone();
-            Ok((normal.incarnation, range, register.last_record(region)))
+            Ok((normal.incarnation, range, register.last_transition(region)))
         });
         let (incarnation, range, meta_lsn) = match admitted {
             Ok(admitted) => admitted,
@@ -67,6 +67,21 @@ impl Core {
     fn refuse_write(&self, refusal: Refusal) -> Result<WriteAnswer, EngineError> {
         self.wait_durable(self.with_decided(|register| register.last_lsn()))?;
         Ok(WriteAnswer::Refused(refusal))
+    }
+
+    /// Reads every serving region's row, once, when the store is opened.
+    pub(super) fn find_rows(&self) -> Result<(), EngineError> {
+        let peers: Vec<_> = self.with_decided(|register| {
+            register.normal_peers().map(|(region, incarnation, _)| (region, incarnation)).collect()
+        });
+        for (region, incarnation) in peers {
+            let row = read_region_row(&*self.data, region)?;
+            if let Some(row) = row.filter(|row| row.incarnation == incarnation) {
+                let data = RaftPosition { index: row.data_index, term: row.data_term };
+                self.rows.note_clean(region, incarnation, data, self.opened_at);
+            }
+        }
+        Ok(())
     }
 
     /// Last entry whose data the store holds, for a live peer with a range.
