@@ -12,6 +12,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(test)]
+mod contract;
 mod map;
 pub mod op;
 mod real;
