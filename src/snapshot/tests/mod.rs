@@ -58,7 +58,10 @@ fn stage(disk: &TestDisk, rows: &[Row<'_>]) -> Result<StagedSnapshot, SnapshotEr
     writer.finish()
 }
 
-fn rows_of(disk: &TestDisk) -> Result<Vec<(u8, Vec<u8>, Vec<u8>)>, SnapshotError> {
+/// Column family, key, value.
+type OwnedRow = (u8, Vec<u8>, Vec<u8>);
+
+fn rows_of(disk: &TestDisk) -> Result<Vec<OwnedRow>, SnapshotError> {
     let reader = SnapshotReader::open(disk, dir(), name())?;
     let rows = reader.rows()?;
     rows.map(|row| row.map(|row| (row.cf.number(), row.key.to_vec(), row.value.to_vec())))

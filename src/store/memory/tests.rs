@@ -1,4 +1,7 @@
+use std::path::Path;
+
 use super::*;
+use crate::store::{StoreFactory, StoreOpenMode};
 
 fn put(store: &dyn DataStore, key: &str) -> Result<(), StoreError> {
     let mut batch = StoreBatch::new();

@@ -1,5 +1,6 @@
 use std::process::Command;
 
+use super::super::device_sync::file_names;
 use super::*;
 use crate::store::contract::Seeded;
 
