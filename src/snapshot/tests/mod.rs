@@ -109,6 +109,18 @@ fn what_is_staged_is_read_back_row_for_row() {
     assert!(rows_of(&disk).unwrap() == rows, "seed {seed:#x}");
 }
 
+/// The file of `docs/FORMAT.md`'s worked example. Bytes that were once written must stay readable.
+#[test]
+fn a_version_1_file_reads_and_is_written_byte_for_byte() {
+    let golden = include_str!("../../../tests/golden/snapshot-v1.hex");
+    let golden: Vec<u8> = golden
+        .split_whitespace()
+        .map(|byte| u8::from_str_radix(byte, 16).unwrap())
+        .collect();
+    assert_eq!(small(), golden);
+    assert_eq!(check_bytes(&golden), Ok(meta()));
+}
+
 #[test]
 fn a_snapshot_without_rows_is_a_good_one() {
     let disk = TestDisk::default();
