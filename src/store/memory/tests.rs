@@ -161,3 +161,25 @@ fn a_store_opened_for_reading_refuses_to_change_and_stays_good() {
     assert!(matches!(handle.flush(), Err(StoreError::ReadOnly)));
     assert_eq!(keys(&*handle), "abcd");
 }
+
+#[test]
+fn one_numbering_of_operations_covers_a_simulated_disk_and_the_store() {
+    use torrens_journal::disk::Disk;
+    use torrens_journal::testing::{SimDisk, SimFault};
+    let disk = SimDisk::new(7);
+    let hand = disk.clone();
+    let store = MemoryStore::new().with_hook(Arc::new(move |operation| hand.step(operation)));
+    disk.create_dir_all(Path::new("/data")).unwrap();
+    put(&store, "a").unwrap();
+    assert_eq!(disk.ops(), 2);
+    disk.fail_at(3, SimFault::Dies);
+    assert!(
+        disk.sync_dir(Path::new("/data")).is_err(),
+        "the process dies in the disk"
+    );
+    assert!(
+        put(&store, "b").is_err() && store.flush().is_err(),
+        "and so in the store"
+    );
+    assert_eq!(keys(&store.process_kill(Lost::AllButBatches(9))), "a");
+}
