@@ -48,7 +48,7 @@ impl Default for SledOptions {
     fn default() -> Self {
         SledOptions {
             cache_bytes: 64 * 1024 * 1024,
-            lock_wait: Duration::from_millis(500),
+            lock_wait: Duration::from_secs(2),
         }
     }
 }
