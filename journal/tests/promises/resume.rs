@@ -67,6 +67,23 @@ fn leftovers_of_an_unfinished_file_are_replaced() {
 }
 
 #[test]
+fn resuming_removes_what_a_killed_writer_did_not_finish() {
+    let disk = SimDisk::new(1);
+    create(&disk, small()).close().unwrap();
+    for name in [
+        "00000000000000000002.seg.new",
+        "journal.mark.new",
+        "mine.new",
+    ] {
+        disk.open(&dir().join(name), OpenMode::CreateNew).unwrap();
+    }
+    reopen(&disk, small()).close().unwrap();
+    let listing = list(&disk, &dir()).unwrap();
+    assert!(listing.unfinished.is_empty());
+    assert_eq!(listing.unknown, ["mine.new"], "not the journal's");
+}
+
+#[test]
 fn options_out_of_range_are_refused_before_anything_is_touched() {
     let disk = SimDisk::new(1);
     let bad = JournalOptions::new().segment_bytes(1);
