@@ -8,6 +8,7 @@ mod checkpoints;
 mod crash_points;
 mod damage;
 mod host;
+mod live;
 mod refusals;
 mod resolving;
 mod tally;
