@@ -162,6 +162,7 @@ pub struct SegmentFacts {
     /// Whether one of the two header copies is damaged.
     pub header_copy_bad: Option<String>,
     /// Where the last page with a byte other than zero ends, if any lies behind the accepted groups.
+    /// Looked for in the last segment only, and not while a writer may be at work.
     pub scraps_end_bytes: Option<u64>,
     /// What verifies behind the accepted groups.
     pub later: LaterGroups,

@@ -117,7 +117,8 @@ pub(super) fn scan(
                 break;
             }
         }
-        if around.is_last {
+        // With a writer at work they are in flight, and a purge may have taken the file's name away.
+        if around.is_last && !around.live {
             facts.scraps_end_bytes =
                 scraps_end(around.disk, reader.path(), facts.end_offset_bytes)?;
         }

@@ -54,6 +54,15 @@ fn write_on(
     }
 }
 
+/// Stops the writer also when the looking test fails, which would wait for it for ever otherwise.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 fn directories(root: &Path) -> Directories {
     Directories {
         journal: root.join("journal"),
@@ -74,6 +83,7 @@ fn a_look_beside_a_writer_never_sees_damage_nor_less_than_was_durable() {
     let mut looks = 0;
     std::thread::scope(|scope| {
         scope.spawn(|| write_on(disk, &at, &journal, &durable, &stop));
+        let stopping = StopOnDrop(&stop);
         let started = Instant::now();
         while started.elapsed() < Duration::from_millis(1500) {
             let before = durable.load(Ordering::SeqCst);
@@ -90,7 +100,7 @@ fn a_look_beside_a_writer_never_sees_damage_nor_less_than_was_durable() {
                 Err(error) => panic!("look {looks}: {error:?}"),
             }
         }
-        stop.store(true, Ordering::SeqCst);
+        drop(stopping);
     });
     assert!(looks >= 10, "{looks} looks");
     let synced = journal.sync().expect("it syncs");

@@ -11,6 +11,7 @@ mod host;
 mod live;
 mod refusals;
 mod resolving;
+mod sticky;
 mod tally;
 mod torn_tail;
 mod walking;
