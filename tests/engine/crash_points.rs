@@ -20,8 +20,7 @@ use torrens_journal::testing::{CutChoice, SimDisk, SimFault};
 
 type Rows = BTreeMap<(RegionId, Vec<u8>), Vec<u8>>;
 
-mod support;
-use support::*;
+use crate::support::*;
 
 /// One thing that the host does; background work that follows from it is part of the step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
