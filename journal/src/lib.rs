@@ -2,4 +2,6 @@
 #![warn(missing_docs)]
 pub mod disk;
 mod lsn;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub use lsn::Lsn;

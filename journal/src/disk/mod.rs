@@ -13,13 +13,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 mod map;
+pub mod op;
 mod real;
+mod refuse;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod sim;
 #[cfg(target_os = "linux")]
 mod uring;
 
-// pub use real::{RealDisk, RealDiskOptions, SyncChoice};
+pub use real::{OpHook, RealDisk, RealDiskOptions, SyncChoice};
+pub use refuse::DiskRefusal;
 
 /// What a directory entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +123,10 @@ pub trait DiskLock: Send + Sync + fmt::Debug {}
 /// in any order, by a power cut.
 pub trait Disk: Send + Sync + fmt::Debug + 'static {
     /// Creates `path` and its missing parents, mode 0700. An existing directory is fine.
+    ///
+    /// # Durability
+    /// The directories' own entries are durable on return (also of one that existed, which may stem
+    /// from a process that died here), so the caller syncs no parent.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
     /// The entries of a directory, in no particular order.
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
