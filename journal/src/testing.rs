@@ -2,4 +2,5 @@
 //!
 //! Nothing here is used by a storage process.
 
+pub use crate::group::mend;
 pub use crate::disk::sim::{CutChoice, SimDisk, SimError, SimFault, SimOp, Unsynced};

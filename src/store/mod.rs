@@ -31,7 +31,7 @@ mod versions;
 mod write_batch;
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 
 pub use self::sled::{SledFactory, SledOptions, SledStore};
 pub use clear::clear_range;

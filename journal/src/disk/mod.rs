@@ -1,6 +1,6 @@
 //! Everything that Torrens asks of the operating system for its own files, as one narrow trait.
 //!
-//! [`RealDisk`] carries it out; [`SimDisk`](crate::testing::SimDisk) (feature `testing`) keeps a
+//! [`RealDisk`] carries it out; `testing::SimDisk` (feature `testing`) keeps a
 //! live and a durable image and can lose power. The same code above runs on both, which is what
 //! the crash tests stand on. Snapshots, checkpoints and the journal use this trait; the data store
 //! (sled) has its own.
@@ -12,6 +12,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(test)]
+mod contract;
 mod map;
 pub mod op;
 mod real;

@@ -22,9 +22,6 @@ mod keep;
 mod read;
 mod write;
 
-#[cfg(test)]
-mod tests;
-
 pub use format::{BLOCK_BYTES_MAX, ITEM_BYTES_MAX, VERSION_MAJOR, VERSION_MINOR};
 pub use keep::{Listed, Pruned, list, prune};
 pub(crate) use read::load_verified;

@@ -164,7 +164,9 @@ fn walk(
         }
     }
     place_remaining_marks(&mut evidence);
-    let _ = (look.progress)(evidence.bytes_read, bytes_total);
+    if (look.progress)(evidence.bytes_read, bytes_total).is_break() {
+        return Err(NoEvidence::Aborted);
+    }
     Ok((evidence, readers))
 }
 

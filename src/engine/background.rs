@@ -1,0 +1,215 @@
+//! Work that goes on behind the callers: effects of transitions, cache loads and evictions,
+//! scheduled barriers, the sync of records that nobody waits for, checkpoints.
+//!
+//! Every job is idempotent and is found again at opening if a crash takes it away. By default a
+//! thread runs them; with [`Background::Manual`] they run only in
+//! [`Engine::step_background`](super::Engine::step_background), so that a test decides every order.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::{EngineError, effects};
+use super::core::Core;
+use crate::lifecycle::{Cause, DeletionId, Effect, Event};
+use crate::{Incarnation, RegionId};
+
+/// Who runs the background work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Background {
+    /// A thread of the engine.
+    #[default]
+    Thread,
+    /// Nobody but [`Engine::step_background`](super::Engine::step_background).
+    Manual,
+}
+
+/// How often the background work does what nobody asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Schedule {
+    /// A barrier while there is dirty data, a sync while there are unsynced records.
+    pub(super) barrier_interval: Duration,
+    /// A checkpoint after this many records.
+    pub(super) checkpoint_records: u64,
+}
+
+/// One piece of background work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Job {
+    /// Clear the range of a pending deletion and end it.
+    Clear(DeletionId),
+    /// Fill the cache of a region.
+    Load(RegionId, Incarnation),
+    /// Free the cache of a region once nothing pins it.
+    Free(RegionId),
+}
+
+impl Job {
+    /// Stable name, for step-by-step tests.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Job::Clear(_) => "clear",
+            Job::Load(..) => "load",
+            Job::Free(_) => "free",
+        }
+    }
+}
+
+/// The jobs that wait, in order.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    /// Jobs that wait for somebody, until the next tick.
+    later: Vec<Job>,
+    running: bool,
+    stopping: bool,
+    /// The last failure, for the report; the job is found again at the next opening.
+    failed: Option<String>,
+}
+
+impl Queue {
+    pub(super) fn push(&self, job: Job) {
+        let mut state = self.state.lock();
+        if !state.jobs.contains(&job) {
+            state.jobs.push_back(job);
+        }
+        self.changed.notify_all();
+    }
+
+    pub(super) fn push_effects(&self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::ClearRange { deletion, .. } => self.push(Job::Clear(deletion)),
+                Effect::StartLoad { region, incarnation } => {
+                    self.push(Job::Load(region, incarnation));
+                }
+                Effect::FreeCache { region } => self.push(Job::Free(region)),
+                // Carried out by the transition itself, which holds what they need.
+                Effect::IngestSnapshot { .. } => {}
+            }
+        }
+    }
+
+    /// Puts a job that has to wait for somebody behind the others, not before the next tick.
+    pub(super) fn retry_later(&self, job: Job) {
+        let mut state = self.state.lock();
+        if !state.later.contains(&job) {
+            state.later.push(job);
+        }
+    }
+
+    /// Lets the jobs that had to wait try again.
+    fn retry_now(&self) {
+        let mut state = self.state.lock();
+        let later = std::mem::take(&mut state.later);
+        state.jobs.extend(later);
+    }
+
+    pub(super) fn stop(&self) {
+        self.state.lock().stopping = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until no job waits or runs. In manual mode that is up to the caller's own steps.
+    pub(super) fn wait_idle(&self) {
+        let mut state = self.state.lock();
+        while (state.running || !state.jobs.is_empty()) && !state.stopping && state.failed.is_none() {
+            self.changed.wait(&mut state);
+        }
+    }
+
+    fn take(&self) -> Option<Job> {
+        let mut state = self.state.lock();
+        let job = state.jobs.pop_front()?;
+        state.running = true;
+        Some(job)
+    }
+
+    fn done(&self, failed: Option<&EngineError>) {
+        let mut state = self.state.lock();
+        state.running = false;
+        if let Some(error) = failed {
+            state.failed = Some(error.to_string());
+        }
+        self.changed.notify_all();
+    }
+}
+
+impl Core {
+    /// Background: clear the keys of a pending deletion, durably, and end it.
+    fn clear_deletion(&self, deletion: DeletionId) -> Result<(), EngineError> {
+        self.barriers.check()?;
+        // No snapshot is ingested meanwhile, so nothing that was ingested can be cleared.
+        let _effects = self.effects.lock();
+        let Some(range) = self.with_decided(|register| register.deletion_range(deletion)) else {
+            return Ok(());
+        };
+        effects::clear(&*self.data, &range).map_err(|error| match error {
+            EngineError::Data(error) => self.barriers.fail(error),
+            error => error,
+        })?;
+        self.barrier()?;
+        let _ended = self.commit(&Event::FinishDeletion { deletion }, Cause::Collector)?;
+        Ok(())
+    }
+
+    /// Runs one job, if there is one; answers its name.
+    pub(super) fn step_background(&self) -> Result<Option<&'static str>, EngineError> {
+        let Some(job) = self.queue.take() else { return Ok(None) };
+        let outcome = match job {
+            Job::Clear(deletion) => self.clear_deletion(deletion),
+            Job::Load(region, incarnation) => self.load_cache(region, incarnation),
+            Job::Free(region) => self.free_cache(region),
+        };
+        self.queue.done(outcome.as_ref().err());
+        outcome.map(|()| Some(job.name()))
+    }
+
+    /// What is due by the clock or by volume rather than by a job.
+    pub(super) fn tick(&self, schedule: &Schedule) -> Result<(), EngineError> {
+        if self.rows.is_dirty() {
+            self.barrier()?;
+        }
+        if self.journal.appended() > self.journal.synced() {
+            self.sync()?;
+        }
+        let since = self.journal.synced().distance_from(self.last_checkpoint());
+        if since >= schedule.checkpoint_records {
+            self.checkpoint()?;
+        }
+        self.queue.retry_now();
+        self.latches.shrink();
+        Ok(())
+    }
+}
+
+/// The worker thread's life: jobs as they come, the tick when it is due, until told to stop.
+pub(super) fn run(core: &Arc<Core>, schedule: Schedule) {
+    let mut due = Instant::now() + schedule.barrier_interval;
+    loop {
+        {
+            let mut state = core.queue.state.lock();
+            while state.jobs.is_empty() && !state.stopping && Instant::now() < due {
+                core.queue.changed.wait_until(&mut state, due);
+            }
+            if state.stopping {
+                return;
+            }
+        }
+        // An error has reached whoever waits for it, and is kept in the queue; a poisoned journal or
+        // a failed data store answers every later call by itself.
+        let _ = core.step_background();
+        if Instant::now() >= due {
+            let _ = core.tick(&schedule);
+            due = Instant::now() + schedule.barrier_interval;
+        }
+    }
+}

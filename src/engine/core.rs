@@ -1,0 +1,274 @@
+//! The engine's inside: decide → append → sync → publish.
+//!
+//! Two pictures of the register exist. `decided` holds everything that was appended; decisions build
+//! on it. `published` holds what is durable; readers see only that. Both are moved by the same pure
+//! `apply`, in the journal's order, so they differ only by the records that are not yet synced.
+//!
+//! Lock order: region latch → `decided` → `unpublished` → `published`. None of them is held during
+//! a sync except the latch.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use torrens_journal::disk::{Disk, DiskLock};
+use torrens_journal::{AppendError, Boot, Journal, Lsn, RecordKind, StoreUuid, SyncError};
+
+use super::background::Queue;
+use super::barrier::Barriers;
+use super::caches::Caches;
+use super::fence::Fences;
+use super::latch::Latches;
+use super::rows::Rows;
+use super::{Answer, EngineError};
+use crate::codec;
+use crate::lifecycle::{
+    Accepted, Cause, Durability, Effect, Event, Outcome, Record, Register, Stamp, apply, step,
+};
+use crate::sequence::Sequencer;
+use crate::store::DataStore;
+use crate::{RegionId, Sequence};
+
+/// Where everything of one store lies.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    pub(super) root: PathBuf,
+    pub(super) lock: PathBuf,
+    pub(super) journal: PathBuf,
+    pub(super) checkpoints: PathBuf,
+    pub(super) snapshots: PathBuf,
+    pub(super) data: PathBuf,
+}
+
+impl Layout {
+    /// The names of DESIGN: one folder per kind of file.
+    pub(super) fn of(root: PathBuf) -> Self {
+        Layout {
+            lock: root.join("LOCK"),
+            journal: root.join("journal"),
+            checkpoints: root.join("checkpoints"),
+            snapshots: root.join("snapshots"),
+            data: root.join("data"),
+            root,
+        }
+    }
+
+    /// Whether a name in the root may be a store's.
+    pub(super) fn is_ours(name: &str) -> bool {
+        ["LOCK", "journal", "checkpoints", "snapshots", "data"].contains(&name)
+            || name.starts_with(SET_ASIDE)
+    }
+
+    /// Where a data store that cannot be used is kept.
+    pub(super) fn set_aside(&self, unique: u64) -> PathBuf {
+        self.root.join(format!("{SET_ASIDE}{unique:016x}"))
+    }
+}
+
+const SET_ASIDE: &str = "data.unusable-";
+
+/// Everything that is shared by the handles, the background worker and the views of one engine.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) layout: Layout,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) journal: Journal,
+    pub(super) uuid: StoreUuid,
+    pub(super) boot: Boot,
+    /// Everything at or below was complete when the store was opened.
+    pub(super) opened_at: Sequence,
+    pub(super) data: Arc<dyn DataStore>,
+    pub(super) latches: Latches,
+    pub(super) rows: Rows,
+    pub(super) fences: Fences,
+    pub(super) caches: Caches,
+    pub(super) barriers: Barriers,
+    pub(super) sequencer: Sequencer,
+    pub(super) queue: Queue,
+    /// Held while keys of a range are cleared or ingested: one such effect at a time.
+    pub(super) effects: Mutex<()>,
+    pub(super) closed: AtomicBool,
+    /// Held while a checkpoint is written: one at a time.
+    pub(super) checkpointing: Mutex<()>,
+    /// Position of the newest checkpoint.
+    pub(super) checkpointed: AtomicU64,
+    /// Nobody else opens the directory while this lives.
+    _lock: Box<dyn DiskLock>,
+    decided: Mutex<Register>,
+    unpublished: Mutex<VecDeque<(Lsn, Record)>>,
+    published: RwLock<Register>,
+}
+
+/// What a decision said, and how far the journal must be durable before anyone may hear of it.
+pub(super) struct Decision {
+    pub(super) answer: Answer,
+    pub(super) effects: Vec<Effect>,
+    /// Every record that the answer rests on is at or below this.
+    basis: Lsn,
+    durability: Durability,
+}
+
+/// The parts that opening brings together.
+pub(super) struct Parts {
+    pub(super) layout: Layout,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) journal: Journal,
+    pub(super) uuid: StoreUuid,
+    pub(super) boot: Boot,
+    pub(super) lock: Box<dyn DiskLock>,
+    pub(super) checkpoint: Option<Lsn>,
+    pub(super) data: Arc<dyn DataStore>,
+    pub(super) register: Register,
+}
+
+impl Core {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { layout, disk, journal, uuid, boot, lock, checkpoint, data, register } = parts;
+        let ceiling = register.sequence_ceiling();
+        Core {
+            rows: Rows::new(register.barrier() + 1),
+            barriers: Barriers::new(register.barrier()),
+            sequencer: Sequencer::new(ceiling),
+            latches: Latches::default(),
+            fences: Fences::default(),
+            caches: Caches::default(),
+            queue: Queue::default(),
+            effects: Mutex::new(()),
+            closed: AtomicBool::new(false),
+            checkpointing: Mutex::new(()),
+            checkpointed: AtomicU64::new(checkpoint.map_or(0, Lsn::get)),
+            opened_at: ceiling,
+            _lock: lock,
+            unpublished: Mutex::new(VecDeque::new()),
+            published: RwLock::new(register.clone()),
+            decided: Mutex::new(register),
+            layout,
+            disk,
+            journal,
+            uuid,
+            boot,
+            data,
+        }
+    }
+
+    /// The durable state: all that readers, observers and callers may see.
+    pub(super) fn published(&self) -> RwLockReadGuard<'_, Register> {
+        self.published.read()
+    }
+
+    /// Looks at the state that decisions build on. Nothing seen here may be shown to anyone before
+    /// [`Core::settle`]; keep it short, every decision waits for it.
+    pub(super) fn with_decided<T>(&self, look: impl FnOnce(&Register) -> T) -> T {
+        look(&self.decided.lock())
+    }
+
+    /// Decides an event and appends its record; nothing is visible or durable yet.
+    pub(super) fn decide(&self, event: &Event, cause: Cause) -> Result<Decision, EngineError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(EngineError::Closed);
+        }
+        let mut decided = self.decided.lock();
+        let Accepted { change, effects } = match step(&decided, event) {
+            Outcome::Accepted(accepted) => accepted,
+            Outcome::AlreadyApplied => return Ok(self.no_change(&decided, Answer::AlreadyApplied)),
+            Outcome::Refused(refusal) => {
+                return Ok(self.no_change(&decided, Answer::Refused(refusal)));
+            }
+        };
+        let durability = change.durability();
+        let (wall_clock_micros, boot) = (self.disk.wall_clock_micros(), self.boot.get());
+        let stamp = Stamp { wall_clock_micros, boot, cause };
+        let record = Record::new(&decided, change, stamp);
+        let (kind, payload) = codec::encode(&record);
+        let tag = record.header.region.map_or(0, region_tag);
+        let lsn = self.journal.append(RecordKind::new(kind), tag, &payload).map_err(append_error)?;
+        apply(&mut decided, lsn, &record)
+            .expect("an accepted outcome applies to the state that it was decided on");
+        self.unpublished.lock().push_back((lsn, record));
+        let (answer, effects) = (Answer::Accepted { lsn }, effects.at(lsn));
+        Ok(Decision { answer, effects, basis: lsn, durability })
+    }
+
+    fn no_change(&self, decided: &Register, answer: Answer) -> Decision {
+        let basis = decided.last_lsn();
+        Decision { answer, effects: Vec::new(), basis, durability: Durability::Wait }
+    }
+
+    /// Waits until everything that the decision rests on is durable, and publishes it.
+    ///
+    /// A decision whose record is only appended returns at once.
+    pub(super) fn settle(&self, decision: Decision) -> Result<(Answer, Vec<Effect>), EngineError> {
+        if decision.durability == Durability::Wait {
+            self.wait_durable(decision.basis)?;
+        }
+        Ok((decision.answer, decision.effects))
+    }
+
+    /// Waits until the record at `lsn` is durable, and publishes up to it.
+    pub(super) fn wait_durable(&self, lsn: Lsn) -> Result<(), EngineError> {
+        if self.journal.synced() < lsn {
+            self.journal.wait_durable(lsn).map_err(sync_error)?;
+        }
+        self.publish();
+        Ok(())
+    }
+
+    /// Makes everything appended durable and publishes it.
+    pub(super) fn sync(&self) -> Result<Lsn, EngineError> {
+        let synced = self.journal.sync().map_err(sync_error)?;
+        self.publish();
+        Ok(synced)
+    }
+
+    /// Moves every durable record into the published picture, in the journal's order.
+    fn publish(&self) {
+        let mut unpublished = self.unpublished.lock();
+        let synced = self.journal.synced();
+        if unpublished.front().is_none_or(|(lsn, _)| *lsn > synced) {
+            return;
+        }
+        let mut published = self.published.write();
+        while let Some((lsn, record)) = unpublished.pop_front_if(|(lsn, _)| *lsn <= synced) {
+            apply(&mut published, lsn, &record)
+                .expect("a record that applied to the decided picture applies to the published one");
+        }
+    }
+
+    /// Decides, settles, and queues what follows from it.
+    pub(super) fn commit(&self, event: &Event, cause: Cause) -> Result<Answer, EngineError> {
+        let decision = self.decide(event, cause)?;
+        let (answer, effects) = self.settle(decision)?;
+        self.queue.push_effects(effects);
+        Ok(answer)
+    }
+}
+
+/// The journal's record tag: enough to skip other regions' records without decoding them.
+pub(crate) fn region_tag(region: RegionId) -> u32 {
+    let [a, b, c, d, e, f, g, h] = region.0.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d]) ^ u32::from_le_bytes([e, f, g, h])
+}
+
+pub(super) fn append_error(error: AppendError) -> EngineError {
+    match error {
+        AppendError::Full { source, .. } => EngineError::DiskFull(source),
+        AppendError::Poisoned(_) => EngineError::Poisoned,
+        AppendError::Closed => EngineError::Closed,
+        AppendError::TooLarge { record_bytes, max_bytes } => {
+            EngineError::RecordTooLarge { bytes: record_bytes, bytes_max: max_bytes }
+        }
+        other => EngineError::Append(other),
+    }
+}
+
+pub(super) fn sync_error(error: SyncError) -> EngineError {
+    match error {
+        SyncError::NotAppended { lsn, appended } => {
+            unreachable!("only appended records are waited for: LSN {lsn} of {appended}")
+        }
+        // Poisoned, and whatever may be added: the outcome is unknown.
+        _ => EngineError::Poisoned,
+    }
+}

@@ -1,0 +1,49 @@
+//! What follows from a durable record and touches the data store: clearing a range, ingesting a
+//! staged snapshot. Both are idempotent; whoever calls them repeats them until the journal says that
+//! they ended. They need the data store and nothing else of the engine, so opening uses them too.
+
+use super::EngineError;
+use crate::snapshot::{SnapshotError, SnapshotReader, StagedSnapshot};
+use crate::store::{DataStore, RegionRow, StoreBatch, clear_range};
+use crate::{KeyRange, Sequence};
+
+/// Bytes of raw rows per batch of an ingest; bounds what one batch takes in the store's memory.
+const INGEST_BATCH_BYTES: usize = 1024 * 1024;
+
+/// Deletes every version of every key in `range`.
+pub(super) fn clear(data: &dyn DataStore, range: &KeyRange) -> Result<(), EngineError> {
+    clear_range(data, range).map(drop).map_err(EngineError::Data)
+}
+
+/// Replaces the data of the snapshot's range by the rows of the staged file, all at one sequence
+/// number, and then writes the region's row. Not durable before the next flush.
+///
+/// # Errors
+/// [`EngineError::Snapshot`] if the file is missing or not what it claims to be: nothing was cleared
+/// then, and the caller ends the operation backwards.
+pub(super) fn ingest(
+    data: &dyn DataStore,
+    reader: &SnapshotReader,
+    staged: &StagedSnapshot,
+    row: &RegionRow,
+    sequence: Sequence,
+) -> Result<(), EngineError> {
+    // All of the file is read, checked and compared before the first key goes.
+    if reader.verify()? != *staged {
+        return Err(EngineError::Snapshot(SnapshotError::Missing { name: staged.name }));
+    }
+    let region = &reader.meta().region;
+    clear(data, &region.range)?;
+    let mut batch = StoreBatch::new();
+    for version in reader.rows()? {
+        let version = version?;
+        batch.put_version(version.cf, &version.key, sequence, Some(&version.value));
+        if batch.bytes() >= INGEST_BATCH_BYTES {
+            data.apply(&std::mem::take(&mut batch))?;
+        }
+    }
+    // The row goes last: as long as it is missing, the region's data counts as missing.
+    batch.put_region_row(region.id, row);
+    data.apply(&batch)?;
+    Ok(())
+}

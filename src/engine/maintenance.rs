@@ -1,0 +1,49 @@
+//! Checkpoints, the retention of the journal behind them, and the orderly end.
+
+use std::sync::atomic::Ordering;
+
+use torrens_journal::Lsn;
+use torrens_recovery::checkpoint;
+
+use super::EngineError;
+use super::core::Core;
+use crate::machine::RegisterMachine;
+
+/// How many checkpoints are kept: the newest, and one to fall back to.
+const GENERATIONS: usize = 2;
+
+impl Core {
+    /// Position of the newest checkpoint.
+    pub(super) fn last_checkpoint(&self) -> Lsn {
+        Lsn::new(self.checkpointed.load(Ordering::Acquire))
+    }
+
+    /// Writes the durable state, then lets go of the journal below the older generation.
+    pub(super) fn checkpoint(&self) -> Result<Lsn, EngineError> {
+        let _one_at_a_time = self.checkpointing.lock();
+        // Exactly the fold of the records up to its own position, all of them durable; transitions
+        // go on while the copy is written.
+        let machine = RegisterMachine::new(self.published().clone());
+        let lsn = machine.register().last_lsn();
+        if lsn == self.last_checkpoint() {
+            return Ok(lsn);
+        }
+        let meta = checkpoint::Meta::new(self.uuid, lsn, self.boot);
+        checkpoint::write(&*self.disk, &self.layout.checkpoints, &meta, &machine)
+            .map_err(EngineError::Checkpoint)?;
+        self.checkpointed.store(lsn.get(), Ordering::Release);
+        let pruned = checkpoint::prune(&*self.disk, &self.layout.checkpoints, GENERATIONS)
+            .map_err(EngineError::Checkpoint)?;
+        if let Some(needed) = pruned.first_needed {
+            self.journal.purge_below(needed).map_err(EngineError::Purge)?;
+        }
+        Ok(lsn)
+    }
+
+    /// Marks the journal as ended in order. Nothing is accepted afterwards.
+    pub(super) fn close(&self) -> Result<(), EngineError> {
+        self.closed.store(true, Ordering::Release);
+        self.sync()?;
+        self.journal.close().map_err(EngineError::Close)
+    }
+}

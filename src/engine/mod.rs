@@ -1,0 +1,308 @@
+//! The engine: what a storage process embeds.
+//!
+//! ```text
+//!  call ──► latch ──► barrier? ──► decide ──► append ──► sync ──► publish ──► effects
+//!           latch     barrier      core       journal    journal  core        background, snapshots
+//! ```
+//!
+//! `core` holds the path itself; `transitions`, `write`, `read`, `snapshots`, `caches` and
+//! `maintenance` are what runs along it; `open` builds it from a directory. Not here: which
+//! transitions are legal (`lifecycle`), how bytes survive (`torrens-journal`), what a journal's end
+//! means (`torrens-recovery`).
+
+use std::io::Read;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+use torrens_journal::{JournalStats, Lsn};
+
+use crate::lifecycle::{DestroyCause, PeerChange, Split, Tombstone};
+use crate::snapshot::StagedSnapshot;
+use crate::store::WriteBatch;
+use crate::{Incarnation, PeerId, RaftPosition, Region, RegionEpoch, RegionId, StoreId};
+
+mod answer;
+mod background;
+mod barrier;
+mod caches;
+mod core;
+mod error;
+mod fence;
+mod latch;
+mod maintenance;
+mod open;
+mod options;
+mod read;
+mod report;
+mod rows;
+mod snapshots;
+mod status;
+mod transitions;
+mod write;
+
+pub use answer::{Answer, WriteAnswer};
+pub use background::Background;
+pub use error::{EngineError, OpenError, ReadError};
+pub use options::{OpenMode, Options};
+pub use read::RegionView;
+pub use report::{OpenReport, Resolved};
+pub use snapshots::Taken;
+pub use status::{RaftStart, RegionStatus};
+
+use self::core::Core;
+
+/// An open store. Cloning is cheap and gives another handle of the same engine.
+///
+/// The store stays open, and its directory locked, until the last handle, view and background job
+/// is gone. [`Engine::close`] ends it in order: it waits for the background work, makes everything
+/// durable and writes a clean mark. Dropping the last handle without it stops the background work
+/// and syncs what was appended, ignoring errors: nothing acknowledged is lost either way.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    core: Arc<Core>,
+    handle: Arc<Handle>,
+}
+
+/// What the last handle ends.
+#[derive(Debug)]
+struct Handle {
+    core: Arc<Core>,
+    report: OpenReport,
+    worker: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Handle {
+    fn stop(&self) {
+        self.core.queue.stop();
+        if let Some(worker) = self.worker.lock().take() {
+            // A panic of the worker has been printed; there is nothing to add to it here.
+            let _ = worker.join();
+        }
+    }
+}
+
+impl Engine {
+    /// Every knob for opening, with its default.
+    pub fn options() -> Options {
+        Options::default()
+    }
+
+    /// What opening found and did.
+    pub fn report(&self) -> &OpenReport {
+        &self.handle.report
+    }
+
+    /// Creates the first region of a cluster on this store, at index 5 and term 5.
+    ///
+    /// # Durability
+    /// As every transition here: when it answers, the record is durable.
+    pub fn bootstrap(&self, region: Region) -> Result<Answer, EngineError> {
+        self.core.bootstrap(region)
+    }
+
+    /// Creates a peer because a message for it arrived: it has no range and no data yet.
+    pub fn create_peer(
+        &self,
+        region: RegionId,
+        peer: PeerId,
+        from_store: StoreId,
+        epoch: RegionEpoch,
+    ) -> Result<Answer, EngineError> {
+        self.core.create_peer(region, peer, from_store, epoch)
+    }
+
+    /// Splits a region into itself and new ones, in one record.
+    ///
+    /// Data of the region that is not durable yet is made so first (a barrier that other regions
+    /// share and do not wait for).
+    pub fn split(&self, split: Split) -> Result<Answer, EngineError> {
+        self.core.split(split)
+    }
+
+    /// Adds, removes, promotes or demotes one peer. Removing this store's own peer begins its
+    /// destroy in the same record.
+    pub fn change_peers(
+        &self,
+        region: RegionId,
+        epoch: RegionEpoch,
+        position: RaftPosition,
+        change: PeerChange,
+    ) -> Result<Answer, EngineError> {
+        self.core.change_peers(region, epoch, position, change)
+    }
+
+    /// Removes a peer from this store, leaving a tombstone.
+    ///
+    /// Answers when the begin is durable: from then on the peer is gone for every caller. Its keys
+    /// are cleared in the background and stay fenced until that is durable too.
+    pub fn destroy(
+        &self,
+        region: RegionId,
+        incarnation: Option<Incarnation>,
+        peer: PeerId,
+        cause: DestroyCause,
+    ) -> Result<Answer, EngineError> {
+        self.core.destroy(region, incarnation, peer, cause)
+    }
+
+    /// Writes a snapshot file of the region as it is now, and syncs it.
+    pub fn take_snapshot(
+        &self,
+        region: RegionId,
+        epoch: RegionEpoch,
+    ) -> Result<Taken, EngineError> {
+        self.core.take_snapshot(region, epoch)
+    }
+
+    /// Copies a snapshot from outside into the store's own folder, verifies all of it and syncs it.
+    ///
+    /// # Errors
+    /// [`EngineError::Snapshot`] if it is not exactly what it claims to be; nothing stays behind.
+    pub fn receive_snapshot(&self, from: impl Read) -> Result<StagedSnapshot, EngineError> {
+        self.core.receive_snapshot(from)
+    }
+
+    /// Replaces a peer's region and data by a staged snapshot: begin, clear, ingest, flush, end.
+    ///
+    /// # Durability
+    /// `Accepted` means that *end* is durable, and the data with it. After a crash in between, the
+    /// next opening rolls forward.
+    pub fn apply_snapshot(
+        &self,
+        region: RegionId,
+        incarnation: Incarnation,
+        staged: &StagedSnapshot,
+    ) -> Result<Answer, EngineError> {
+        self.core.apply_snapshot(region, incarnation, staged)
+    }
+
+    /// Asks for the region to be held in memory. It is filled in the background; if an eviction is
+    /// under way, the load is queued behind it.
+    ///
+    /// # Durability
+    /// Cache records are only appended: losing one loses no data.
+    pub fn load(&self, region: RegionId, epoch: RegionEpoch) -> Result<Answer, EngineError> {
+        self.core.load(region, epoch)
+    }
+
+    /// Stops serving the region from memory, at once; the memory is freed when nothing pins it.
+    pub fn evict(&self, region: RegionId) -> Result<Answer, EngineError> {
+        self.core.evict(region)
+    }
+
+    /// Applies the data of one Raft entry: the batch and the region's applied index, atomically.
+    ///
+    /// # Durability
+    /// See [`WriteAnswer`].
+    pub fn write(
+        &self,
+        region: RegionId,
+        epoch: RegionEpoch,
+        position: RaftPosition,
+        batch: &WriteBatch,
+    ) -> Result<WriteAnswer, EngineError> {
+        self.core.write(region, epoch, position, batch)
+    }
+
+    /// Pins the region's data as it is now.
+    pub fn view(&self, region: RegionId, epoch: RegionEpoch) -> Result<RegionView, ReadError> {
+        self.core.view(region, epoch)
+    }
+
+    /// What this store knows of a region's peer, if it has one.
+    pub fn region(&self, region: RegionId) -> Option<RegionStatus> {
+        status::of(&self.core.published(), region)
+    }
+
+    /// Every region with a peer on this store, by id.
+    pub fn regions(&self) -> Vec<RegionStatus> {
+        status::all(&self.core.published())
+    }
+
+    /// The region that holds `key` on this store.
+    pub fn region_for(&self, key: &[u8]) -> Option<RegionStatus> {
+        let published = self.core.published();
+        status::of(&published, published.owner_of(key)?)
+    }
+
+    /// The tombstones of this store, by region id.
+    pub fn tombstones(&self) -> Vec<(RegionId, Tombstone)> {
+        self.core.published().tombstones().collect()
+    }
+
+    /// What a host needs to start a region's Raft node after opening.
+    ///
+    /// # Errors
+    /// [`EngineError::NoPeer`] if the region has no peer here.
+    pub fn raft_start(&self, region: RegionId) -> Result<RaftStart, EngineError> {
+        self.core.raft_start(region)
+    }
+
+    /// Tells the engine where the host's log of a region starts. A log that starts above
+    /// `data_index + 1` cannot fill the gap: the region becomes damaged.
+    pub fn report_log_start(
+        &self,
+        region: RegionId,
+        incarnation: Incarnation,
+        first_index: u64,
+    ) -> Result<Answer, EngineError> {
+        self.core.report_log_start(region, incarnation, first_index)
+    }
+
+    /// Runs a barrier: everything written so far is durable when it answers. Answers its number.
+    pub fn flush(&self) -> Result<u64, EngineError> {
+        self.core.barrier()
+    }
+
+    /// Writes a checkpoint of the durable state and lets the journal go that it replaces.
+    pub fn checkpoint(&self) -> Result<Lsn, EngineError> {
+        self.core.checkpoint()
+    }
+
+    /// Position of the last durable record.
+    pub fn synced(&self) -> Lsn {
+        self.core.journal.synced()
+    }
+
+    /// The journal's counters.
+    pub fn journal_stats(&self) -> JournalStats {
+        self.core.journal.stats()
+    }
+
+    /// Bytes of memory that the caches hold.
+    pub fn cache_bytes(&self) -> u64 {
+        self.core.caches.bytes()
+    }
+
+    /// Runs one piece of background work and answers its name; `None` if there is none.
+    /// For [`Background::Manual`].
+    pub fn step_background(&self) -> Result<Option<&'static str>, EngineError> {
+        self.core.step_background()
+    }
+
+    /// Waits until no background job waits or runs, and makes what was appended durable. With
+    /// [`Background::Manual`] it runs the jobs itself.
+    pub fn wait_idle(&self) -> Result<(), EngineError> {
+        match &*self.handle.worker.lock() {
+            Some(_) => self.core.queue.wait_idle(),
+            None => while self.core.step_background()?.is_some() {},
+        }
+        self.core.sync().map(drop)
+    }
+
+    /// Ends the engine in order: background work done, data durable, journal marked clean. Every
+    /// other handle answers [`EngineError::Closed`] from then on.
+    pub fn close(self) -> Result<(), EngineError> {
+        self.wait_idle()?;
+        self.core.barrier()?;
+        self.handle.stop();
+        self.core.close()
+    }
+}

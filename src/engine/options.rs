@@ -1,0 +1,163 @@
+//! How a store is opened: every knob with its meaning, unit, default and bounds.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use torrens_journal::disk::{Disk, RealDisk, RealDiskOptions, SyncChoice};
+use torrens_journal::{JournalOptions, SEGMENT_BYTES_DEFAULT};
+
+use super::background::{Background, Schedule};
+use super::report::OpenReport;
+use super::{Engine, OpenError};
+use crate::StoreId;
+use crate::store::{SledFactory, StoreFactory};
+
+/// Whether opening may create, and may write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OpenMode {
+    /// Create the store if the directory is missing or empty.
+    #[default]
+    CreateIfMissing,
+    /// Open an existing store only.
+    ExistingOnly,
+    /// Open an existing store without changing, locking or repairing anything: metadata only,
+    /// exactly what is durable. Data cannot be read, since the data store cannot be opened without
+    /// writing to it.
+    ReadOnly,
+}
+
+/// Builder for opening an [`Engine`].
+#[derive(Debug)]
+pub struct Options {
+    pub(super) store: StoreId,
+    pub(super) mode: OpenMode,
+    pub(super) segment_bytes: u64,
+    pub(super) barrier_interval: Duration,
+    pub(super) checkpoint_records: u64,
+    pub(super) background: Background,
+    pub(super) sync: SyncChoice,
+    pub(super) disk: Option<Arc<dyn Disk>>,
+    pub(super) data: Arc<dyn StoreFactory>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            store: StoreId(1),
+            mode: OpenMode::default(),
+            segment_bytes: SEGMENT_BYTES_DEFAULT,
+            barrier_interval: Duration::from_millis(50),
+            checkpoint_records: 100_000,
+            background: Background::default(),
+            sync: SyncChoice::Auto,
+            disk: None,
+            data: Arc::new(SledFactory::default()),
+        }
+    }
+}
+
+impl Options {
+    /// This node's id in the cluster; default 1. An existing store must have the same.
+    pub fn store(mut self, store: StoreId) -> Self {
+        self.store = store;
+        self
+    }
+
+    /// Whether opening may create, and may write; default [`OpenMode::CreateIfMissing`].
+    pub fn mode(mut self, mode: OpenMode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Size of each journal segment in bytes: a multiple of 4096, at least 32 KiB; default 64 MiB.
+    /// Segments that exist keep theirs.
+    pub fn segment_bytes(mut self, bytes: u64) -> Self {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    /// How long written data may wait for a barrier; default 50 ms, at least 1 ms.
+    pub fn barrier_interval(mut self, interval: Duration) -> Self {
+        self.barrier_interval = interval;
+        self
+    }
+
+    /// A checkpoint is written after this many records; default 100 000, at least 1.
+    pub fn checkpoint_records(mut self, records: u64) -> Self {
+        self.checkpoint_records = records;
+        self
+    }
+
+    /// Who runs the background work; default a thread.
+    pub fn background(mut self, background: Background) -> Self {
+        self.background = background;
+        self
+    }
+
+    /// How syncs of Torrens's own files reach the device; default a probe. Ignored if a disk is
+    /// given.
+    pub fn sync(mut self, sync: SyncChoice) -> Self {
+        self.sync = sync;
+        self
+    }
+
+    /// The operating system to run on; default the real one. Tests give a simulated disk.
+    pub fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.disk = Some(disk);
+        self
+    }
+
+    /// The data store to use; default sled.
+    pub fn data(mut self, data: Arc<dyn StoreFactory>) -> Self {
+        self.data = data;
+        self
+    }
+
+    /// Opens the store in `dir`, recovering it first.
+    ///
+    /// # Errors
+    /// See [`OpenError`]. A corrupt or unreadable journal refuses to open and changes nothing; a
+    /// data store that is damaged or gone does not: its regions come back *damaged*.
+    pub fn open(self, dir: impl AsRef<Path>) -> Result<(Engine, OpenReport), OpenError> {
+        super::open::open(self, dir.as_ref())
+    }
+
+    pub(super) fn journal(&self) -> JournalOptions {
+        JournalOptions::default().segment_bytes(self.segment_bytes)
+    }
+
+    pub(super) fn schedule(&self) -> Schedule {
+        Schedule {
+            barrier_interval: self.barrier_interval,
+            checkpoint_records: self.checkpoint_records,
+        }
+    }
+
+    pub(super) fn validate(&self) -> Result<(), OpenError> {
+        let wrong = |option, given: String, must| Err(OpenError::Option { option, given, must });
+        if self.store.0 == 0 {
+            return wrong("store", "0".to_owned(), "at least 1");
+        }
+        if self.barrier_interval < Duration::from_millis(1) {
+            return wrong("barrier_interval", format!("{:?}", self.barrier_interval), "at least 1 ms");
+        }
+        if self.checkpoint_records == 0 {
+            return wrong("checkpoint_records", "0".to_owned(), "at least 1");
+        }
+        if let Err(error) = self.journal().validate() {
+            return wrong("segment_bytes", error.to_string(), "a multiple of 4096, at least 32768");
+        }
+        Ok(())
+    }
+
+    pub(super) fn open_disk(&self) -> Result<Arc<dyn Disk>, std::io::Error> {
+        match &self.disk {
+            Some(disk) => Ok(Arc::clone(disk)),
+            None => {
+                let options = RealDiskOptions { sync: self.sync, ..RealDiskOptions::default() };
+                Ok(Arc::new(RealDisk::with(options)?))
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Reads: a view of one region, pinned at an epoch and a sequence number.
+//!
+//! A view is consistent: it shows exactly the region's data at the moment it was taken, however
+//! long it is held and whatever is written meanwhile. It takes no latch and waits for no sync. It
+//! ends with [`ReadError::ViewEnded`] if a snapshot or a destroy clears the data under it.
+
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+
+use super::core::Core;
+use super::fence::Fence;
+use super::{EngineError, ReadError};
+use crate::cache::CachePin;
+use crate::lifecycle::{CacheState, Refusal};
+use crate::store::{Value, versions};
+use crate::{Key, KeyRange, Region, RegionEpoch, RegionId};
+
+/// A consistent picture of one region's data.
+#[derive(Debug)]
+pub struct RegionView {
+    core: Arc<Core>,
+    region: Arc<Region>,
+    sequence: u64,
+    fence: Arc<Fence>,
+    cache: Option<CachePin>,
+}
+
+impl Core {
+    pub(super) fn view(
+        self: &Arc<Self>,
+        region: RegionId,
+        epoch: RegionEpoch,
+    ) -> Result<RegionView, ReadError> {
+        // The fence comes first: whatever is cleared from here on trips it.
+        let fence = self.fences.current(region);
+        let published = self.published();
+        let normal = published.admit_read(region, epoch).map_err(ReadError::Refused)?;
+        let sequence = self.read_sequence(region, normal.incarnation);
+        let cache = match published.cache_state(region) {
+            CacheState::Active => self
+                .caches
+                .attached(region, normal.incarnation)
+                .filter(|cache| cache.load_sequence() <= sequence)
+                .map(|cache| cache.pin()),
+            _ => None,
+        };
+        let region = Arc::clone(&normal.region);
+        drop(published);
+        Ok(RegionView { core: Arc::clone(self), region, sequence, fence, cache })
+    }
+}
+
+impl RegionView {
+    /// The region's description when the view was taken.
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// The sequence number that the view reads at.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Whether the view reads from memory.
+    pub fn is_cached(&self) -> bool {
+        self.cache.is_some()
+    }
+
+    /// The value of `key`, if it has one.
+    ///
+    /// # Errors
+    /// [`ReadError::Refused`] if the key lies outside the region, [`ReadError::ViewEnded`] if the
+    /// data is being cleared, [`ReadError::Engine`] if the store failed.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Value>, ReadError> {
+        if !self.region.range.contains(key) {
+            let region = self.region.id;
+            return Err(ReadError::Refused(Refusal::KeyOutOfRange { region, key: key.into() }));
+        }
+        let value = match &self.cache {
+            Some(cache) => Ok(cache.get_at(key, self.sequence)),
+            None => versions::get_at(&*self.core.data, key, self.sequence),
+        };
+        self.check_fence()?;
+        value.map_err(|error| ReadError::Engine(EngineError::Data(error)))
+    }
+
+    /// The rows whose keys lie in `range` (and in the region), in ascending key order.
+    pub fn scan<'a>(
+        &'a self,
+        range: impl RangeBounds<&'a [u8]>,
+    ) -> impl Iterator<Item = Result<(Key, Value), ReadError>> + 'a {
+        self.scan_towards(range, false)
+    }
+
+    /// The rows whose keys lie in `range` (and in the region), in descending key order.
+    pub fn scan_reverse<'a>(
+        &'a self,
+        range: impl RangeBounds<&'a [u8]>,
+    ) -> impl Iterator<Item = Result<(Key, Value), ReadError>> + 'a {
+        self.scan_towards(range, true)
+    }
+
+    fn scan_towards<'a>(
+        &'a self,
+        range: impl RangeBounds<&'a [u8]>,
+        reverse: bool,
+    ) -> impl Iterator<Item = Result<(Key, Value), ReadError>> + 'a {
+        let wanted = half_open(&range).and_then(|range| range.intersection(&self.region.range));
+        let rows = wanted.map(|range| match &self.cache {
+            Some(cache) => {
+                let rows = cache.scan_at(&range, self.sequence, reverse).map(Ok);
+                Box::new(rows) as Box<dyn Iterator<Item = Result<(Key, Value), _>>>
+            }
+            None => {
+                Box::new(versions::scan_at(&*self.core.data, &range, self.sequence, reverse))
+            }
+        });
+        rows.into_iter().flatten().map(move |row| {
+            self.check_fence()?;
+            row.map_err(|error| ReadError::Engine(EngineError::Data(error)))
+        })
+    }
+
+    /// After a read: was the data still whole?
+    fn check_fence(&self) -> Result<(), ReadError> {
+        if self.fence.is_tripped() {
+            return Err(ReadError::ViewEnded { region: self.region.id });
+        }
+        Ok(())
+    }
+}
+
+/// Any bounds as a half-open range; `None` if they are empty.
+fn half_open<'a>(bounds: &impl RangeBounds<&'a [u8]>) -> Option<KeyRange> {
+    // The first key after `key` is `key` with a zero byte behind it.
+    let after = |key: &[u8]| [key, &[0]].concat();
+    let start = match bounds.start_bound() {
+        Bound::Included(key) => key.to_vec(),
+        Bound::Excluded(key) => after(key),
+        Bound::Unbounded => Vec::new(),
+    };
+    let end = match bounds.end_bound() {
+        Bound::Included(key) => Some(after(key)),
+        Bound::Excluded(key) => Some(key.to_vec()),
+        Bound::Unbounded => None,
+    };
+    KeyRange::new(start, end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_bound_holds_the_keys_that_it_says() {
+        let keys: [&[u8]; 5] = [b"", b"a", b"a\0", b"b", b"c"];
+        let (a, b): (&[u8], &[u8]) = (b"a", b"b");
+        let all: [(Bound<&[u8]>, Bound<&[u8]>); 5] = [
+            (Bound::Included(a), Bound::Included(b)),
+            (Bound::Included(a), Bound::Excluded(b)),
+            (Bound::Excluded(a), Bound::Included(b)),
+            (Bound::Excluded(a), Bound::Excluded(b)),
+            (Bound::Unbounded, Bound::Unbounded),
+        ];
+        for bounds in all {
+            let range = half_open(&bounds).unwrap();
+            for key in keys {
+                assert_eq!(range.contains(key), bounds.contains(&key), "{bounds:?} {key:?}");
+            }
+        }
+        assert_eq!(half_open(&(Bound::Included(b), Bound::Excluded(a))), None);
+    }
+}

@@ -1,0 +1,165 @@
+//! Snapshots: taken of a region, received from another store, applied to a peer.
+//!
+//! A snapshot apply is begin → clear → ingest → flush → end. Begin is durable before the first key
+//! goes; from begin on the only way is forward, as often as needed, from the staged file, which
+//! lives until end is durable. A staged file that is missing or damaged at a roll-forward turns a
+//! peer that never had data back to uninitialised, and any other into a damaged one.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use super::core::Core;
+use super::{Answer, EngineError, effects};
+use crate::lifecycle::{AbortReason, Cause, Event, Floor, Refusal, SnapshotRef};
+use crate::snapshot::{
+    self, SnapshotError, SnapshotMeta, SnapshotName, SnapshotReader, SnapshotWriter, StagedSnapshot,
+};
+use crate::store::{ColumnFamily, Direction, RegionRow, scan_at};
+use crate::{Incarnation, RaftPosition, RegionEpoch, RegionId};
+
+/// Most bytes of a snapshot that is taken in from outside: 64 GiB.
+const RECEIVE_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
+
+/// The answer to a request for a snapshot.
+#[derive(Clone, Debug)]
+pub enum Taken {
+    /// The file is complete, checksummed and synced, in the store's snapshot folder.
+    Snapshot(StagedSnapshot),
+    /// The region may not be read with that epoch.
+    Refused(Refusal),
+}
+
+impl Core {
+    pub(super) fn take_snapshot(
+        &self,
+        region: RegionId,
+        epoch: RegionEpoch,
+    ) -> Result<Taken, EngineError> {
+        // Under the latch no write runs: the row and the sequence belong together.
+        let latch = self.latches.hold(region);
+        let admitted = self.published().admit_read(region, epoch).map(|normal| {
+            let region = Arc::clone(&normal.region);
+            (region, normal.incarnation)
+        });
+        let (description, incarnation) = match admitted {
+            Ok(admitted) => admitted,
+            Err(refusal) => return Ok(Taken::Refused(refusal)),
+        };
+        let data = self.data_position(region, incarnation);
+        let sequence = self.sequencer.last_begun();
+        let fence = self.fences.current(region);
+        drop(latch);
+
+        let meta = SnapshotMeta {
+            region: (*description).clone(),
+            index: data.index,
+            term: data.term,
+            sequence,
+        };
+        let disk = Arc::clone(&self.disk);
+        let id = self.disk.random_u64();
+        let mut writer = SnapshotWriter::create(disk, &self.layout.snapshots, id, &meta)?;
+        let range = &description.range;
+        for cf in ColumnFamily::ALL {
+            for row in scan_at(&*self.data, cf, range, sequence, Direction::Forward) {
+                let (key, value) = row?;
+                writer.push_cf(cf, &key, &value)?;
+            }
+        }
+        if fence.is_tripped() {
+            // The data went away while it was read: what was written is no picture of anything.
+            return Ok(Taken::Refused(Refusal::IncarnationGone { region, incarnation }));
+        }
+        Ok(Taken::Snapshot(writer.finish()?))
+    }
+
+    pub(super) fn receive_snapshot(
+        &self,
+        name: SnapshotName,
+        from: impl Read,
+    ) -> Result<StagedSnapshot, EngineError> {
+        let disk = Arc::clone(&self.disk);
+        let folder = &self.layout.snapshots;
+        let (_, staged) = snapshot::receive(disk, folder, name, from, RECEIVE_BYTES_MAX)?;
+        Ok(staged)
+    }
+
+    pub(super) fn open_snapshot(&self, name: SnapshotName) -> Result<SnapshotReader, EngineError> {
+        let disk = Arc::clone(&self.disk);
+        Ok(SnapshotReader::open(disk, &self.layout.snapshots, name)?)
+    }
+
+    pub(super) fn remove_snapshot(&self, name: SnapshotName) -> Result<bool, EngineError> {
+        Ok(snapshot::remove(&*self.disk, &self.layout.snapshots, name)?)
+    }
+
+    pub(super) fn apply_snapshot(
+        &self,
+        region: RegionId,
+        incarnation: Incarnation,
+        staged: &StagedSnapshot,
+    ) -> Result<Answer, EngineError> {
+        self.barriers.check()?;
+        let reader = self.open_snapshot(staged.name)?;
+        if reader.verify()? != *staged {
+            return Err(EngineError::Snapshot(SnapshotError::Missing { name: staged.name }));
+        }
+        // Held to the end: no write and no other transition comes between begin and end, except a
+        // destroy, which waits.
+        let _latch = self.latches.hold(region);
+        let _effects = self.effects.lock();
+        let event = Event::BeginSnapshot {
+            region,
+            incarnation,
+            description: reader.meta().region.clone(),
+            snapshot: SnapshotRef::of(staged),
+        };
+        let decision = self.decide(&event, Cause::Host)?;
+        let begun = decision.answer.lsn().is_some();
+        let (answer, effects) = self.settle(decision)?;
+        if !begun {
+            return Ok(answer);
+        }
+        self.withdraw(region);
+        self.queue.push_effects(effects);
+        self.ingest_and_end(region, incarnation, &reader, staged)
+    }
+
+    /// From a durable begin to a durable end.
+    fn ingest_and_end(
+        &self,
+        region: RegionId,
+        incarnation: Incarnation,
+        reader: &SnapshotReader,
+        staged: &StagedSnapshot,
+    ) -> Result<Answer, EngineError> {
+        let data = RaftPosition { index: reader.meta().index, term: reader.meta().term };
+        let meta_lsn = self.with_decided(|register| register.last_record(region));
+        let row = RegionRow {
+            incarnation,
+            data_index: data.index,
+            data_term: data.term,
+            meta_lsn: meta_lsn.unwrap_or_default(),
+        };
+        let guard = self.begin_sequence()?;
+        let sequence = guard.sequence();
+        match effects::ingest(&*self.data, reader, staged, &row, sequence) {
+            Ok(()) => guard.finish(),
+            Err(EngineError::Data(error)) => return Err(self.barriers.fail(error)),
+            Err(EngineError::Snapshot(error)) => {
+                let reason = AbortReason::StagedFileLost;
+                let event = Event::AbortSnapshot { region, incarnation, reason };
+                let _aborted = self.commit(&event, Cause::Host)?;
+                return Err(EngineError::Snapshot(error));
+            }
+            Err(error) => return Err(error),
+        }
+        self.rows.note_written(region, incarnation, data, sequence);
+        let barrier = self.barrier()?;
+        let floor = Floor { index: data.index, barrier };
+        let event = Event::EndSnapshot { region, incarnation, floor };
+        let answer = self.commit(&event, Cause::Host)?;
+        self.remove_snapshot(reader.name())?;
+        Ok(answer)
+    }
+}
