@@ -8,8 +8,8 @@ use torrens_journal::{Lsn, RecordKind};
 use super::fields::{Field, FieldValue, field, key_text};
 use crate::codec;
 use crate::lifecycle::{
-    Cause, Change, ChildFate, DamageReason, DestroyCause, PeerChange, QueuedLoadFate,
-    Record, SkipReason, SplitChild,
+    Cause, Change, ChildFate, DamageReason, DestroyCause, PeerChange, QueuedLoadFate, Record,
+    SkipReason, SplitChild,
 };
 use crate::{Incarnation, KeyRange, Peer, PeerId, Region, RegionEpoch, RegionId};
 
@@ -76,7 +76,13 @@ fn unknown(kind: RecordKind, payload: &[u8], why: &str) -> Description {
         detail: format!("{} bytes: {why}", payload.len()),
         fields: vec![
             field("why", why),
-            field("payload", payload.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+            field(
+                "payload",
+                payload
+                    .iter()
+                    .map(|byte| format!("{byte:02x}"))
+                    .collect::<String>(),
+            ),
         ],
     }
 }
@@ -95,15 +101,21 @@ fn of_record(lsn: Lsn, record: &Record) -> Description {
         }
         _ => {}
     }
-    let creates =
-        matches!(change, Change::RegionBootstrapped { .. } | Change::PeerCreated { .. });
+    let creates = matches!(
+        change,
+        Change::RegionBootstrapped { .. } | Change::PeerCreated { .. }
+    );
     Description {
         kind: change.kind_name().to_owned(),
         written_micros: Some(header.wall_clock_micros),
         region: header.region,
         regions,
         peer: said.peer,
-        incarnation: if creates { Some(Incarnation::new(lsn)) } else { header.incarnation },
+        incarnation: if creates {
+            Some(Incarnation::new(lsn))
+        } else {
+            header.incarnation
+        },
         epoch: said.epoch,
         previous: header.previous,
         cause,
@@ -142,7 +154,11 @@ struct Said {
 
 impl Said {
     fn new(detail: impl Into<String>, fields: Vec<Field>) -> Self {
-        Said { detail: detail.into(), fields, ..Said::default() }
+        Said {
+            detail: detail.into(),
+            fields,
+            ..Said::default()
+        }
     }
 
     fn peer(mut self, peer: Option<PeerId>) -> Self {
@@ -158,16 +174,24 @@ impl Said {
 
 fn of_change(change: &Change) -> Said {
     match change {
-        Change::StoreIdentified { store } => {
-            Said::new(format!("this store is {store}"), vec![field("store", store.0)])
-        }
+        Change::StoreIdentified { store } => Said::new(
+            format!("this store is {store}"),
+            vec![field("store", store.0)],
+        ),
         Change::DataStoreReplaced { generation } => {
-            let generation: String = generation.iter().map(|byte| format!("{byte:02x}")).collect();
-            Said::new(format!("generation {generation}"), vec![field("generation", generation)])
+            let generation: String = generation
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            Said::new(
+                format!("generation {generation}"),
+                vec![field("generation", generation)],
+            )
         }
-        Change::SequencesLeased { up_to } => {
-            Said::new(format!("sequences up to {}", up_to.0), vec![field("up_to", up_to.0)])
-        }
+        Change::SequencesLeased { up_to } => Said::new(
+            format!("sequences up to {}", up_to.get()),
+            vec![field("up_to", up_to.get())],
+        ),
         Change::BarrierReached { number, floors } => {
             let each = floors.iter().map(|floor| {
                 vec![
@@ -176,14 +200,19 @@ fn of_change(change: &Change) -> Said {
                     field("index", floor.index),
                 ]
             });
-            let shown: Vec<String> =
-                floors.iter().map(|floor| format!("{} i{}", floor.region, floor.index)).collect();
+            let shown: Vec<String> = floors
+                .iter()
+                .map(|floor| format!("{} i{}", floor.region, floor.index))
+                .collect();
             let detail = match shown.is_empty() {
                 true => format!("barrier {number}"),
                 false => format!("barrier {number}: {}", shown.join(", ")),
             };
             let floors = each.collect::<Vec<_>>();
-            Said::new(detail, vec![field("number", *number), field("floors", floors)])
+            Said::new(
+                detail,
+                vec![field("number", *number), field("floors", floors)],
+            )
         }
         Change::RegionBootstrapped { store, region } => {
             let mut fields = vec![field("store", store.0)];
@@ -192,12 +221,26 @@ fn of_change(change: &Change) -> Said {
                 .peer(region.peer_on(*store).map(|peer| peer.id))
                 .epoch(Some(region.epoch.conf_ver), Some(region.epoch.version))
         }
-        Change::PeerCreated { peer, message_epoch, .. } => Said::new(
+        Change::PeerCreated {
+            peer,
+            message_epoch,
+            ..
+        } => Said::new(
             format!("uninitialized; the message was of epoch {message_epoch}"),
-            vec![field("peer", peer.0), field("message_epoch", epoch_fields(*message_epoch))],
+            vec![
+                field("peer", peer.0),
+                field("message_epoch", epoch_fields(*message_epoch)),
+            ],
         )
         .peer(Some(*peer)),
-        Change::RegionSplit { position, version, derive, boundaries, children, .. } => {
+        Change::RegionSplit {
+            position,
+            version,
+            derive,
+            boundaries,
+            children,
+            ..
+        } => {
             let keys: Vec<String> = boundaries.iter().map(|key| quoted(key)).collect();
             let parts: Vec<String> = children.iter().map(child_text).collect();
             let detail = format!(
@@ -224,7 +267,12 @@ fn of_change(change: &Change) -> Said {
             )
             .epoch(None, Some(*version))
         }
-        Change::PeersChanged { position, conf_ver, change, .. } => {
+        Change::PeersChanged {
+            position,
+            conf_ver,
+            change,
+            ..
+        } => {
             let detail = match change {
                 PeerChange::Add { peer } => format!("add {}", peer_text(peer)),
                 PeerChange::Remove { peer }
@@ -243,9 +291,16 @@ fn of_change(change: &Change) -> Said {
                 | PeerChange::Promote { peer }
                 | PeerChange::Demote { peer } => field("peer", vec![field("peer", peer.0)]),
             });
-            Said::new(detail, fields).peer(Some(change.peer())).epoch(Some(*conf_ver), None)
+            Said::new(detail, fields)
+                .peer(Some(change.peer()))
+                .epoch(Some(*conf_ver), None)
         }
-        Change::OwnPeerRemoved { position, conf_ver, peer, .. } => Said::new(
+        Change::OwnPeerRemoved {
+            position,
+            conf_ver,
+            peer,
+            ..
+        } => Said::new(
             format!("its own peer {peer}; destroy begins"),
             vec![
                 field("index", position.index),
@@ -256,7 +311,10 @@ fn of_change(change: &Change) -> Said {
         )
         .peer(Some(*peer))
         .epoch(Some(*conf_ver), None),
-        Change::SnapshotBegun { description, snapshot } => {
+        Change::SnapshotBegun {
+            description,
+            snapshot,
+        } => {
             let mut fields = vec![
                 field("index", snapshot.position.index),
                 field("term", snapshot.position.term),
@@ -274,17 +332,24 @@ fn of_change(change: &Change) -> Said {
                 snapshot.bytes,
                 region_text(description)
             );
-            Said::new(detail, fields)
-                .epoch(Some(description.epoch.conf_ver), Some(description.epoch.version))
+            Said::new(detail, fields).epoch(
+                Some(description.epoch.conf_ver),
+                Some(description.epoch.version),
+            )
         }
         Change::SnapshotEnded { floor, .. } => Said::new(
-            format!("durable to index {} by barrier {}", floor.index, floor.barrier),
+            format!(
+                "durable to index {} by barrier {}",
+                floor.index, floor.barrier
+            ),
             vec![field("index", floor.index), field("barrier", floor.barrier)],
         ),
         Change::SnapshotAborted { reason, .. } => {
             Said::new(reason.as_str(), vec![field("reason", reason.as_str())])
         }
-        Change::PeerDestroyed { peer, epoch, cause, .. } => {
+        Change::PeerDestroyed {
+            peer, epoch, cause, ..
+        } => {
             let mut fields = vec![
                 field("peer", peer.0),
                 field("tombstone_epoch", epoch_fields(*epoch)),
@@ -307,7 +372,10 @@ fn of_change(change: &Change) -> Said {
         }
         Change::DeletionFinished { deletion, .. } => Said::new(
             format!("keys of {deletion} are cleared"),
-            vec![field("deletion", deletion.lsn.get()), field("ordinal", deletion.ordinal)],
+            vec![
+                field("deletion", deletion.lsn.get()),
+                field("ordinal", deletion.ordinal),
+            ],
         ),
         Change::PeerDamaged { reason, .. } => {
             let mut fields = vec![field("reason", reason.as_str())];
@@ -354,12 +422,22 @@ fn region_fields(region: &Region) -> Vec<Field> {
     vec![
         field("range", &region.range),
         field("epoch", epoch_fields(region.epoch)),
-        field("peers", region.peers.iter().map(FieldValue::from).collect::<Vec<_>>()),
+        field(
+            "peers",
+            region
+                .peers
+                .iter()
+                .map(FieldValue::from)
+                .collect::<Vec<_>>(),
+        ),
     ]
 }
 
 fn epoch_fields(epoch: RegionEpoch) -> Vec<Field> {
-    vec![field("conf_ver", epoch.conf_ver), field("version", epoch.version)]
+    vec![
+        field("conf_ver", epoch.conf_ver),
+        field("version", epoch.version),
+    ]
 }
 
 fn child_text(child: &SplitChild) -> String {
@@ -374,7 +452,10 @@ fn child_text(child: &SplitChild) -> String {
 fn child_fields(child: &SplitChild) -> Vec<Field> {
     let mut fields = vec![
         field("region", child.id.0),
-        field("peers", child.peers.iter().map(FieldValue::from).collect::<Vec<_>>()),
+        field(
+            "peers",
+            child.peers.iter().map(FieldValue::from).collect::<Vec<_>>(),
+        ),
     ];
     match child.fate {
         ChildFate::Created => fields.push(field("fate", "created")),
@@ -399,13 +480,21 @@ fn child_fields(child: &SplitChild) -> Vec<Field> {
 fn damage_fields(reason: DamageReason) -> Vec<Field> {
     match reason {
         DamageReason::RowMissing { floor } => vec![field("floor", floor)],
-        DamageReason::BelowFloor { have, floor } => vec![field("have", have), field("floor", floor)],
+        DamageReason::BelowFloor { have, floor } => {
+            vec![field("have", have), field("floor", floor)]
+        }
         DamageReason::StoreReplaced => Vec::new(),
         DamageReason::StoreOlder { barrier, floor } => {
             vec![field("barrier", barrier), field("floor", floor)]
         }
-        DamageReason::LogTruncated { first_index, data_index } => {
-            vec![field("first_index", first_index), field("data_index", data_index)]
+        DamageReason::LogTruncated {
+            first_index,
+            data_index,
+        } => {
+            vec![
+                field("first_index", first_index),
+                field("data_index", data_index),
+            ]
         }
         DamageReason::SnapshotLost { reason } => vec![field("abort", reason.as_str())],
     }
@@ -428,5 +517,9 @@ pub fn range_text(range: &KeyRange) -> String {
 
 fn quoted(key: &[u8]) -> String {
     let text = key_text(key);
-    if text.starts_with("0x") { text } else { format!("\"{text}\"") }
+    if text.starts_with("0x") {
+        text
+    } else {
+        format!("\"{text}\"")
+    }
 }

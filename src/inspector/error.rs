@@ -96,9 +96,13 @@ impl InspectError {
             InspectError::Empty { .. } | InspectError::NotAStore { .. } => {
                 Some("a store's directory holds LOCK, journal/, checkpoints/, snapshots/ and data/")
             }
-            InspectError::NoJournal { .. } => Some("opening it with the engine creates a new store"),
+            InspectError::NoJournal { .. } => {
+                Some("opening it with the engine creates a new store")
+            }
             InspectError::Purged { .. } => Some("ask for that position or a later one"),
-            InspectError::Io { .. } => Some("check the permissions of the directory and the device"),
+            InspectError::Io { .. } => {
+                Some("check the permissions of the directory and the device")
+            }
             InspectError::Recovery { .. } => None,
         }
     }

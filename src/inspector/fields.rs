@@ -90,7 +90,10 @@ impl From<&KeyRange> for FieldValue {
         FieldValue::Object(vec![
             field("start", range.start()),
             // A key is never null: null is infinity.
-            Field { name: "end", value: range.end().map_or(FieldValue::Null, FieldValue::from) },
+            Field {
+                name: "end",
+                value: range.end().map_or(FieldValue::Null, FieldValue::from),
+            },
         ])
     }
 }
@@ -107,7 +110,10 @@ impl From<&Peer> for FieldValue {
 
 /// A field of anything that is a value.
 pub(super) fn field(name: &'static str, value: impl Into<FieldValue>) -> Field {
-    Field { name, value: value.into() }
+    Field {
+        name,
+        value: value.into(),
+    }
 }
 
 /// A key as text: itself if it is printable ASCII, else `0x` and its bytes in hexadecimal. A key

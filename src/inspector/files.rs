@@ -76,11 +76,12 @@ impl Inspector {
     /// [`InspectError::Io`] if the operating system refused a read.
     pub fn format(&self, picture: &Picture) -> Result<(u16, u16), InspectError> {
         let newest = picture.evidence.segments.last().map(|segment| segment.id);
-        let Some(id) = newest else { return Ok((FORMAT_MAJOR, FORMAT_MINOR)) };
+        let Some(id) = newest else {
+            return Ok((FORMAT_MAJOR, FORMAT_MINOR));
+        };
         let dir = &self.directories.journal;
-        let reader = SegmentReader::open(&*self.disk, dir, id, None).map_err(|source| {
-            io_error("look at a segment in", dir)(io::Error::other(source))
-        })?;
+        let reader = SegmentReader::open(&*self.disk, dir, id, None)
+            .map_err(|source| io_error("look at a segment in", dir)(io::Error::other(source)))?;
         Ok(match reader.header() {
             Ok(header) => (FORMAT_MAJOR, header.format_minor),
             Err(HeaderFault::NewerFormat { major, minor, .. }) => (*major, *minor),
@@ -136,7 +137,11 @@ impl Inspector {
 /// Only the operating system's refusals get here; damage is a fault of the file.
 pub(super) fn checkpoint_error(error: CheckpointError) -> InspectError {
     match error {
-        CheckpointError::Io { operation, path, source } => io_error(operation, &path)(source),
+        CheckpointError::Io {
+            operation,
+            path,
+            source,
+        } => io_error(operation, &path)(source),
         error => io_error("look at", "checkpoints".as_ref())(io::Error::other(error)),
     }
 }

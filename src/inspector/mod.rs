@@ -35,8 +35,8 @@ mod verify;
 
 pub use describe::{Description, describe, peer_text, range_text};
 pub use error::InspectError;
-pub use files::{CheckpointFile, PartSize};
 pub use fields::{Field, FieldValue, key_text};
+pub use files::{CheckpointFile, PartSize};
 pub use segments::SegmentSpan;
 pub use verify::{CheckpointCheck, CheckpointOutcome, Verification};
 
@@ -84,7 +84,10 @@ impl Inspector {
     /// # Errors
     /// [`InspectError`] if nothing of a store is there, or if the operating system refused.
     pub fn open(dir: impl AsRef<Path>) -> Result<Inspector, InspectError> {
-        let options = RealDiskOptions { sync: SyncChoice::Fdatasync, ..RealDiskOptions::default() };
+        let options = RealDiskOptions {
+            sync: SyncChoice::Fdatasync,
+            ..RealDiskOptions::default()
+        };
         let path = dir.as_ref();
         let disk = RealDisk::with(options).map_err(io_error("look at", path))?;
         Inspector::on(Arc::new(disk), path)
@@ -107,15 +110,24 @@ impl Inspector {
             }
         };
         if entries.iter().all(|entry| entry.name != "journal") {
-            let found = entries.into_iter().map(|entry| entry.name).filter(|name| name != "LOCK");
+            let found = entries
+                .into_iter()
+                .map(|entry| entry.name)
+                .filter(|name| name != "LOCK");
             return Err(match found.min() {
                 Some(found) => InspectError::NotAStore { path, found },
                 None => InspectError::Empty { path },
             });
         }
-        let directories =
-            Directories { journal: path.join("journal"), checkpoints: path.join("checkpoints") };
-        Ok(Inspector { disk, path, directories })
+        let directories = Directories {
+            journal: path.join("journal"),
+            checkpoints: path.join("checkpoints"),
+        };
+        Ok(Inspector {
+            disk,
+            path,
+            directories,
+        })
     }
 
     /// The directory.
@@ -130,11 +142,15 @@ impl Inspector {
     pub fn writer(&self) -> Result<Writer, InspectError> {
         let lock = self.path.join("LOCK");
         match self.disk.lock_holder(&lock) {
-            Ok(pid) => Ok(Writer { is_open: pid.is_some(), pid }),
+            Ok(pid) => Ok(Writer {
+                is_open: pid.is_some(),
+                pid,
+            }),
             // Held by somebody who did not get as far as writing an id.
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                Ok(Writer { is_open: true, pid: None })
-            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Writer {
+                is_open: true,
+                pid: None,
+            }),
             Err(source) => Err(io_error("look at", &lock)(source)),
         }
     }
@@ -155,8 +171,20 @@ impl Inspector {
             let machine = RegisterMachine::default();
             let inspection = inspect(&*self.disk, &self.directories, machine, options)
                 .map_err(|source| self.recovery_error(source))?;
-            let Inspection { machine, position, evidence, report, .. } = inspection;
-            Ok(Picture { writer, register: machine.into_register(), position, evidence, report })
+            let Inspection {
+                machine,
+                position,
+                evidence,
+                report,
+                ..
+            } = inspection;
+            Ok(Picture {
+                writer,
+                register: machine.into_register(),
+                position,
+                evidence,
+                report,
+            })
         })
     }
 
@@ -209,7 +237,7 @@ impl Inspector {
                 Ok(picture) => !picture.report.verdict.can_open(),
                 Err(_) => true,
             };
-            if !moved && !(damaged && now.is_open) {
+            if !(moved || damaged && now.is_open) {
                 return picture;
             }
             writer = now;
@@ -220,18 +248,23 @@ impl Inspector {
 
     fn recovery_error(&self, source: RecoveryError) -> InspectError {
         match source {
-            RecoveryError::NotAJournal { .. } => {
-                InspectError::NoJournal { path: self.path.clone() }
-            }
+            RecoveryError::NotAJournal { .. } => InspectError::NoJournal {
+                path: self.path.clone(),
+            },
             RecoveryError::Purged { asked, oldest, .. } => InspectError::Purged { asked, oldest },
-            source => {
-                InspectError::Recovery { path: self.path.clone(), source: Box::new(source) }
-            }
+            source => InspectError::Recovery {
+                path: self.path.clone(),
+                source: Box::new(source),
+            },
         }
     }
 }
 
 fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> InspectError {
     let path = path.to_owned();
-    move |source| InspectError::Io { doing, path, source }
+    move |source| InspectError::Io {
+        doing,
+        path,
+        source,
+    }
 }

@@ -63,14 +63,16 @@ impl Inspector {
             })
             .collect();
         let mut held: Option<Held> = None;
-        let mut end = |held: &Option<Held>, spans: &mut Vec<SegmentSpan>| {
+        let end = |held: &Option<Held>, spans: &mut Vec<SegmentSpan>| {
             let Some(last) = held else { return };
             if let Some(span) = spans.iter_mut().find(|span| span.id == last.segment) {
                 span.last_micros = written_at(last.kind, &last.payload);
             }
         };
         self.walk(picture.writer.is_open, Lsn::FIRST, &mut |item| {
-            let Item::Record(item) = item else { return ControlFlow::Continue(()) };
+            let Item::Record(item) = item else {
+                return ControlFlow::Continue(());
+            };
             match &mut held {
                 Some(last) if last.segment == item.segment => {
                     last.kind = item.record.kind;

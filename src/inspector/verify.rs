@@ -138,15 +138,20 @@ impl Inspector {
             findings_total: 0,
         };
         if !fold.stopped {
-            self.walk(picture.writer.is_open, Lsn::FIRST, &mut |item| fold.item(&item))?;
+            self.walk(picture.writer.is_open, Lsn::FIRST, &mut |item| {
+                fold.item(&item)
+            })?;
         }
         if readable {
             fold.check_invariants();
         }
         for check in &mut checkpoints {
             if let Some((_, equal)) = fold.equal.iter().find(|(lsn, _)| *lsn == check.lsn) {
-                check.outcome =
-                    if *equal { CheckpointOutcome::Equal } else { CheckpointOutcome::Differs };
+                check.outcome = if *equal {
+                    CheckpointOutcome::Equal
+                } else {
+                    CheckpointOutcome::Differs
+                };
             }
         }
         Ok(Verification {
@@ -162,7 +167,10 @@ impl Inspector {
     }
 
     /// Every checkpoint file and, newest first, those that could be loaded.
-    #[expect(clippy::type_complexity, reason = "two lists that exist only between two functions")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "two lists that exist only between two functions"
+    )]
     fn load_checkpoints(
         &self,
         picture: &Picture,
@@ -222,7 +230,10 @@ impl Fold<'_> {
             Ok(Some(record)) => {
                 self.check_links(item, &record);
                 if let Err(error) = self.machine.apply(lsn, &record) {
-                    self.find(format!("record {lsn} cannot follow the ones before it: {}", chain(&error)));
+                    self.find(format!(
+                        "record {lsn} cannot follow the ones before it: {}",
+                        chain(&error)
+                    ));
                     self.stopped = true;
                     return ControlFlow::Break(());
                 }
@@ -241,7 +252,9 @@ impl Fold<'_> {
         if let Some((_, checkpoint)) = loaded.iter().find(|(at, _)| *at == lsn) {
             let equal = *checkpoint == self.machine;
             if !equal {
-                self.find(format!("the checkpoint at {lsn} is not the fold of the records up to it"));
+                self.find(format!(
+                    "the checkpoint at {lsn} is not the fold of the records up to it"
+                ));
             }
             self.equal.push((lsn, equal));
             self.check_invariants();
@@ -254,7 +267,9 @@ impl Fold<'_> {
         let (lsn, header) = (item.record.lsn, &record.header);
         if header.boot != item.boot.get() {
             let (says, group) = (header.boot, item.boot);
-            self.find(format!("record {lsn} says boot {says} in a group of boot {group}"));
+            self.find(format!(
+                "record {lsn} says boot {says} in a group of boot {group}"
+            ));
         }
         let Some(region) = header.region else { return };
         self.links += 1;
@@ -275,7 +290,9 @@ impl Fold<'_> {
         self.invariant_checks += 1;
         if let Err(violation) = self.machine.register().check_invariants() {
             let position = self.position;
-            self.find(format!("the state after record {position} cannot be: {violation}"));
+            self.find(format!(
+                "the state after record {position} cannot be: {violation}"
+            ));
         }
     }
 

@@ -4,7 +4,6 @@
 //! dump; damage at or below what was acknowledged is, after everything readable was given.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -16,9 +15,9 @@ use torrens_journal::{Boot, Lsn, SegmentId};
 use torrens_recovery::{Gap, Item, RecordItem};
 
 use crate::exit::{Exit, Failure};
+use crate::look;
 use crate::output::{Out, is_terminal};
 use crate::select::{KindPattern, LsnRange};
-use crate::look;
 
 mod form;
 
@@ -36,7 +35,12 @@ pub(crate) struct Args {
     #[arg(short, long, value_enum)]
     output: Option<Output>,
     /// Positions: A..B, A.., ..B or N; both ends are inside
-    #[arg(long, value_name = "RANGE", default_value = "..", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "RANGE",
+        default_value = "..",
+        hide_default_value = true
+    )]
     lsn: LsnRange,
     /// Only records that concern these regions
     #[arg(long, value_name = "ID,...", value_delimiter = ',')]
@@ -105,7 +109,11 @@ fn dump(args: &Args) -> Result<Exit, Failure> {
         let line = match item {
             Item::Record(item) if item.record.lsn > args.lsn.last => {
                 // Behind a gap LSNs may start again lower; in the history they never do.
-                return if item.behind_gap { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+                return if item.behind_gap {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                };
             }
             Item::Record(item) => match args.select(&item) {
                 Some(row) => Line::Record(Box::new(row)),
@@ -129,7 +137,11 @@ fn dump(args: &Args) -> Result<Exit, Failure> {
                 }
                 shown += u64::from(matches!(line, Line::Record(_)));
                 written = form.line(&mut out, &line);
-                if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                if written.is_ok() {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
             }
         }
     });
@@ -138,7 +150,10 @@ fn dump(args: &Args) -> Result<Exit, Failure> {
         .and_then(|()| kept.iter().try_for_each(|line| form.line(&mut out, line)))
         .and_then(|()| form.end(&mut out));
     let failure = look::verdict_failure(&args.dir, &report);
-    let exit = out.finish(outcome, failure.as_ref().map_or(Exit::OK, |failure| failure.exit));
+    let exit = out.finish(
+        outcome,
+        failure.as_ref().map_or(Exit::OK, |failure| failure.exit),
+    );
     if let Some(failure) = failure {
         failure.report();
     }
@@ -153,8 +168,7 @@ impl Args {
             return None;
         }
         let description = describe(record.lsn, record.kind, record.payload);
-        let of_region =
-            |id: &u64| description.regions.contains(&RegionId(*id));
+        let of_region = |id: &u64| description.regions.contains(&RegionId(*id));
         if !self.region.is_empty() && !self.region.iter().any(of_region) {
             return None;
         }

@@ -16,19 +16,12 @@ impl Exit {
     pub(crate) const OK: Exit = Exit(0);
     /// The arguments make no sense; clap's own code.
     pub(crate) const USAGE: Exit = Exit(2);
-    /// What the records say cannot have happened.
-    pub(crate) const IMPOSSIBLE: Exit = Exit(6);
     /// The operating system did not let us look, or there is nothing to look at.
     pub(crate) const UNREADABLE: Exit = Exit(8);
 
     /// The exit code of a verdict, or of an error of the library.
     pub(crate) const fn of(code: u8) -> Self {
         Exit(code)
-    }
-
-    /// The number.
-    pub(crate) const fn code(self) -> u8 {
-        self.0
     }
 }
 
@@ -62,11 +55,6 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
-    /// A wrong combination of arguments.
-    pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Failure { code: "usage", message: message.into(), hint: None, exit: Exit::USAGE }
-    }
-
     /// Writes it to standard error and gives the exit code. A closed standard error is no reason to
     /// fail differently.
     pub(crate) fn report(&self) -> Exit {

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use serde::Serialize;
-use torrens::inspector::{CheckpointFile, Inspector, PartSize, Picture, SegmentSpan};
-use torrens::lifecycle::CacheState;
+use torrens::inspector::{CheckpointFile, Inspector, PartSize, Picture, SegmentSpan, range_text};
+use torrens::lifecycle::{CacheState, OpenOperation};
 use torrens_recovery::Verdict;
 
 use crate::exit::{Exit, Failure};
@@ -83,10 +83,7 @@ fn info(args: &Args) -> Result<Exit, Failure> {
     Ok(out.finish(written, exit))
 }
 
-fn gather(
-    args: &Args,
-    inspector: &Inspector,
-) -> Result<Screen, torrens::inspector::InspectError> {
+fn gather(args: &Args, inspector: &Inspector) -> Result<Screen, torrens::inspector::InspectError> {
     let picture = inspector.look(None)?;
     let register = &picture.register;
     let mut stages = BTreeMap::new();
@@ -95,7 +92,10 @@ fn gather(
         if let Some(peer) = register.peer(region) {
             *stages.entry(peer.stage.name()).or_insert(0) += 1;
         }
-        let cache = register.cache_state(region);
+    }
+    // A cache may outlive the peer that it belonged to.
+    for (_, slot) in register.slots() {
+        let cache = slot.cache.state();
         if cache != CacheState::Absent {
             *caches.entry(cache.as_str()).or_insert(0) += 1;
         }
@@ -109,8 +109,12 @@ fn gather(
         stages,
         caches,
         tombstones: register.tombstones().count() as u64,
-        deletions: register.pending_deletions().count() as u64,
-        operations: register.open_operations().iter().map(ToString::to_string).collect(),
+        deletions: register.deletions().count() as u64,
+        operations: register
+            .open_operations()
+            .iter()
+            .filter_map(operation)
+            .collect(),
         data_store: inspector.data_store()?,
         data: inspector.part_size("data")?,
         snapshots: inspector.part_size("snapshots")?,
@@ -118,13 +122,48 @@ fn gather(
     })
 }
 
+/// An operation that the next opening has to end; a cache is only memory, and has its own line.
+fn operation(operation: &OpenOperation) -> Option<String> {
+    match operation {
+        OpenOperation::SnapshotApply {
+            region,
+            incarnation,
+            snapshot,
+            begun,
+        } => Some(format!(
+            "snapshot {:x} into {region}{incarnation}, begun at LSN {begun}",
+            snapshot.id
+        )),
+        OpenOperation::Deletion {
+            deletion,
+            range,
+            cause,
+        } => Some(format!(
+            "clear {} of {} ({}), {deletion}",
+            range_text(range),
+            cause.region(),
+            cause.as_str()
+        )),
+        OpenOperation::Cache { .. } => None,
+    }
+}
+
 fn text(out: &mut impl Write, screen: &Screen) -> io::Result<()> {
     let (picture, report) = (&screen.picture, &screen.picture.report);
     let dir = printable(&screen.dir);
     let (major, minor) = screen.format;
-    let store = picture.register.store().map_or("store not named yet".to_owned(), |store| format!("store {store}"));
+    let store = picture
+        .register
+        .store()
+        .map_or("store not named yet".to_owned(), |store| {
+            format!("store {store}")
+        });
     let boots = picture.evidence.boot_max();
-    writeln!(out, "{dir}   format {major}.{minor}   {store}   boots {boots}   {}", opened_by(picture))?;
+    writeln!(
+        out,
+        "{dir}   format {major}.{minor}   {store}   boots {boots}   {}",
+        opened_by(picture)
+    )?;
     if let Some(uuid) = report.store {
         writeln!(out, "uuid        {uuid}")?;
     }
@@ -133,17 +172,30 @@ fn text(out: &mut impl Write, screen: &Screen) -> io::Result<()> {
     writeln!(out, "regions     {}", tally(&screen.stages))?;
     writeln!(out, "cache       {}", tally(&screen.caches))?;
     let (tombstones, deletions) = (screen.tombstones, screen.deletions);
-    writeln!(out, "gone        {}, {}", count(tombstones, "tombstone"), count(deletions, "pending deletion"))?;
+    writeln!(
+        out,
+        "gone        {}, {}",
+        count(tombstones, "tombstone"),
+        count(deletions, "pending deletion")
+    )?;
     match screen.operations.as_slice() {
         [] => writeln!(out, "operations  none open")?,
         open => {
-            writeln!(out, "operations  {} open; the next opening ends them", open.len())?;
+            writeln!(
+                out,
+                "operations  {} open; the next opening ends them",
+                open.len()
+            )?;
             for operation in open.iter().take(SEGMENTS_LISTED) {
                 writeln!(out, "            {}", printable(operation))?;
             }
         }
     }
-    let witness = report.witness.map_or("nothing witnessed".to_owned(), |witness| witness.to_string());
+    let witness = report
+        .witness
+        .map_or("nothing witnessed".to_owned(), |witness| {
+            witness.to_string()
+        });
     let window = match report.window.records {
         0 => "no window".to_owned(),
         records => format!("{} behind it not witnessed yet", count(records, "record")),
@@ -151,7 +203,11 @@ fn text(out: &mut impl Write, screen: &Screen) -> io::Result<()> {
     writeln!(out, "durable     {witness}; {window}")?;
     let snapshots = match screen.snapshots.files {
         0 => String::new(),
-        files => format!("   {}, {}", count(files, "staged snapshot"), size(screen.snapshots.bytes)),
+        files => format!(
+            "   {}, {}",
+            count(files, "staged snapshot"),
+            size(screen.snapshots.bytes)
+        ),
     };
     writeln!(
         out,
@@ -165,7 +221,12 @@ fn text(out: &mut impl Write, screen: &Screen) -> io::Result<()> {
     }
     let verdict = &report.verdict;
     let sentence = sentence(report, picture.writer.is_open);
-    writeln!(out, "verdict     {} (exit {}): {sentence}", verdict.name(), verdict.exit_code())?;
+    writeln!(
+        out,
+        "verdict     {} (exit {}): {sentence}",
+        verdict.name(),
+        verdict.exit_code()
+    )?;
     let next = match verdict {
         Verdict::Clean | Verdict::TornTail(_) => {
             format!("torrens state {dir}   torrens dump {dir} --last 20")
@@ -180,14 +241,19 @@ fn tally(counts: &BTreeMap<&'static str, u64>) -> String {
     if counts.is_empty() {
         return "none".to_owned();
     }
-    let parts: Vec<String> =
-        counts.iter().map(|(name, count)| format!("{} {name}", grouped(*count))).collect();
+    let parts: Vec<String> = counts
+        .iter()
+        .map(|(name, count)| format!("{} {name}", grouped(*count)))
+        .collect();
     parts.join(" · ")
 }
 
 fn segments(out: &mut impl Write, screen: &Screen) -> io::Result<()> {
     let spans = &screen.segments;
-    let bytes = spans.iter().map(|span| span.file_bytes).fold(0, u64::saturating_add);
+    let bytes = spans
+        .iter()
+        .map(|span| span.file_bytes)
+        .fold(0, u64::saturating_add);
     let first = spans.iter().find_map(|span| span.first_lsn);
     let last = spans.iter().rev().find_map(|span| span.last_lsn);
     let lsns = match (first, last) {
@@ -196,14 +262,25 @@ fn segments(out: &mut impl Write, screen: &Screen) -> io::Result<()> {
         }
         _ => "no records".to_owned(),
     };
-    let since = spans.iter().find_map(|span| span.first_micros).map(timestamp);
-    let until = spans.iter().rev().find_map(|span| span.last_micros).map(timestamp);
+    let since = spans
+        .iter()
+        .find_map(|span| span.first_micros)
+        .map(timestamp);
+    let until = spans
+        .iter()
+        .rev()
+        .find_map(|span| span.last_micros)
+        .map(timestamp);
     let times = match (since, until) {
         (Some(since), Some(until)) => format!("   {since} … {until}"),
         _ => String::new(),
     };
     let number = count(spans.len() as u64, "segment");
-    writeln!(out, "journal     {number}   {}   {lsns}{times}", size(bytes))?;
+    writeln!(
+        out,
+        "journal     {number}   {}   {lsns}{times}",
+        size(bytes)
+    )?;
     let skipped = spans.len().saturating_sub(SEGMENTS_LISTED);
     for (index, span) in spans.iter().enumerate() {
         if skipped > 0 && index == 1 {
@@ -233,18 +310,27 @@ fn checkpoints(out: &mut impl Write, screen: &Screen) -> io::Result<()> {
     let report = &screen.picture.report;
     let from = report.checkpoint.as_ref().map(|used| used.lsn);
     for file in &screen.checkpoints {
-        let written =
-            file.written_micros.map_or("age unknown".to_owned(), |then| age(then, screen.now_micros));
+        let written = file
+            .written_micros
+            .map_or("age unknown".to_owned(), |then| {
+                age(then, screen.now_micros)
+            });
         let state = match &file.fault {
             None => "valid".to_owned(),
             Some(why) => format!("NOT VALID: {}", printable(why)),
         };
         let replay = match from == Some(file.lsn) {
-            true => format!("; a restart replays {} from here", count(report.records_replayed, "record")),
+            true => format!(
+                "; a restart replays {} from here",
+                count(report.records_replayed, "record")
+            ),
             false => String::new(),
         };
         let (lsn, bytes) = (grouped(file.lsn.get()), size(file.bytes));
-        writeln!(out, "checkpoint  LSN {lsn}, {written}, {bytes}, {state}{replay}")?;
+        writeln!(
+            out,
+            "checkpoint  LSN {lsn}, {written}, {bytes}, {state}{replay}"
+        )?;
     }
     if screen.checkpoints.is_empty() {
         let replayed = count(report.records_replayed, "record");

@@ -40,11 +40,17 @@ pub(crate) fn verdict_failure(dir: &Path, report: &RecoveryReport) -> Option<Fai
         other => other.name().to_owned(),
     };
     let hint = match verdict {
-        Verdict::NewerFormat(_) => "use a torrens at least as new as the one that wrote it".to_owned(),
-        Verdict::Unreadable(_) => {
-            "nothing is known about what could not be read; check permissions and the device".to_owned()
+        Verdict::NewerFormat(_) => {
+            "use a torrens at least as new as the one that wrote it".to_owned()
         }
-        _ => format!("torrens verify {} lists what is wrong", printable(&dir.display().to_string())),
+        Verdict::Unreadable(_) => {
+            "nothing is known about what could not be read; check permissions and the device"
+                .to_owned()
+        }
+        _ => format!(
+            "torrens verify {} lists what is wrong",
+            printable(&dir.display().to_string())
+        ),
     };
     Some(Failure {
         code: verdict.name(),

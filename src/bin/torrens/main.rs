@@ -21,7 +21,12 @@ use clap::{Parser, Subcommand};
 
 /// Looks at a torrens store: what is in its journal, and what that means.
 #[derive(Debug, Parser)]
-#[command(name = "torrens", version, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "torrens",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

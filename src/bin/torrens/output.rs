@@ -22,7 +22,9 @@ pub(crate) struct Out {
 impl Out {
     /// Locks standard output.
     pub(crate) fn lock() -> Self {
-        Out { writer: BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock()) }
+        Out {
+            writer: BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock()),
+        }
     }
 
     /// Ends the command: what is buffered is written, and `exit` is the answer unless the output
@@ -62,8 +64,17 @@ pub(crate) fn is_terminal() -> bool {
 
 /// Columns that a line may take: those of the terminal, or what `COLUMNS` says.
 pub(crate) fn width() -> usize {
-    let stated = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let stated = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|columns| columns.parse().ok());
     let asked = || rustix::termios::tcgetwinsize(io::stdout()).ok();
-    let of_terminal = || asked().map(|size| usize::from(size.ws_col)).filter(|width| *width > 0);
-    stated.or_else(of_terminal).unwrap_or(WIDTH_DEFAULT).max(WIDTH_MIN)
+    let of_terminal = || {
+        asked()
+            .map(|size| usize::from(size.ws_col))
+            .filter(|width| *width > 0)
+    };
+    stated
+        .or_else(of_terminal)
+        .unwrap_or(WIDTH_DEFAULT)
+        .max(WIDTH_MIN)
 }

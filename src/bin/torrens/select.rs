@@ -15,7 +15,10 @@ pub(crate) struct LsnRange {
 
 impl LsnRange {
     /// Every position.
-    pub(crate) const ALL: LsnRange = LsnRange { first: Lsn::FIRST, last: Lsn::new(u64::MAX) };
+    pub(crate) const ALL: LsnRange = LsnRange {
+        first: Lsn::FIRST,
+        last: Lsn::new(u64::MAX),
+    };
 
     /// Whether `lsn` is inside.
     pub(crate) fn contains(self, lsn: Lsn) -> bool {
@@ -28,15 +31,32 @@ impl FromStr for LsnRange {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let number = |part: &str| {
-            part.trim().replace('_', "").parse().map(Lsn::new).map_err(|_| {
-                format!("{part:?} is not a position; expected A..B, A.., ..B or N, both ends inside")
-            })
+            part.trim()
+                .replace('_', "")
+                .parse()
+                .map(Lsn::new)
+                .map_err(|_| {
+                    format!(
+                        "{part:?} is not a position; expected A..B, A.., ..B or N, both ends inside"
+                    )
+                })
         };
         let range = match text.split_once("..") {
-            None => number(text).map(|lsn| LsnRange { first: lsn, last: lsn })?,
+            None => number(text).map(|lsn| LsnRange {
+                first: lsn,
+                last: lsn,
+            })?,
             Some((first, last)) => LsnRange {
-                first: if first.is_empty() { LsnRange::ALL.first } else { number(first)? },
-                last: if last.is_empty() { LsnRange::ALL.last } else { number(last)? },
+                first: if first.is_empty() {
+                    LsnRange::ALL.first
+                } else {
+                    number(first)?
+                },
+                last: if last.is_empty() {
+                    LsnRange::ALL.last
+                } else {
+                    number(last)?
+                },
             },
         };
         if range.first > range.last {
@@ -82,7 +102,9 @@ impl KindPattern {
                 }
                 _ => {}
             }
-            let Some((behind, from)) = retry else { return false };
+            let Some((behind, from)) = retry else {
+                return false;
+            };
             let mut longer = from.chars();
             if longer.next().is_none() {
                 return false;
@@ -99,7 +121,10 @@ mod tests {
 
     #[test]
     fn a_range_has_four_forms_and_both_ends_inside() {
-        let range = |text: &str| text.parse::<LsnRange>().map(|r| (r.first.get(), r.last.get()));
+        let range = |text: &str| {
+            text.parse::<LsnRange>()
+                .map(|r| (r.first.get(), r.last.get()))
+        };
         assert_eq!(range("5..9"), Ok((5, 9)));
         assert_eq!(range("5.."), Ok((5, u64::MAX)));
         assert_eq!(range("..9"), Ok((1, 9)));
@@ -115,9 +140,8 @@ mod tests {
 
     #[test]
     fn a_pattern_fits_the_whole_name() {
-        let fits = |pattern: &str, name: &str| {
-            pattern.parse::<KindPattern>().unwrap().matches(name)
-        };
+        let fits =
+            |pattern: &str, name: &str| pattern.parse::<KindPattern>().unwrap().matches(name);
         assert!(fits("region.split", "region.split"));
         assert!(!fits("region.split", "region.split2"));
         assert!(fits("region.*", "region.split"));

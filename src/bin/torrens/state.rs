@@ -16,8 +16,9 @@ use crate::look;
 use crate::output::{Out, is_terminal, width};
 use crate::render::{count, cut, printable, table};
 
-const COLUMNS: [&str; 9] =
-    ["REGION", "PEER", "RANGE", "EPOCH", "STAGE", "PEERS", "CACHE", "META", "SINCE"];
+const COLUMNS: [&str; 9] = [
+    "REGION", "PEER", "RANGE", "EPOCH", "STAGE", "PEERS", "CACHE", "META", "SINCE",
+];
 
 /// Show the regions of a store, their tombstones and what is still to be cleared.
 #[derive(Debug, Parser)]
@@ -61,7 +62,10 @@ fn state(args: &Args) -> Result<Exit, Failure> {
             Some(failure) => failure,
             None => Failure {
                 code: "beyond-end",
-                message: format!("there is no record {at}; the last one is {}", picture.position),
+                message: format!(
+                    "there is no record {at}; the last one is {}",
+                    picture.position
+                ),
                 hint: Some("leave --at out for the newest state".to_owned()),
                 exit: Exit::USAGE,
             },
@@ -79,7 +83,10 @@ fn state(args: &Args) -> Result<Exit, Failure> {
     };
     // Up to the position that was asked for everything was there, whatever comes behind it.
     let failure = failure.filter(|_| at.is_none());
-    let exit = out.finish(written, failure.as_ref().map_or(Exit::OK, |failure| failure.exit));
+    let exit = out.finish(
+        written,
+        failure.as_ref().map_or(Exit::OK, |failure| failure.exit),
+    );
     if let Some(failure) = failure {
         failure.report();
     }
@@ -106,8 +113,12 @@ fn cells(register: &Register, id: RegionId, peer: &PeerState) -> [String; 9] {
         peer.stage.name().to_owned(),
         peers.unwrap_or_else(none),
         cache,
-        peer.stage.meta_index().map_or_else(none, |meta| meta.to_string()),
-        register.last_record(id).map_or_else(none, |lsn| lsn.to_string()),
+        peer.stage
+            .meta_index()
+            .map_or_else(none, |meta| meta.to_string()),
+        register
+            .last_transition(id)
+            .map_or_else(none, |lsn| lsn.to_string()),
     ]
 }
 
@@ -141,21 +152,30 @@ fn as_text(out: &mut impl Write, picture: &Picture) -> io::Result<()> {
 }
 
 fn peers(register: &Register) -> impl Iterator<Item = (RegionId, &PeerState)> {
-    register.region_ids().filter_map(|id| Some((id, register.peer(id)?)))
+    register
+        .region_ids()
+        .filter_map(|id| Some((id, register.peer(id)?)))
 }
 
 fn tombstone_lines(register: &Register) -> impl Iterator<Item = String> {
     register.tombstones().map(|(id, tombstone)| {
-        let (peer, epoch, why) = (tombstone.highest_peer, tombstone.epoch, tombstone.cause.as_str());
+        let (peer, epoch, why) = (
+            tombstone.highest_peer,
+            tombstone.epoch,
+            tombstone.cause.as_str(),
+        );
         format!("tombstone {id}: every peer up to {peer} is gone, epoch {epoch} ({why})")
     })
 }
 
 fn deletion_lines(register: &Register) -> impl Iterator<Item = String> {
-    register.pending_deletions().map(|(id, deletion)| {
+    register.deletions().map(|(id, deletion)| {
         let (range, cause) = (range_text(&deletion.range), deletion.cause);
         let (why, region) = (cause.as_str(), cause.region());
-        format!("pending deletion {id}: {} of {region} ({why})", printable(&range))
+        format!(
+            "pending deletion {id}: {} of {region} ({why})",
+            printable(&range)
+        )
     })
 }
 
@@ -163,7 +183,9 @@ fn deletion_lines(register: &Register) -> impl Iterator<Item = String> {
 fn key_space(register: &Register) -> String {
     let owned = owned(register);
     let shown: Vec<String> = owned.iter().map(range_text).collect();
-    let regions = peers(register).filter(|(_, peer)| peer.stage.region().is_some()).count();
+    let regions = peers(register)
+        .filter(|(_, peer)| peer.stage.region().is_some())
+        .count();
     match shown.as_slice() {
         [] => "key space: nothing is owned".to_owned(),
         shown => format!(
@@ -238,9 +260,8 @@ fn as_ndjson(out: &mut impl Write, picture: &Picture) -> io::Result<()> {
     for (id, peer) in peers(register) {
         let region = peer.stage.region();
         let range = region.map(|region| FieldValue::from(&region.range));
-        let peers = region.map(|region| {
-            FieldValue::List(region.peers.iter().map(FieldValue::from).collect())
-        });
+        let peers = region
+            .map(|region| FieldValue::List(region.peers.iter().map(FieldValue::from).collect()));
         let (epoch, meta) = (peer.stage.epoch(), peer.stage.meta_index());
         let json = RegionJson {
             v: 1,
@@ -250,12 +271,15 @@ fn as_ndjson(out: &mut impl Write, picture: &Picture) -> io::Result<()> {
             predecessor: peer.predecessor.map(|incarnation| incarnation.lsn().get()),
             stage: peer.stage.name(),
             range: range.as_ref().map(Value),
-            epoch: EpochJson { conf_ver: epoch.conf_ver, version: epoch.version },
+            epoch: EpochJson {
+                conf_ver: epoch.conf_ver,
+                version: epoch.version,
+            },
             peers: peers.as_ref().map(Value),
             cache: register.cache_state(id).as_str(),
             meta_index: meta.map(|meta| meta.index),
             meta_term: meta.map(|meta| meta.term),
-            since_lsn: register.last_record(id).map(|lsn| lsn.get()),
+            since_lsn: register.last_transition(id).map(|lsn| lsn.get()),
         };
         line(out, &json)?;
     }
@@ -264,12 +288,22 @@ fn as_ndjson(out: &mut impl Write, picture: &Picture) -> io::Result<()> {
         let tombstone = TombstoneJson {
             region: id.0,
             highest_peer: tombstone.highest_peer.0,
-            epoch: EpochJson { conf_ver: epoch.conf_ver, version: epoch.version },
+            epoch: EpochJson {
+                conf_ver: epoch.conf_ver,
+                version: epoch.version,
+            },
             cause: tombstone.cause.as_str(),
         };
-        line(out, &Tagged { v: 1, tombstone: Some(tombstone), ..Tagged::default() })?;
+        line(
+            out,
+            &Tagged {
+                v: 1,
+                tombstone: Some(tombstone),
+                ..Tagged::default()
+            },
+        )?;
     }
-    for (id, deletion) in register.pending_deletions() {
+    for (id, deletion) in register.deletions() {
         let range = FieldValue::from(&deletion.range);
         let pending_deletion = DeletionJson {
             id: id.to_string(),
@@ -277,14 +311,34 @@ fn as_ndjson(out: &mut impl Write, picture: &Picture) -> io::Result<()> {
             range: Value(&range),
             cause: deletion.cause.as_str(),
         };
-        line(out, &Tagged { v: 1, pending_deletion: Some(pending_deletion), ..Tagged::default() })?;
+        line(
+            out,
+            &Tagged {
+                v: 1,
+                pending_deletion: Some(pending_deletion),
+                ..Tagged::default()
+            },
+        )?;
     }
     let owned = FieldValue::List(owned(register).iter().map(FieldValue::from).collect());
     let end = [
-        Field { name: "lsn", value: picture.position.get().into() },
-        Field { name: "owned", value: owned },
+        Field {
+            name: "lsn",
+            value: picture.position.get().into(),
+        },
+        Field {
+            name: "owned",
+            value: owned,
+        },
     ];
-    line(out, &Tagged { v: 1, state: Some(Fields(&end)), ..Tagged::default() })
+    line(
+        out,
+        &Tagged {
+            v: 1,
+            state: Some(Fields(&end)),
+            ..Tagged::default()
+        },
+    )
 }
 
 /// A line that is no region.

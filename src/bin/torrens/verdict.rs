@@ -56,9 +56,10 @@ pub(crate) fn stop(verdict: &Verdict) -> Option<(Option<Position>, String)> {
             Some((Some(position), impossible.reason.clone()))
         }
         Verdict::NewerFormat(newer) => Some((None, format!("{}: {}", newer.place, newer.what))),
-        Verdict::Unreadable(failure) => {
-            Some((None, format!("{}: {}", failure.what, chain(&*failure.source))))
-        }
+        Verdict::Unreadable(failure) => Some((
+            None,
+            format!("{}: {}", failure.what, chain(&*failure.source)),
+        )),
         _ => None,
     }
 }
@@ -89,6 +90,11 @@ impl VerdictJson {
             expected_lsn: position.map(|position| position.expected.get()),
             why,
         });
-        VerdictJson { name, exit, decided: report.decided, stop }
+        VerdictJson {
+            name,
+            exit,
+            decided: report.decided,
+            stop,
+        }
     }
 }

@@ -16,9 +16,11 @@ use crate::verdict::{VerdictJson, sentence, stop};
 
 /// Check checksums, structure, sequence and checkpoints; the exit code is the verdict.
 #[derive(Debug, Parser)]
-#[command(after_help = "Exit codes: 0 clean, 3 torn tail, 4 loss at or below the durable mark with \
+#[command(
+    after_help = "Exit codes: 0 clean, 3 torn tail, 4 loss at or below the durable mark with \
 nothing valid after it, 5 the same with valid records after it, 6 impossible sequence, 7 newer \
-format, 8 unreadable.")]
+format, 8 unreadable."
+)]
 pub(crate) struct Args {
     /// The store's directory
     dir: PathBuf,
@@ -66,7 +68,12 @@ fn text(out: &mut impl Write, args: &Args, found: &Verification) -> io::Result<(
         true => "every byte verifies, and what the records say cannot be".to_owned(),
         false => sentence(report, found.picture.writer.is_open),
     };
-    writeln!(out, "verdict     {} (exit {}): {sentence}", found.name(), found.exit_code())
+    writeln!(
+        out,
+        "verdict     {} (exit {}): {sentence}",
+        found.name(),
+        found.exit_code()
+    )
 }
 
 fn lines(out: &mut impl Write, found: &Verification) -> io::Result<()> {
@@ -76,7 +83,12 @@ fn lines(out: &mut impl Write, found: &Verification) -> io::Result<()> {
         segments.iter().map(part).fold(0, u64::saturating_add)
     };
     let records = sum(|segment| segment.records);
-    write!(out, "segments    {}, {}", count(segments.len() as u64, "segment"), size(sum(|s| s.file_bytes)))?;
+    write!(
+        out,
+        "segments    {}, {}",
+        count(segments.len() as u64, "segment"),
+        size(sum(|s| s.file_bytes))
+    )?;
     writeln!(
         out,
         ", {} in {}",
@@ -85,14 +97,22 @@ fn lines(out: &mut impl Write, found: &Verification) -> io::Result<()> {
     )?;
     match (stop(&report.verdict), &report.verdict) {
         (Some((Some(position), why)), Verdict::TornTail(_) | Verdict::Corrupt(_)) => {
-            writeln!(out, "checksums   whole up to {}", printable(&position.to_string()))?;
+            writeln!(
+                out,
+                "checksums   whole up to {}",
+                printable(&position.to_string())
+            )?;
             writeln!(out, "found       {}", printable(&why))?;
         }
         (Some((None, why)), _) => writeln!(out, "found       {}", printable(&why))?,
         (stop, _) => {
             let first = report.first_lsn.map_or(0, |lsn| lsn.get());
             let last = grouped(report.last_lsn.get());
-            writeln!(out, "checksums   whole, LSNs dense from {} to {last}", grouped(first))?;
+            writeln!(
+                out,
+                "checksums   whole, LSNs dense from {} to {last}",
+                grouped(first)
+            )?;
             if let Some((_, why)) = stop {
                 writeln!(out, "found       {}", printable(&why))?;
             }
@@ -115,7 +135,9 @@ fn lines(out: &mut impl Write, found: &Verification) -> io::Result<()> {
             CheckpointOutcome::Alone => {
                 "verifies; the records up to it are not there to compare with".to_owned()
             }
-            CheckpointOutcome::Differs => "DIFFERS from the fold of the records up to it".to_owned(),
+            CheckpointOutcome::Differs => {
+                "DIFFERS from the fold of the records up to it".to_owned()
+            }
             CheckpointOutcome::Invalid(why) => format!("is not valid: {}", printable(why)),
             _ => String::new(),
         };
@@ -127,8 +149,14 @@ fn lines(out: &mut impl Write, found: &Verification) -> io::Result<()> {
         None => writeln!(out, "witness     none")?,
     }
     if report.window.records > 0 {
-        let (records, bytes) = (count(report.window.records, "record"), size(report.window.bytes));
-        writeln!(out, "window      {records} ({bytes}) that no witness covers yet")?;
+        let (records, bytes) = (
+            count(report.window.records, "record"),
+            size(report.window.bytes),
+        );
+        writeln!(
+            out,
+            "window      {records} ({bytes}) that no witness covers yet"
+        )?;
     }
     for finding in &found.findings {
         writeln!(out, "finding     {}", printable(finding))?;
@@ -183,7 +211,12 @@ fn json(out: &mut impl Write, args: &Args, found: &Verification) -> io::Result<(
             CheckpointOutcome::Invalid(why) => ("invalid", Some(why.clone())),
             _ => ("unknown", None),
         };
-        CheckpointJson { lsn: check.lsn.get(), bytes: check.bytes, outcome, why }
+        CheckpointJson {
+            lsn: check.lsn.get(),
+            bytes: check.bytes,
+            outcome,
+            why,
+        }
     });
     let json = Json {
         v: 1,
@@ -192,7 +225,12 @@ fn json(out: &mut impl Write, args: &Args, found: &Verification) -> io::Result<(
         pid: picture.writer.pid,
         verdict: VerdictJson::new(report, found.name(), found.exit_code()),
         segments: picture.evidence.segments.len(),
-        records: picture.evidence.segments.iter().map(|segment| segment.records).sum(),
+        records: picture
+            .evidence
+            .segments
+            .iter()
+            .map(|segment| segment.records)
+            .sum(),
         first_lsn: report.first_lsn.map(|lsn| lsn.get()),
         last_lsn: report.last_lsn.get(),
         witness_lsn: report.witness.map(|witness| witness.lsn.get()),

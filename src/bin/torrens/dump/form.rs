@@ -13,8 +13,9 @@ use crate::output::width;
 use crate::render::{cut, printable, short_time, table, timestamp};
 
 /// Columns of the table and of the text form.
-const COLUMNS: [&str; 9] =
-    ["LSN", "TIME", "SEG:OFF", "KIND", "REGION", "PEER/INC", "EPOCH", "CAUSE", "DETAIL"];
+const COLUMNS: [&str; 9] = [
+    "LSN", "TIME", "SEG:OFF", "KIND", "REGION", "PEER/INC", "EPOCH", "CAUSE", "DETAIL",
+];
 /// Rows that a table gathers before it is written, so that its columns line up.
 const CHUNK_ROWS: usize = 512;
 /// Version of the ndjson objects; grows only when an existing key changes its meaning.
@@ -73,7 +74,12 @@ struct GapJson<'a> {
 
 impl Form {
     pub(super) fn new(output: Output) -> Self {
-        Form { output, rows: Vec::new(), widths: [0; 9], header_written: false }
+        Form {
+            output,
+            rows: Vec::new(),
+            widths: [0; 9],
+            header_written: false,
+        }
     }
 
     /// Writes one line, or gathers it.
@@ -91,7 +97,11 @@ impl Form {
             }
             (Output::Table, line) => {
                 self.rows.push(cells(line, false));
-                if self.rows.len() >= CHUNK_ROWS { self.write_rows(out) } else { Ok(()) }
+                if self.rows.len() >= CHUNK_ROWS {
+                    self.write_rows(out)
+                } else {
+                    Ok(())
+                }
             }
         }
     }
@@ -111,8 +121,10 @@ impl Form {
             table.add_row(row);
         }
         // Columns never become narrower than they were above.
-        for ((column, found), widest) in
-            table.column_iter_mut().zip(&mut self.widths).zip(table_widths(&COLUMNS))
+        for ((column, found), widest) in table
+            .column_iter_mut()
+            .zip(&mut self.widths)
+            .zip(table_widths(&COLUMNS))
         {
             *found = (*found).max(widest);
             column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(*found)));
@@ -124,7 +136,11 @@ impl Form {
             writeln!(out, "{}", cut(&line, width))?;
         }
         self.header_written = true;
-        for (column, found) in table.column_max_content_widths().into_iter().zip(&mut self.widths) {
+        for (column, found) in table
+            .column_max_content_widths()
+            .into_iter()
+            .zip(&mut self.widths)
+        {
             *found = (*found).max(column.saturating_add(2));
         }
         Ok(())
@@ -141,7 +157,9 @@ fn cells(line: &Line, whole: bool) -> [String; 9] {
     match line {
         Line::Record(row) => {
             let said = &row.description;
-            let time = said.written_micros.map(if whole { timestamp } else { short_time });
+            let time = said
+                .written_micros
+                .map(if whole { timestamp } else { short_time });
             let peer = match (said.peer, said.incarnation) {
                 (Some(peer), Some(incarnation)) => format!("{peer}{incarnation}"),
                 (Some(peer), None) => peer.to_string(),
