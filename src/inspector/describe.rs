@@ -25,7 +25,7 @@ pub struct Description {
     pub region: Option<RegionId>,
     /// Every region that it concerns, the children of a split among them.
     pub regions: Vec<RegionId>,
-    /// The replica that it names.
+    /// This store's replica, if the record names it.
     pub peer: Option<PeerId>,
     /// The incarnation that it made, or that was live before it.
     pub incarnation: Option<Incarnation>,
@@ -291,9 +291,7 @@ fn of_change(change: &Change) -> Said {
                 | PeerChange::Promote { peer }
                 | PeerChange::Demote { peer } => field("peer", vec![field("peer", peer.0)]),
             });
-            Said::new(detail, fields)
-                .peer(Some(change.peer()))
-                .epoch(Some(*conf_ver), None)
+            Said::new(detail, fields).epoch(Some(*conf_ver), None)
         }
         Change::OwnPeerRemoved {
             position,

@@ -25,7 +25,7 @@ use torrens_recovery::checkpoint::{self, Meta};
 const CLOCK_MICROS: u64 = 1_773_480_067_114_000;
 const UUID: StoreUuid = StoreUuid(*b"torrens tool fix");
 
-pub fn voter(peer: u64, store: u64) -> Peer {
+pub(crate) fn voter(peer: u64, store: u64) -> Peer {
     Peer {
         id: PeerId(peer),
         store: StoreId(store),
@@ -34,20 +34,20 @@ pub fn voter(peer: u64, store: u64) -> Peer {
 }
 
 /// A store under construction. The journal is not closed in order unless [`Store::close`] is called.
-pub struct Store {
-    pub dir: TempDir,
-    pub disk: Arc<dyn Disk>,
-    pub journal: Journal,
-    pub register: Register,
+pub(crate) struct Store {
+    pub(crate) dir: TempDir,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) journal: Journal,
+    pub(crate) register: Register,
     records: u64,
 }
 
 impl Store {
-    pub fn new() -> Store {
+    pub(crate) fn new() -> Store {
         Store::with_segments_of(1 << 20)
     }
 
-    pub fn with_segments_of(segment_bytes: u64) -> Store {
+    pub(crate) fn with_segments_of(segment_bytes: u64) -> Store {
         let dir = tempfile::tempdir().unwrap();
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::new());
         let journal_dir = dir.path().join("journal");
@@ -65,19 +65,19 @@ impl Store {
         }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
     /// Journals `event`, which must be legal, and waits until it is durable.
-    pub fn commit(&mut self, event: Event, cause: Cause) -> Lsn {
+    pub(crate) fn commit(&mut self, event: Event, cause: Cause) -> Lsn {
         let lsn = self.append(event, cause);
         self.journal.wait_durable(lsn).unwrap();
         lsn
     }
 
     /// Journals `event`, which must be legal.
-    pub fn append(&mut self, event: Event, cause: Cause) -> Lsn {
+    pub(crate) fn append(&mut self, event: Event, cause: Cause) -> Lsn {
         let accepted = match step(&self.register, &event) {
             Outcome::Accepted(accepted) => accepted,
             other => panic!("{event:?} is not legal here: {other:?}"),
@@ -94,7 +94,7 @@ impl Store {
     }
 
     /// Journals a record whatever the state.
-    pub fn append_unchecked(&mut self, record: &Record) -> Lsn {
+    pub(crate) fn append_unchecked(&mut self, record: &Record) -> Lsn {
         self.records += 1;
         let (kind, payload) = codec::encode(record);
         self.journal
@@ -103,16 +103,16 @@ impl Store {
     }
 
     /// Writes a checkpoint of the register as it is.
-    pub fn checkpoint(&self) {
+    pub(crate) fn checkpoint(&self) {
         self.checkpoint_of(&self.register);
     }
 
     /// Writes `register` as a checkpoint at the last record.
-    pub fn checkpoint_of(&self, register: &Register) {
+    pub(crate) fn checkpoint_of(&self, register: &Register) {
         let lsn = self.journal.sync().unwrap();
         let mut meta = Meta::new(UUID, lsn, self.journal.boot());
         meta.wall_clock_micros = CLOCK_MICROS;
-        let machine = torrens::machine::RegisterMachine::new(register.clone());
+        let machine = torrens::RegisterMachine::new(register.clone());
         checkpoint::write(
             &*self.disk,
             &self.path().join("checkpoints"),
@@ -123,13 +123,13 @@ impl Store {
     }
 
     /// Closes the journal in order.
-    pub fn close(self) -> Closed {
+    pub(crate) fn close(self) -> Closed {
         self.journal.close().unwrap();
         self.stop()
     }
 
     /// Lets go of the journal as a crash would: without a mark.
-    pub fn stop(self) -> Closed {
+    pub(crate) fn stop(self) -> Closed {
         let Store { dir, journal, .. } = self;
         // Its drop would close it in order.
         std::mem::forget(journal);
@@ -137,13 +137,13 @@ impl Store {
     }
 
     /// The history that most tests look at: 9 records, each in a group of its own.
-    pub fn with_history() -> Store {
+    pub(crate) fn with_history() -> Store {
         let mut store = Store::new();
         store.history();
         store
     }
 
-    pub fn history(&mut self) {
+    pub(crate) fn history(&mut self) {
         let (r1, r102) = (RegionId(1), RegionId(102));
         self.commit(Event::Identify { store: StoreId(4) }, Cause::Host);
         let region = Region {
@@ -241,30 +241,30 @@ impl Store {
         );
     }
 
-    pub fn incarnation(&self, region: u64) -> Incarnation {
+    pub(crate) fn incarnation(&self, region: u64) -> Incarnation {
         self.register.incarnation(RegionId(region)).unwrap()
     }
 }
 
 /// A store that nobody has open.
-pub struct Closed {
-    pub dir: TempDir,
+pub(crate) struct Closed {
+    pub(crate) dir: TempDir,
 }
 
 impl Closed {
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
     /// Segment `number`'s file.
-    pub fn segment(&self, number: u64) -> PathBuf {
+    pub(crate) fn segment(&self, number: u64) -> PathBuf {
         self.path()
             .join("journal")
             .join(format!("{number:020}.seg"))
     }
 
     /// Overwrites bytes of segment 1.
-    pub fn overwrite(&self, offset: u64, bytes: &[u8]) {
+    pub(crate) fn overwrite(&self, offset: u64, bytes: &[u8]) {
         let file = fs::OpenOptions::new()
             .write(true)
             .open(self.segment(1))
@@ -274,7 +274,7 @@ impl Closed {
 }
 
 /// The tool, ready to run.
-pub fn torrens(dir: &Path, verb: &str) -> Command {
+pub(crate) fn torrens(dir: &Path, verb: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_torrens"));
     command
         .arg(verb)
@@ -286,18 +286,18 @@ pub fn torrens(dir: &Path, verb: &str) -> Command {
 }
 
 /// What the tool answered.
-pub struct Answer {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Answer {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 /// Runs the tool; a panic or a signal is never an answer.
-pub fn run(dir: &Path, verb: &str, args: &[&str]) -> Answer {
+pub(crate) fn run(dir: &Path, verb: &str, args: &[&str]) -> Answer {
     answer(torrens(dir, verb).args(args).output().unwrap())
 }
 
-pub fn answer(output: Output) -> Answer {
+pub(crate) fn answer(output: Output) -> Answer {
     let err = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!err.contains("panicked"), "{err}");
     let code = output
@@ -313,7 +313,7 @@ pub fn answer(output: Output) -> Answer {
 }
 
 /// Every file below `dir` with its contents, and every directory.
-pub fn contents(dir: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+pub(crate) fn contents(dir: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
     let mut found = Vec::new();
     let mut waiting = vec![dir.to_owned()];
     while let Some(dir) = waiting.pop() {

@@ -191,16 +191,22 @@ fn text(out: &mut impl Write, screen: &Screen) -> io::Result<()> {
             }
         }
     }
-    let witness = report
-        .witness
-        .map_or("nothing witnessed".to_owned(), |witness| {
-            witness.to_string()
-        });
-    let window = match report.window.records {
-        0 => "no window".to_owned(),
-        records => format!("{} behind it not witnessed yet", count(records, "record")),
+    let behind = match (report.window.records, report.decided) {
+        (0, true) => "closed in order".to_owned(),
+        (0, false) => "no record behind it".to_owned(),
+        (records, _) => format!("{} behind it not witnessed yet", count(records, "record")),
     };
-    writeln!(out, "durable     {witness}; {window}")?;
+    match report.witness {
+        Some(witness) => {
+            let lsn = grouped(witness.lsn.get());
+            writeln!(
+                out,
+                "durable     LSN {lsn}, says {}; {behind}",
+                witness.kind
+            )?;
+        }
+        None => writeln!(out, "durable     nothing is witnessed; {behind}")?,
+    }
     let snapshots = match screen.snapshots.files {
         0 => String::new(),
         files => format!(

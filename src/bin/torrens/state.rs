@@ -109,7 +109,7 @@ fn cells(register: &Register, id: RegionId, peer: &PeerState) -> [String; 9] {
         id.to_string(),
         format!("{}{}", peer.peer, peer.incarnation),
         region.map_or_else(none, |region| range_text(&region.range)),
-        peer.stage.epoch().to_string(),
+        region.map_or_else(none, |region| region.epoch.to_string()),
         peer.stage.name().to_owned(),
         peers.unwrap_or_else(none),
         cache,
@@ -188,12 +188,17 @@ fn key_space(register: &Register) -> String {
         .count();
     match shown.as_slice() {
         [] => "key space: nothing is owned".to_owned(),
-        shown => format!(
-            "key space: {} own {}, no overlap: {}",
-            count(regions as u64, "region"),
-            count(shown.len() as u64, "stretch").replace("stretchs", "stretches"),
-            shown.join(", ")
-        ),
+        shown => {
+            let stretches = match shown.len() {
+                1 => "1 stretch".to_owned(),
+                many => format!("{many} stretches"),
+            };
+            let regions = count(regions as u64, "region");
+            format!(
+                "key space: {stretches} owned by {regions}: {}",
+                shown.join(", ")
+            )
+        }
     }
 }
 

@@ -113,7 +113,7 @@ fn lines(out: &mut impl Write, found: &Verification) -> io::Result<()> {
                 "checksums   whole, LSNs dense from {} to {last}",
                 grouped(first)
             )?;
-            if let Some((_, why)) = stop {
+            if let Some((_, why)) = stop.filter(|_| found.findings.is_empty()) {
                 writeln!(out, "found       {}", printable(&why))?;
             }
         }
