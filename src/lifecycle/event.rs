@@ -255,6 +255,12 @@ impl Split {
     pub const CHILDREN_MAX: usize = 256;
 }
 
+impl FloorUpdate {
+    /// Most floors that one barrier records; keeps its record within what a journal takes. Floors
+    /// beyond it stay where they are, which only keeps more of the hosts' logs.
+    pub const PER_BARRIER_MAX: usize = 100_000;
+}
+
 impl Derive {
     /// Stable lower-case name.
     pub const fn as_str(self) -> &'static str {

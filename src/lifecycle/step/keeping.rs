@@ -66,6 +66,9 @@ pub(super) fn barrier(
     }
     Ok(Outcome::accept(Change::BarrierReached {
         number,
-        floors: raised.into_values().collect(),
+        floors: raised
+            .into_values()
+            .take(FloorUpdate::PER_BARRIER_MAX)
+            .collect(),
     }))
 }
