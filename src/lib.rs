@@ -1,9 +1,12 @@
 //! torrens
 pub mod cache;
+pub mod codec;
 mod epoch;
 mod ids;
+pub mod inspector;
 mod key_range;
 pub mod lifecycle;
+mod machine;
 mod region;
 mod sequence;
 pub mod snapshot;
@@ -13,6 +16,7 @@ pub use epoch::RegionEpoch;
 pub use ids::{Incarnation, PeerId, RegionId, StoreId};
 pub use key_range::{Key, KeyRange};
 pub use lifecycle::{RaftPosition, Refusal};
+pub use machine::{MachineError, RegisterMachine};
 pub use region::{Peer, PeerRole, Region, RegionError};
 pub use sequence::{LeaseNeeded, Sequence, SequenceGuard, Sequencer};
 pub use store::{BatchError, ColumnFamily, Value, WriteBatch, WriteOp};
