@@ -244,6 +244,14 @@ fn filters_choose_records_by_position_region_and_kind() {
     assert_eq!(lsns(&["--last", "2"]), [8, 9]);
     assert_eq!(lsns(&["--limit", "2"]), [1, 2]);
     assert_eq!(lsns(&["--region", "1", "--last", "1"]), [7]);
+    let torn = torn();
+    let last = run(torn.path(), "dump", &["-o", "ndjson", "--last", "2"]);
+    assert_eq!(
+        last.out.lines().count(),
+        3,
+        "two records and the tear: {}",
+        last.out
+    );
     for wrong in [
         ["--lsn", "9..1"],
         ["--lsn", "x"],
@@ -416,6 +424,7 @@ fn a_writer_at_work_never_looks_like_damage() {
                 number += 1;
                 if number % 50 == 0 {
                     store.checkpoint();
+                    store.purge();
                 }
             }
         });

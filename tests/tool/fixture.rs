@@ -122,6 +122,13 @@ impl Store {
         .unwrap();
     }
 
+    /// Keeps two checkpoints, and only the segments that they need.
+    pub(crate) fn purge(&self) {
+        let checkpoints = self.path().join("checkpoints");
+        let pruned = checkpoint::prune(&*self.disk, &checkpoints, Some(UUID), 2).unwrap();
+        self.journal.purge_below(pruned.purge_below).unwrap();
+    }
+
     /// Closes the journal in order.
     pub(crate) fn close(self) -> Closed {
         self.journal.close().unwrap();

@@ -52,7 +52,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=LAST_MAX))]
     last: Option<u64>,
     /// At most N of the selected records, the first ones
-    #[arg(long, value_name = "N", conflicts_with = "last")]
+    #[arg(long, value_name = "N", conflicts_with = "last", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 }
 
@@ -104,7 +104,7 @@ fn dump(args: &Args) -> Result<Exit, Failure> {
     });
     let mut form = Form::new(output);
     let mut kept: VecDeque<Line> = VecDeque::new();
-    let (mut shown, mut written) = (0u64, Ok(()));
+    let (mut shown, mut kept_records, mut written) = (0u64, 0u64, Ok(()));
     let report = inspector.records(args.lsn.first, &mut |item| {
         let line = match item {
             Item::Record(item) if item.record.lsn > args.lsn.last => {
@@ -125,22 +125,22 @@ fn dump(args: &Args) -> Result<Exit, Failure> {
         };
         match args.last {
             Some(last) => {
+                kept_records += u64::from(matches!(line, Line::Record(_)));
                 kept.push_back(line);
-                while kept.len() as u64 > last {
-                    kept.pop_front();
+                // Gaps do not count, and one before the first record that is kept says nothing.
+                while kept_records > last {
+                    let gone = kept.pop_front();
+                    kept_records -= u64::from(matches!(gone, Some(Line::Record(_))));
                 }
                 ControlFlow::Continue(())
             }
             None => {
-                if args.limit == Some(shown) {
-                    return ControlFlow::Break(());
-                }
                 shown += u64::from(matches!(line, Line::Record(_)));
                 written = form.line(&mut out, &line);
-                if written.is_ok() {
-                    ControlFlow::Continue(())
-                } else {
+                if written.is_err() || args.limit.is_some_and(|limit| shown >= limit) {
                     ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
                 }
             }
         }
