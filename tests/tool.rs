@@ -611,6 +611,28 @@ fn screens_look_as_agreed() {
     }
 }
 
+#[test]
+fn a_table_is_never_wider_than_the_terminal() {
+    let store = closed();
+    for width in [20, 47, 80, 300] {
+        for verb in ["dump", "state"] {
+            let mut command = torrens(store.path(), verb);
+            command
+                .args(["-o", "table"])
+                .env("COLUMNS", width.to_string());
+            let answer = answer(command.output().unwrap());
+            let widest = answer.out.lines().map(|line| line.chars().count()).max();
+            assert!(
+                widest.unwrap() <= width,
+                "{verb} at {width}:\n{}",
+                answer.out
+            );
+            let cut = answer.out.contains('…') && answer.out.lines().any(|l| l.ends_with('…'));
+            assert_eq!(cut, width < 100, "{verb} at {width}:\n{}", answer.out);
+        }
+    }
+}
+
 /// Takes out what differs from run to run: the directory, ages and checksums.
 fn normal(text: &str, dir: &str) -> String {
     let text = text.replace(dir, "DIR");
