@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use serde::Serialize;
 use torrens::inspector::{CheckpointFile, Inspector, PartSize, Picture, SegmentSpan, range_text};
 use torrens::lifecycle::{CacheState, OpenOperation};
 use torrens_recovery::Verdict;
@@ -14,7 +13,9 @@ use crate::exit::{Exit, Failure};
 use crate::look::{self, opened_by};
 use crate::output::Out;
 use crate::render::{age, count, grouped, printable, size, timestamp};
-use crate::verdict::{VerdictJson, sentence};
+use crate::verdict::sentence;
+
+mod json;
 
 /// Segments that are listed one by one; of more only the first and the last.
 const SEGMENTS_LISTED: usize = 8;
@@ -71,7 +72,7 @@ fn info(args: &Args) -> Result<Exit, Failure> {
     let mut out = Out::lock();
     let written = match args.output {
         Output::Text => text(&mut out, &screen),
-        Output::Json => json(&mut out, &screen),
+        Output::Json => json::write(&mut out, &screen),
     };
     // The screen shows damage as it shows everything else; that nothing could be read is a failure.
     let exit = match screen.picture.report.verdict {
@@ -343,106 +344,4 @@ fn checkpoints(out: &mut impl Write, screen: &Screen) -> io::Result<()> {
         writeln!(out, "checkpoint  none; a restart replays {replayed}")?;
     }
     Ok(())
-}
-
-#[derive(Serialize)]
-struct Json<'a> {
-    v: u32,
-    dir: &'a str,
-    format: String,
-    store: Option<u64>,
-    uuid: Option<String>,
-    boots: u32,
-    open: bool,
-    pid: Option<u32>,
-    segments: Vec<SegmentJson>,
-    first_lsn: Option<u64>,
-    last_lsn: u64,
-    checkpoints: Vec<CheckpointJson<'a>>,
-    replay_records: u64,
-    regions: &'a BTreeMap<&'static str, u64>,
-    cache: &'a BTreeMap<&'static str, u64>,
-    tombstones: u64,
-    pending_deletions: u64,
-    open_operations: &'a [String],
-    witness_lsn: Option<u64>,
-    window_records: u64,
-    data_store: &'static str,
-    data_bytes: u64,
-    snapshot_files: u64,
-    snapshot_bytes: u64,
-    notes: &'a [String],
-    verdict: VerdictJson,
-}
-
-#[derive(Serialize)]
-struct SegmentJson {
-    seg: u64,
-    bytes: u64,
-    used_bytes: u64,
-    records: u64,
-    first_lsn: Option<u64>,
-    last_lsn: Option<u64>,
-    first_ts: Option<String>,
-    last_ts: Option<String>,
-}
-
-#[derive(Serialize)]
-struct CheckpointJson<'a> {
-    lsn: u64,
-    bytes: u64,
-    ts: Option<String>,
-    valid: bool,
-    why: Option<&'a str>,
-}
-
-fn json(out: &mut impl Write, screen: &Screen) -> io::Result<()> {
-    let (picture, report) = (&screen.picture, &screen.picture.report);
-    let segments = screen.segments.iter().map(|span| SegmentJson {
-        seg: span.id.get(),
-        bytes: span.file_bytes,
-        used_bytes: span.used_bytes,
-        records: span.records,
-        first_lsn: span.first_lsn.map(|lsn| lsn.get()),
-        last_lsn: span.last_lsn.map(|lsn| lsn.get()),
-        first_ts: span.first_micros.map(timestamp),
-        last_ts: span.last_micros.map(timestamp),
-    });
-    let checkpoints = screen.checkpoints.iter().map(|file| CheckpointJson {
-        lsn: file.lsn.get(),
-        bytes: file.bytes,
-        ts: file.written_micros.map(timestamp),
-        valid: file.fault.is_none(),
-        why: file.fault.as_deref(),
-    });
-    let json = Json {
-        v: 1,
-        dir: &screen.dir,
-        format: format!("{}.{}", screen.format.0, screen.format.1),
-        store: picture.register.store().map(|store| store.0),
-        uuid: report.store.map(|uuid| uuid.to_string()),
-        boots: picture.evidence.boot_max().get(),
-        open: picture.writer.is_open,
-        pid: picture.writer.pid,
-        segments: segments.collect(),
-        first_lsn: report.first_lsn.map(|lsn| lsn.get()),
-        last_lsn: report.last_lsn.get(),
-        checkpoints: checkpoints.collect(),
-        replay_records: report.records_replayed,
-        regions: &screen.stages,
-        cache: &screen.caches,
-        tombstones: screen.tombstones,
-        pending_deletions: screen.deletions,
-        open_operations: &screen.operations,
-        witness_lsn: report.witness.map(|witness| witness.lsn.get()),
-        window_records: report.window.records,
-        data_store: screen.data_store,
-        data_bytes: screen.data.bytes,
-        snapshot_files: screen.snapshots.files,
-        snapshot_bytes: screen.snapshots.bytes,
-        notes: &report.notes,
-        verdict: VerdictJson::new(report, report.verdict.name(), report.verdict.exit_code()),
-    };
-    serde_json::to_writer(&mut *out, &json)?;
-    out.write_all(b"\n")
 }
