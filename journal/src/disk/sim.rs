@@ -260,10 +260,7 @@ impl Disk for SimDisk {
             if state.names.get(&location).is_some() {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
-            if state
-                .capacity_bytes
-                .is_some_and(|capacity| state.used_bytes() >= capacity)
-            {
+            if state.is_full() {
                 return Err(io::ErrorKind::StorageFull.into());
             }
             let ino = state.new_file();

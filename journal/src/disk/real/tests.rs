@@ -236,6 +236,32 @@ fn a_lock_of_another_process_is_busy_and_free_when_it_is_killed() {
 }
 
 #[test]
+fn a_lock_of_this_process_is_busy_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lock");
+    let held = RealDisk::new().lock(&path).unwrap();
+    // Through another path and another disk it is still the same file.
+    let link = dir.path().join("again");
+    symlink(dir.path(), &link).unwrap();
+    for path in [path, link.join("lock")] {
+        let begun = Instant::now();
+        let busy = RealDisk::new().lock(&path);
+        assert!(
+            begun.elapsed().as_millis() < 200,
+            "waited for {:?}",
+            begun.elapsed()
+        );
+        match busy {
+            Err(LockError::Busy { holder_pid }) => {
+                assert_eq!(holder_pid, Some(std::process::id()));
+            }
+            other => panic!("not busy: {other:?}"),
+        }
+    }
+    drop(held);
+}
+
+#[test]
 fn a_longer_id_of_an_earlier_holder_leaves_no_trace() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("lock");
@@ -253,7 +279,9 @@ fn a_held_lock_without_an_id_is_an_error_and_not_free() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("lock");
     let disk = RealDisk::new();
-    let _held = disk.lock(&path).unwrap();
+    // Held by something that is not one of our locks.
+    let held = fs::File::create_new(&path).unwrap();
+    held.lock().unwrap();
     for contents in ["", "junk\n", "123"] {
         fs::write(&path, contents).unwrap();
         assert_eq!(

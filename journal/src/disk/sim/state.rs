@@ -57,6 +57,14 @@ impl State {
             .sum()
     }
 
+    /// Whether no block is left.
+    pub(super) fn is_full(&self) -> bool {
+        let free = self
+            .capacity_bytes
+            .map(|capacity| capacity.saturating_sub(self.used_bytes()));
+        free.is_some_and(|free_bytes| free_bytes < BLOCK_BYTES)
+    }
+
     /// The length to which the file can grow.
     pub(super) fn room_for(&self, ino: Ino) -> u64 {
         let Some(capacity_bytes) = self.capacity_bytes else {

@@ -210,6 +210,21 @@ fn an_unsynced_shorter_length_may_come_back_long() {
 }
 
 #[test]
+fn what_a_length_cut_off_stays_off_in_every_later_image() {
+    let (disk, file) = with_durable("a", 2, 1);
+    file.write_all_at(512, &[2; 512]).unwrap();
+    file.set_len(512).unwrap();
+    file.set_len(1024).unwrap();
+    assert_eq!(marks(&disk, "a"), [1, 0]);
+    assert_eq!(marks(&disk.power_cut(CutChoice::KeepAll), "a"), [1, 0]);
+    // Zeros over it make it a place for stores again.
+    file.write_zeros(0, 4096).unwrap();
+    file.map(4096).unwrap().store(512, &[3]).unwrap();
+    file.sync_data().unwrap();
+    assert_eq!(marks(&disk.power_cut(CutChoice::LoseAll), "a")[..2], [0, 3]);
+}
+
+#[test]
 fn a_sector_is_cut_at_a_length_inside_it() {
     let disk = new_disk();
     let file = create(&disk, "a", &[1; 100]);
@@ -263,6 +278,11 @@ fn the_same_seed_draws_the_same_bits_and_a_reboot_draws_on() {
     let second = draw(&rebooted);
     assert_ne!(first, second);
     assert_eq!(second, draw(&disk.process_kill()));
+    assert_eq!(
+        second,
+        draw(&disk),
+        "what the old disk would have drawn next"
+    );
     let before = disk.wall_clock_micros();
     assert!(disk.power_cut(CutChoice::LoseAll).wall_clock_micros() > before);
 }

@@ -34,6 +34,7 @@ fn an_unsynced_rename_leaves_the_old_name_or_the_new_one() {
     new.sync_data().unwrap();
     disk.rename(&path("a.new"), &path("a")).unwrap();
     drop((old, new));
+    assert_eq!(disk.cut_images(100, 0).count(), 3, "each once");
     let outcomes: BTreeSet<(Option<u8>, Option<u8>)> = disk
         .cut_images(100, 0)
         .map(|image| {
@@ -48,6 +49,35 @@ fn an_unsynced_rename_leaves_the_old_name_or_the_new_one() {
     );
     disk.sync_dir(Path::new(DIR)).unwrap();
     assert_eq!(disk.cut_images(100, 0).count(), 1);
+}
+
+#[test]
+fn changes_of_different_names_are_kept_or_lost_by_themselves() {
+    let disk = new_disk();
+    disk.create_dir_all(&path("d")).unwrap();
+    for name in ["a", "b", "d/a"] {
+        disk.open(&path(name), OpenMode::CreateNew).unwrap();
+    }
+    let outcomes: BTreeSet<Vec<PathBuf>> =
+        disk.cut_images(100, 0).map(|image| image.files()).collect();
+    assert_eq!(outcomes.len(), 8, "every subset of three files");
+    disk.sync_dir(&path("d")).unwrap();
+    assert_eq!(disk.power_cut(CutChoice::LoseAll).files(), [path("d/a")]);
+}
+
+#[test]
+fn renames_in_a_row_leave_one_name() {
+    let (disk, _file) = with_durable("a", 1, 1);
+    disk.rename(&path("a"), &path("b")).unwrap();
+    disk.rename(&path("b"), &path("c")).unwrap();
+    let outcomes: Vec<Vec<PathBuf>> = disk.cut_images(100, 0).map(|image| image.files()).collect();
+    assert_eq!(
+        outcomes,
+        [vec![path("a")], vec![path("b")], vec![path("c")]]
+    );
+    // A choice that asks for the second without the first gets neither.
+    let impossible = disk.power_cut(CutChoice::Subset(vec![false, true]));
+    assert_eq!(impossible.files(), [path("a")]);
 }
 
 #[test]

@@ -144,7 +144,8 @@ fn a_death_midway_leaves_half_of_a_store() {
 #[test]
 fn a_full_disk_says_so_keeps_what_fits_and_takes_more_when_space_returns() {
     let (disk, file) = with_durable("a", 8, 1);
-    disk.set_capacity(16_384);
+    // The last hundred bytes are no block.
+    disk.set_capacity(16_484);
     assert_eq!(disk.used_bytes(), 4_096);
     let big = create(&disk, "big", b"");
     assert_eq!(
@@ -168,6 +169,9 @@ fn a_full_disk_says_so_keeps_what_fits_and_takes_more_when_space_returns() {
     file.write_all_at(0, &[3; 4_096]).unwrap();
     big.map(12_288).unwrap().store(0, &[3; 12_288]).unwrap();
     file.sync_data().unwrap();
+    disk.set_capacity(1);
+    file.write_all_at(0, &[3; 4_096]).unwrap();
+    disk.set_capacity(16_384);
     // A rebooted disk is as small.
     let cut = disk.power_cut(CutChoice::KeepAll);
     assert!(cut.open(&path("more"), OpenMode::CreateNew).is_err());
