@@ -1,5 +1,6 @@
 //! torrens
 pub mod cache;
+pub mod codec;
 mod epoch;
 mod ids;
 mod key_range;
