@@ -1,1 +1,19 @@
-//! Fuzz targets as plain functions.
+//! Fuzz targets as plain functions. `fuzz_targets/` wraps each in one line for libFuzzer; the test in
+//! `tests/corpus.rs` runs the committed corpus through the same functions on a stable compiler.
+//!
+//! A target promises more than "does not panic": what decodes must encode to the same bytes, what a
+//! reader accepts must be dense and in order, and nothing is read behind the input.
+
+mod group;
+mod record;
+mod segment;
+
+pub use group::group;
+pub use record::record;
+pub use segment::segment;
+
+/// A target: its name, which is also its corpus folder, and its function.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: [Target; 3] = [("group", group), ("segment", segment), ("record", record)];

@@ -1,5 +1,57 @@
-//! torrens-journal
+//! Bytes that survive: a segmented, memory-mapped write-ahead journal with group commit.
+//!
+//! A caller appends opaque records; each gets the next [`Lsn`]. One sync makes every record
+//! appended before it durable, whichever thread appended it. After a crash the readers of this
+//! crate say what lies in the files, exactly and without judging it: whether an unreadable tail was
+//! ever acknowledged is for the recovery crate to decide from the witnesses that are kept here (each
+//! group carries the highest LSN that was durable when it was sealed, and so does the mark file).
+//!
+//! | room | what lives there |
+//! |---|---|
+//! | [`disk`] | everything that is asked of the operating system, as one narrow trait |
+//! | [`mod@format`] | sizes and byte offsets, as in docs/FORMAT.md |
+//! | [`header`], [`group`], [`record`], [`mark`] | pure encoders and decoders of each structure |
+//! | [`read`] | listing a directory and reading a segment; never writes |
+//! | [`Journal`] | the writer: append, group commit, rotation, marks, purge |
+//!
+//! Not here: what a payload means, what damage means, the directory lock (take it with
+//! [`disk::Disk::lock`] before you open a journal for writing).
 #![warn(missing_docs)]
+
+mod bytes;
+mod checksum;
 pub mod disk;
+mod error;
+pub mod format;
+pub mod group;
+pub mod header;
+mod ids;
 mod lsn;
+pub mod mark;
+mod options;
+pub mod read;
+pub mod record;
+mod stats;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod writer;
+
+pub use error::{
+    AppendError, CloseError, MarkError, OpenError, OptionsError, Poison, PoisonedBy, PurgeError,
+    ReadError, SyncError,
+};
+pub use group::{Expectation, Group, GroupContext, GroupFault, GroupFlags, GroupHeader};
+pub use header::{HeaderFault, Predecessor, SegmentHeader};
+pub use ids::{Boot, RecordKind, SegmentId, StoreUuid};
 pub use lsn::Lsn;
+pub use mark::{Mark, MarkFault, read_marks};
+pub use options::JournalOptions;
+pub use read::{Found, Listing, ScannedGroup, SegmentEntry, SegmentReader, TailScan, list};
+pub use record::{NewRecord, RecordFault, RecordRef, Records};
+pub use stats::JournalStats;
+pub use writer::{Journal, Purged, Tail};
+
+/// The README's example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::EngineError;
 use super::core::Core;
-use crate::lifecycle::{DeletionId, Effect};
+use super::{EngineError, effects};
+use crate::lifecycle::{Cause, DeletionId, Effect, Event};
 use crate::{Incarnation, RegionId};
 
 /// Who runs the background work.
@@ -67,6 +67,8 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     jobs: VecDeque<Job>,
+    /// Jobs that wait for somebody, until the next tick.
+    later: Vec<Job>,
     running: bool,
     stopping: bool,
     /// The last failure, for the report; the job is found again at the next opening.
@@ -86,7 +88,10 @@ impl Queue {
         for effect in effects {
             match effect {
                 Effect::ClearRange { deletion, .. } => self.push(Job::Clear(deletion)),
-                Effect::StartLoad { region, incarnation } => {
+                Effect::StartLoad {
+                    region,
+                    incarnation,
+                } => {
                     self.push(Job::Load(region, incarnation));
                 }
                 Effect::FreeCache { region } => self.push(Job::Free(region)),
@@ -94,6 +99,21 @@ impl Queue {
                 Effect::IngestSnapshot { .. } => {}
             }
         }
+    }
+
+    /// Puts a job that has to wait for somebody behind the others, not before the next tick.
+    pub(super) fn retry_later(&self, job: Job) {
+        let mut state = self.state.lock();
+        if !state.later.contains(&job) {
+            state.later.push(job);
+        }
+    }
+
+    /// Lets the jobs that had to wait try again.
+    fn retry_now(&self) {
+        let mut state = self.state.lock();
+        let later = std::mem::take(&mut state.later);
+        state.jobs.extend(later);
     }
 
     pub(super) fn stop(&self) {
@@ -104,7 +124,8 @@ impl Queue {
     /// Waits until no job waits or runs. In manual mode that is up to the caller's own steps.
     pub(super) fn wait_idle(&self) {
         let mut state = self.state.lock();
-        while (state.running || !state.jobs.is_empty()) && !state.stopping && state.failed.is_none() {
+        while (state.running || !state.jobs.is_empty()) && !state.stopping && state.failed.is_none()
+        {
             self.changed.wait(&mut state);
         }
     }
@@ -127,9 +148,32 @@ impl Queue {
 }
 
 impl Core {
+    /// Background: clear the keys of a pending deletion, durably, and end it.
+    fn clear_deletion(&self, deletion: DeletionId) -> Result<(), EngineError> {
+        self.barriers.check()?;
+        // No snapshot is ingested meanwhile, so nothing that was ingested can be cleared.
+        let _effects = self.effects.lock();
+        let Some(range) = self.with_decided(|register| {
+            register
+                .deletion(deletion)
+                .map(|deletion| deletion.range.clone())
+        }) else {
+            return Ok(());
+        };
+        effects::clear(&*self.data, &range).map_err(|error| match error {
+            EngineError::Data(error) => self.barriers.fail(error),
+            error => error,
+        })?;
+        self.barrier()?;
+        let _ended = self.commit(&Event::FinishDeletion { deletion }, Cause::Collector)?;
+        Ok(())
+    }
+
     /// Runs one job, if there is one; answers its name.
     pub(super) fn step_background(&self) -> Result<Option<&'static str>, EngineError> {
-        let Some(job) = self.queue.take() else { return Ok(None) };
+        let Some(job) = self.queue.take() else {
+            return Ok(None);
+        };
         let outcome = match job {
             Job::Clear(deletion) => self.clear_deletion(deletion),
             Job::Load(region, incarnation) => self.load_cache(region, incarnation),
@@ -147,10 +191,13 @@ impl Core {
         if self.journal.appended() > self.journal.synced() {
             self.sync()?;
         }
+        // Written, not waited for: a witness in case the machine stays idle and then dies.
+        self.journal.mark()?;
         let since = self.journal.synced().distance_from(self.last_checkpoint());
         if since >= schedule.checkpoint_records {
             self.checkpoint()?;
         }
+        self.queue.retry_now();
         self.latches.shrink();
         Ok(())
     }

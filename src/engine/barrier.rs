@@ -12,9 +12,9 @@ use parking_lot::{Condvar, Mutex};
 use super::core::Core;
 use super::rows::Row;
 use super::{Answer, EngineError};
-use crate::lifecycle::{Cause, Event};
-use crate::store::{StoreError, meta};
-use crate::{RegionId, lifecycle::FloorUpdate};
+use crate::RegionId;
+use crate::lifecycle::{Cause, Event, FloorUpdate};
+use crate::store::{StoreBatch, StoreError};
 
 /// Which barriers have come about.
 #[derive(Debug)]
@@ -35,14 +35,23 @@ struct State {
 impl Barriers {
     /// `completed` is the last journaled barrier.
     pub(super) fn new(completed: u64) -> Self {
-        let state = State { completed, running: false, failed: None };
-        Barriers { state: Mutex::new(state), changed: Condvar::new() }
+        let state = State {
+            completed,
+            running: false,
+            failed: None,
+        };
+        Barriers {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }
     }
 
     /// An error if the data store has failed.
     pub(super) fn check(&self) -> Result<(), EngineError> {
         match &self.state.lock().failed {
-            Some(first) => Err(EngineError::DataFailed { first: first.clone() }),
+            Some(first) => Err(EngineError::DataFailed {
+                first: first.clone(),
+            }),
             None => Ok(()),
         }
     }
@@ -59,6 +68,7 @@ impl Barriers {
 impl Core {
     /// Makes everything that the data store accepted so far durable; answers the barrier's number.
     pub(super) fn barrier(&self) -> Result<u64, EngineError> {
+        self.journal.check_writable()?;
         let number = self.rows.next_barrier();
         self.reach_barrier(number)?;
         Ok(number)
@@ -73,7 +83,9 @@ impl Core {
                 return Ok(());
             }
             if let Some(first) = &state.failed {
-                return Err(EngineError::DataFailed { first: first.clone() });
+                return Err(EngineError::DataFailed {
+                    first: first.clone(),
+                });
             }
             if state.running {
                 barriers.changed.wait(&mut state);
@@ -97,15 +109,19 @@ impl Core {
     }
 
     fn run_barrier(&self, number: u64, covered: &[(RegionId, Row)]) -> Result<(), EngineError> {
-        let flushed = self.data.apply(&meta::barrier_batch(number)).and_then(|()| self.data.flush());
+        let mut batch = StoreBatch::new();
+        batch.put_barrier(number);
+        let flushed = self.data.apply(&batch).and_then(|()| self.data.flush());
         flushed.map_err(|error| self.barriers.fail(error))?;
         let floors = covered.iter().map(|(region, row)| FloorUpdate {
             region: *region,
             incarnation: row.incarnation,
             index: row.data.index,
-            term: row.data.term,
         });
-        let event = Event::Barrier { number, floors: floors.collect() };
+        let event = Event::Barrier {
+            number,
+            floors: floors.collect(),
+        };
         match self.commit(&event, Cause::Host)? {
             Answer::Accepted { .. } | Answer::AlreadyApplied => Ok(()),
             Answer::Refused(refusal) => unreachable!("a barrier is never refused: {refusal}"),

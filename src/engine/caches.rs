@@ -6,23 +6,25 @@
 //! the *published* register says active. Evicting detaches it at once (serving less needs no sync)
 //! and frees it when no view pins it.
 //!
-//! A split moves nothing: children share the parent's cache and each looks only at its own range.
+//! A split moves nothing: the parts share the memory and each looks only at its own range. Views
+//! that were taken of the whole pin the whole, so a part's memory is freed only when neither its own
+//! views nor those pin it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::core::Core;
 use super::{Answer, EngineError};
-use crate::cache::RegionCache;
-use crate::lifecycle::{CacheCancel, CacheState, Cause, Event};
-use crate::store::versions;
-use crate::{Incarnation, RegionId};
+use crate::cache::{CacheMeter, RegionCache};
+use crate::lifecycle::{CacheState, Cause, Event, EvictReason};
+use crate::store::{ColumnFamily, Direction, scan_at};
+use crate::{Incarnation, KeyRange, RegionId};
 
 /// The memory of the caches.
 #[derive(Debug, Default)]
 pub(super) struct Caches {
+    meter: CacheMeter,
     state: Mutex<State>,
 }
 
@@ -31,13 +33,24 @@ struct State {
     /// Mirrored into by writes; read from while the register says active.
     attached: HashMap<RegionId, Attached>,
     /// Detached by an eviction, waiting for their pins.
-    retiring: HashMap<RegionId, Vec<Arc<RegionCache>>>,
+    retiring: HashMap<RegionId, Vec<Attached>>,
 }
 
 #[derive(Clone, Debug)]
 struct Attached {
     incarnation: Incarnation,
-    cache: Arc<RegionCache>,
+    cache: RegionCache,
+    /// Views of larger regions that this one was split from, as long as somebody pins them.
+    inherited: Vec<RegionCache>,
+}
+
+impl Attached {
+    fn is_pinned(&self) -> bool {
+        self.inherited
+            .iter()
+            .chain([&self.cache])
+            .any(|cache| cache.pins() > 0)
+    }
 }
 
 impl Caches {
@@ -46,57 +59,90 @@ impl Caches {
         &self,
         region: RegionId,
         incarnation: Incarnation,
-    ) -> Option<Arc<RegionCache>> {
+    ) -> Option<RegionCache> {
         let state = self.state.lock();
         let attached = state.attached.get(&region)?;
-        (attached.incarnation == incarnation).then(|| Arc::clone(&attached.cache))
+        (attached.incarnation == incarnation).then(|| attached.cache.clone())
     }
 
-    fn attach(&self, region: RegionId, incarnation: Incarnation, cache: Arc<RegionCache>) {
-        self.state.lock().attached.insert(region, Attached { incarnation, cache });
+    /// Attaches a new, empty cache.
+    fn attach(&self, region: RegionId, incarnation: Incarnation, range: KeyRange) -> RegionCache {
+        let cache = RegionCache::loading(range, &self.meter);
+        let attached = Attached {
+            incarnation,
+            cache: cache.clone(),
+            inherited: Vec::new(),
+        };
+        self.state.lock().attached.insert(region, attached);
+        cache
     }
 
-    /// Stops mirroring into, and new reads from, the region's cache.
+    /// Stops mirroring into, and new reads from, the region's cache. The caller holds the latch.
     pub(super) fn detach(&self, region: RegionId) {
         let mut state = self.state.lock();
         if let Some(attached) = state.attached.remove(&region) {
-            state.retiring.entry(region).or_default().push(attached.cache);
+            state.retiring.entry(region).or_default().push(attached);
         }
     }
 
-    /// Lets the new regions of a split share their parent's cache.
-    pub(super) fn share(&self, parent: RegionId, children: &[(RegionId, Incarnation)]) {
+    /// Lets the parts of a split share the cache of the whole. The caller holds the whole's latch.
+    pub(super) fn split(&self, whole: RegionId, parts: &[(RegionId, Incarnation, KeyRange)]) {
         let mut state = self.state.lock();
-        let Some(Attached { cache, .. }) = state.attached.get(&parent).cloned() else { return };
-        for (region, incarnation) in children {
-            let (incarnation, cache) = (*incarnation, Arc::clone(&cache));
-            state.attached.insert(*region, Attached { incarnation, cache });
+        let Some(Attached {
+            cache,
+            mut inherited,
+            ..
+        }) = state.attached.remove(&whole)
+        else {
+            return;
+        };
+        inherited.push(cache.clone());
+        inherited.retain(|cache| cache.pins() > 0);
+        for (region, incarnation, range) in parts {
+            if let Some(cache) = cache.view(range.clone()) {
+                let inherited = inherited.clone();
+                let attached = Attached {
+                    incarnation: *incarnation,
+                    cache,
+                    inherited,
+                };
+                state.attached.insert(*region, attached);
+            }
         }
     }
 
-    /// Frees what was detached, if nothing pins it; says whether all of it is free.
+    /// Frees what was detached and is not pinned; says whether that was all of it.
     fn free_retired(&self, region: RegionId) -> bool {
         let mut state = self.state.lock();
-        let Some(retiring) = state.retiring.get_mut(&region) else { return true };
-        retiring.retain(|cache| cache.pins() > 0);
-        let free = retiring.is_empty();
-        if free {
+        let Some(retiring) = state.retiring.get_mut(&region) else {
+            return true;
+        };
+        retiring.retain(|attached| {
+            let pinned = attached.is_pinned();
+            if !pinned {
+                attached.cache.free();
+            }
+            pinned
+        });
+        let all = retiring.is_empty();
+        if all {
             state.retiring.remove(&region);
         }
-        free
+        all
     }
 
-    /// Bytes of the attached caches, each counted once however many regions share it.
+    /// Bytes of memory that the caches hold.
     pub(super) fn bytes(&self) -> u64 {
-        let state = self.state.lock();
-        let mut caches: Vec<_> = state.attached.values().map(|attached| &attached.cache).collect();
-        caches.sort_unstable_by_key(|cache| Arc::as_ptr(cache));
-        caches.dedup_by_key(|cache| Arc::as_ptr(cache));
-        caches.iter().map(|cache| cache.bytes()).sum()
+        self.meter.bytes()
     }
 }
 
 impl Core {
+    /// The range of a region's live peer, durable or not.
+    fn decided_range(&self, region: RegionId) -> Option<KeyRange> {
+        self.with_decided(|register| Some(register.peer(region)?.stage.region()?.range.clone()))
+    }
+
     /// Background: attach a cache, copy the region into it, make it active.
     pub(super) fn load_cache(
         &self,
@@ -106,50 +152,64 @@ impl Core {
         // Attach and choose the sequence under the latch: no write runs, so every version is either
         // in the store at or below `sequence`, or will be mirrored.
         let latch = self.latches.hold(region);
-        let begun = self.commit(&Event::LoadBegin { region, incarnation }, Cause::Host)?;
-        let Answer::Accepted { .. } = begun else { return Ok(()) };
-        let Some(range) = self.with_decided(|register| {
-            register.normal(region, incarnation).map(|normal| normal.region.range.clone())
-        }) else {
+        let begun = self.commit(
+            &Event::LoadBegin {
+                region,
+                incarnation,
+            },
+            Cause::Host,
+        )?;
+        let (Answer::Accepted { .. }, Some(range)) = (begun, self.decided_range(region)) else {
             return Ok(());
         };
-        let sequence = self.sequencer.last_allocated();
-        let cache = Arc::new(RegionCache::new(sequence));
-        self.caches.attach(region, incarnation, Arc::clone(&cache));
+        let sequence = self.sequencer.last_begun();
+        let cache = self.caches.attach(region, incarnation, range.clone());
         drop(latch);
 
-        for version in versions::scan_at(&*self.data, &range, sequence, false) {
-            let still_loading = self.with_decided(|register| {
-                register.cache_state(region) == CacheState::Loading
-            });
-            if !still_loading {
-                return Ok(());
-            }
-            match version {
-                Ok((key, value)) => cache.fill(key, sequence, value),
-                Err(error) => {
-                    let reason = CacheCancel::StoreFailed;
-                    let event = Event::LoadCancel { region, incarnation, reason };
-                    self.caches.detach(region);
-                    self.commit(&event, Cause::Host)?;
-                    return Err(EngineError::Data(error));
+        for cf in ColumnFamily::ALL {
+            for row in scan_at(&*self.data, cf, &range, sequence, Direction::Forward) {
+                let (key, value) = match row {
+                    Ok(row) => row,
+                    Err(error) => {
+                        let _latch = self.latches.hold(region);
+                        self.caches.detach(region);
+                        let reason = EvictReason::LoadFailed;
+                        let event = Event::LoadCancel {
+                            region,
+                            incarnation,
+                            reason,
+                        };
+                        let _cancelled = self.commit(&event, Cause::Host)?;
+                        return Err(EngineError::Data(error));
+                    }
+                };
+                if self.with_decided(|register| register.cache_state(region)) != CacheState::Loading
+                {
+                    return Ok(());
                 }
+                cache.fill(cf, key, sequence, Some(value));
             }
         }
+        cache.finish_load(sequence);
         // The record is only appended; the sync of the next tick makes the cache readable.
-        self.commit(&Event::LoadEnd { region, incarnation }, Cause::Host)?;
+        let _ended = self.commit(
+            &Event::LoadEnd {
+                region,
+                incarnation,
+            },
+            Cause::Host,
+        )?;
         Ok(())
     }
 
     /// Background: finish an eviction once nothing pins the memory.
     pub(super) fn free_cache(&self, region: RegionId) -> Result<(), EngineError> {
-        self.caches.detach(region);
         if !self.caches.free_retired(region) {
-            // Tried again when a pin goes.
+            self.queue.retry_later(super::background::Job::Free(region));
             return Ok(());
         }
-        self.commit(&Event::EvictBegin { region }, Cause::Host)?;
-        self.commit(&Event::EvictEnd { region }, Cause::Host)?;
+        let _begun = self.commit(&Event::EvictBegin { region }, Cause::Host)?;
+        let _ended = self.commit(&Event::EvictEnd { region }, Cause::Host)?;
         Ok(())
     }
 }

@@ -18,18 +18,21 @@ use parking_lot::Mutex;
 use torrens_journal::{JournalStats, Lsn};
 
 use crate::lifecycle::{DestroyCause, PeerChange, Split, Tombstone};
-use crate::snapshot::StagedSnapshot;
+use crate::snapshot::{SnapshotName, SnapshotReader, StagedSnapshot};
 use crate::store::WriteBatch;
 use crate::{Incarnation, PeerId, RaftPosition, Region, RegionEpoch, RegionId, StoreId};
 
 mod answer;
+mod append;
 mod background;
 mod barrier;
 mod caches;
 mod core;
+mod effects;
 mod error;
 mod fence;
 mod latch;
+mod log;
 mod maintenance;
 mod open;
 mod options;
@@ -39,6 +42,8 @@ mod rows;
 mod snapshots;
 mod status;
 mod transitions;
+mod trust;
+mod unfinished;
 mod write;
 
 pub use answer::{Answer, WriteAnswer};
@@ -46,7 +51,7 @@ pub use background::Background;
 pub use error::{EngineError, OpenError, ReadError};
 pub use options::{OpenMode, Options};
 pub use read::RegionView;
-pub use report::{OpenReport, Resolved};
+pub use report::OpenReport;
 pub use snapshots::Taken;
 pub use status::{RaftStart, RegionStatus};
 
@@ -69,6 +74,7 @@ pub struct Engine {
 struct Handle {
     core: Arc<Core>,
     report: OpenReport,
+    schedule: background::Schedule,
     worker: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -165,8 +171,25 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::Snapshot`] if it is not exactly what it claims to be; nothing stays behind.
-    pub fn receive_snapshot(&self, from: impl Read) -> Result<StagedSnapshot, EngineError> {
-        self.core.receive_snapshot(from)
+    pub fn receive_snapshot(
+        &self,
+        name: SnapshotName,
+        from: impl Read,
+    ) -> Result<StagedSnapshot, EngineError> {
+        self.core.receive_snapshot(name, from)
+    }
+
+    /// Opens a staged snapshot, to send its bytes to another store.
+    pub fn open_snapshot(&self, name: SnapshotName) -> Result<SnapshotReader, EngineError> {
+        self.core.open_snapshot(name)
+    }
+
+    /// Removes a staged snapshot that is not needed any more; says whether there was one.
+    ///
+    /// # Errors
+    /// [`EngineError::SnapshotInUse`] if an apply of it has begun and not ended.
+    pub fn remove_snapshot(&self, name: SnapshotName) -> Result<bool, EngineError> {
+        self.core.remove_unused_snapshot(name)
     }
 
     /// Replaces a peer's region and data by a staged snapshot: begin, clear, ingest, flush, end.
@@ -281,6 +304,12 @@ impl Engine {
         self.core.caches.bytes()
     }
 
+    /// Does now what the background work would do by the clock: a barrier if data is dirty, a sync
+    /// if records are, a checkpoint if one is due. For [`Background::Manual`].
+    pub fn tick(&self) -> Result<(), EngineError> {
+        self.core.tick(&self.handle.schedule)
+    }
+
     /// Runs one piece of background work and answers its name; `None` if there is none.
     /// For [`Background::Manual`].
     pub fn step_background(&self) -> Result<Option<&'static str>, EngineError> {
@@ -294,14 +323,19 @@ impl Engine {
             Some(_) => self.core.queue.wait_idle(),
             None => while self.core.step_background()?.is_some() {},
         }
-        self.core.sync().map(drop)
+        match self.core.journal.check_writable() {
+            Ok(()) => self.core.sync().map(drop),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Ends the engine in order: background work done, data durable, journal marked clean. Every
     /// other handle answers [`EngineError::Closed`] from then on.
     pub fn close(self) -> Result<(), EngineError> {
         self.wait_idle()?;
-        self.core.barrier()?;
+        if self.core.journal.check_writable().is_ok() {
+            self.core.barrier()?;
+        }
         self.handle.stop();
         self.core.close()
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use parking_lot::Mutex;
 
-use crate::{Incarnation, RaftPosition, RegionId};
+use crate::{Incarnation, RaftPosition, RegionId, Sequence};
 
 /// One region's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(super) struct Row {
     /// Highest index whose batch the store holds.
     pub(super) data: RaftPosition,
     /// Every version of this region at or below this sequence number is complete.
-    pub(super) sequence: u64,
+    pub(super) sequence: Sequence,
     /// Number of the barrier that makes it durable; 0 if nothing was written since opening.
     pub(super) barrier: u64,
 }
@@ -42,18 +42,41 @@ impl Rows {
     /// No rows; the first barrier to start will be `next_barrier`.
     pub(super) fn new(next_barrier: u64) -> Self {
         let (by_region, dirty) = Default::default();
-        Rows { state: Mutex::new(State { by_region, dirty, next_barrier }) }
+        Rows {
+            state: Mutex::new(State {
+                by_region,
+                dirty,
+                next_barrier,
+            }),
+        }
     }
 
     /// The row of this incarnation, if one is known.
     pub(super) fn get(&self, region: RegionId, incarnation: Incarnation) -> Option<Row> {
         let state = self.state.lock();
-        state.by_region.get(&region).filter(|row| row.incarnation == incarnation).copied()
+        state
+            .by_region
+            .get(&region)
+            .filter(|row| row.incarnation == incarnation)
+            .copied()
     }
 
-    /// Notes a row that was read from the store: durable as far as this process knows.
-    pub(super) fn note_found(&self, region: RegionId, row: Row) {
-        self.state.lock().by_region.insert(region, Row { barrier: 0, ..row });
+    /// Notes a row that was read from the store, or that a new region of a split starts with:
+    /// nothing of it waits for a barrier.
+    pub(super) fn note_clean(
+        &self,
+        region: RegionId,
+        incarnation: Incarnation,
+        data: RaftPosition,
+        sequence: Sequence,
+    ) {
+        let row = Row {
+            incarnation,
+            data,
+            sequence,
+            barrier: 0,
+        };
+        self.state.lock().by_region.insert(region, row);
     }
 
     /// Notes that the store accepted a batch; call it after the store did, under the latch.
@@ -62,11 +85,19 @@ impl Rows {
         region: RegionId,
         incarnation: Incarnation,
         data: RaftPosition,
-        sequence: u64,
+        sequence: Sequence,
     ) {
         let mut state = self.state.lock();
         let barrier = state.next_barrier;
-        state.by_region.insert(region, Row { incarnation, data, sequence, barrier });
+        state.by_region.insert(
+            region,
+            Row {
+                incarnation,
+                data,
+                sequence,
+                barrier,
+            },
+        );
         state.dirty.insert(region);
     }
 
@@ -77,14 +108,24 @@ impl Rows {
         state.next_barrier += 1;
         let dirty = std::mem::take(&mut state.dirty);
         let row_of = |region: &RegionId| state.by_region.get(region).copied();
-        (number, dirty.iter().filter_map(|region| Some((*region, row_of(region)?))).collect())
+        (
+            number,
+            dirty
+                .iter()
+                .filter_map(|region| Some((*region, row_of(region)?)))
+                .collect(),
+        )
     }
 
     /// Puts the rows of a barrier that did not come about under the next one.
     pub(super) fn barrier_failed(&self, number: u64, covered: &[(RegionId, Row)]) {
         let state = &mut *self.state.lock();
         for (region, _) in covered {
-            if let Some(row) = state.by_region.get_mut(region).filter(|row| row.barrier == number) {
+            if let Some(row) = state
+                .by_region
+                .get_mut(region)
+                .filter(|row| row.barrier == number)
+            {
                 row.barrier = state.next_barrier;
                 state.dirty.insert(*region);
             }
@@ -101,13 +142,11 @@ impl Rows {
         !self.state.lock().dirty.is_empty()
     }
 
-    /// Forgets the row of a peer that is gone.
-    pub(super) fn forget(&self, region: RegionId, incarnation: Incarnation) {
+    /// Forgets the row of a peer that is gone. The caller holds the region's latch.
+    pub(super) fn forget(&self, region: RegionId) {
         let mut state = self.state.lock();
-        if state.by_region.get(&region).is_some_and(|row| row.incarnation == incarnation) {
-            state.by_region.remove(&region);
-            state.dirty.remove(&region);
-        }
+        state.by_region.remove(&region);
+        state.dirty.remove(&region);
     }
 }
 
@@ -128,19 +167,30 @@ mod tests {
     fn a_barrier_covers_what_was_written_before_it_started_and_nothing_later() {
         let rows = Rows::new(3);
         assert!(!rows.is_dirty());
-        rows.note_written(REGION, FIRST, at(6), 10);
+        rows.note_written(REGION, FIRST, at(6), Sequence::new(10));
         let (number, covered) = rows.start_barrier();
         assert_eq!((number, covered.len()), (3, 1));
-        rows.note_written(REGION, FIRST, at(7), 11);
+        rows.note_written(REGION, FIRST, at(7), Sequence::new(11));
         assert_eq!(rows.get(REGION, FIRST).unwrap().barrier, 4);
         rows.barrier_failed(3, &covered);
-        assert_eq!(rows.start_barrier().1, vec![(REGION, Row { incarnation: FIRST, data: at(7), sequence: 11, barrier: 4 })]);
+        assert_eq!(
+            rows.start_barrier().1,
+            vec![(
+                REGION,
+                Row {
+                    incarnation: FIRST,
+                    data: at(7),
+                    sequence: Sequence::new(11),
+                    barrier: 4
+                }
+            )]
+        );
     }
 
     #[test]
     fn rows_of_a_failed_barrier_fall_to_the_next() {
         let rows = Rows::new(1);
-        rows.note_written(REGION, FIRST, at(6), 10);
+        rows.note_written(REGION, FIRST, at(6), Sequence::new(10));
         let (number, covered) = rows.start_barrier();
         assert!(!rows.is_dirty());
         rows.barrier_failed(number, &covered);
@@ -150,12 +200,11 @@ mod tests {
     #[test]
     fn a_row_of_another_incarnation_counts_as_missing() {
         let rows = Rows::new(1);
-        rows.note_written(REGION, FIRST, at(6), 10);
+        rows.note_written(REGION, FIRST, at(6), Sequence::new(10));
         let second = Incarnation::new(Lsn::new(9));
         assert_eq!(rows.get(REGION, second), None);
-        rows.forget(REGION, second);
-        assert!(rows.get(REGION, FIRST).is_some());
-        rows.forget(REGION, FIRST);
+        rows.forget(REGION);
+        assert!(!rows.is_dirty());
         assert_eq!(rows.get(REGION, FIRST), None);
     }
 }

@@ -19,10 +19,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 mod clear;
+mod device_sync;
 mod error;
 mod keys;
 mod memory;
 pub(crate) mod newest;
+mod none;
 mod panic_guard;
 mod rows;
 mod sled;
@@ -31,13 +33,14 @@ mod versions;
 mod write_batch;
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 
 pub use self::sled::{SledFactory, SledOptions, SledStore};
 pub use clear::clear_range;
 pub use error::{StoreError, StoreOpenError};
 pub use keys::{DataKey, KeyError, StoreKey};
 pub use memory::{DurableImage, Lost, MemoryFactory, MemoryStore, StoreFault, StoreHook};
+pub use none::NoStore;
 pub use rows::{
     RegionRow, RegionRowFound, RowError, StoreGeneration, read_barrier, read_generation,
     read_region_row, region_rows,

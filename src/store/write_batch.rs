@@ -12,6 +12,12 @@ pub struct ColumnFamily(u8);
 impl ColumnFamily {
     /// The one that is used when none is named.
     pub const DEFAULT: ColumnFamily = ColumnFamily(0);
+    /// Locks of running transactions, by TiKV's convention.
+    pub const LOCK: ColumnFamily = ColumnFamily(1);
+    /// Commit records, by TiKV's convention.
+    pub const WRITE: ColumnFamily = ColumnFamily(2);
+    /// Every family that may be written, in the order of their numbers.
+    pub const ALL: [ColumnFamily; 3] = [Self::DEFAULT, Self::LOCK, Self::WRITE];
 
     /// The family with this number.
     pub const fn new(number: u8) -> Self {
@@ -56,6 +62,12 @@ pub enum BatchError {
     BatchTooLong {
         /// Their length.
         bytes: usize,
+    },
+    /// Not one of [`ColumnFamily::ALL`].
+    #[error("there is no column family {}", .cf.number())]
+    UnknownFamily {
+        /// The family.
+        cf: ColumnFamily,
     },
     /// A key does not belong to the region.
     #[error("key \"{}\" lies outside {range}", key.escape_ascii())]
@@ -157,6 +169,9 @@ impl WriteBatch {
             return Err(BatchError::BatchTooLong { bytes: self.bytes });
         }
         for op in &self.ops {
+            if !ColumnFamily::ALL.contains(&op.cf) {
+                return Err(BatchError::UnknownFamily { cf: op.cf });
+            }
             if op.key.len() > Region::KEY_BYTES_MAX {
                 return Err(BatchError::KeyTooLong {
                     bytes: op.key.len(),

@@ -1,0 +1,123 @@
+//! An open file of the [`RealDisk`](super::RealDisk): positioned reads and writes, sync.
+//!
+//! Not here: stores (see `map`). The file knows how many maps of it live, because shortening a
+//! mapped file turns a later store into SIGBUS.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::super::map::RealMap;
+use super::super::refuse::DiskRefusal;
+use super::super::{DiskFile, DiskMap, op};
+use super::Shared;
+
+/// One page of the page cache, and the unit in which zeros are written.
+const PAGE_BYTES: usize = 4096;
+static ZERO_PAGE: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
+
+/// A file, opened without following a link.
+#[derive(Debug)]
+pub(super) struct RealFile {
+    file: File,
+    path: PathBuf,
+    shared: Arc<Shared>,
+    maps: Arc<LiveMaps>,
+}
+
+/// How many maps of one open file live. Locked while the file is mapped or its length set.
+#[derive(Debug, Default)]
+pub(crate) struct LiveMaps(Mutex<usize>);
+
+impl LiveMaps {
+    /// One map less.
+    pub(crate) fn unmapped(&self) {
+        let mut live = self.0.lock();
+        *live = live.saturating_sub(1);
+    }
+}
+
+impl RealFile {
+    pub(super) fn new(file: File, path: &Path, shared: Arc<Shared>) -> RealFile {
+        RealFile {
+            file,
+            path: path.to_path_buf(),
+            shared,
+            maps: Arc::default(),
+        }
+    }
+}
+
+impl DiskFile for RealFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.shared.before(op::WRITE);
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn write_zeros(&self, offset: u64, bytes: u64) -> io::Result<()> {
+        self.shared.before(op::WRITE_ZEROS);
+        let end = offset
+            .checked_add(bytes)
+            .ok_or(io::ErrorKind::InvalidInput)?;
+        let mut at = offset;
+        while at < end {
+            // The first piece ends at a page boundary, so that none straddles two pages.
+            let to_boundary = PAGE_BYTES as u64 - at % PAGE_BYTES as u64;
+            let piece = to_boundary.min(end - at);
+            let (zeros, _) = ZERO_PAGE.split_at(usize::try_from(piece).unwrap_or(PAGE_BYTES));
+            self.file.write_all_at(zeros, at)?;
+            at += piece;
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        self.shared.before(op::SET_LEN);
+        let live = self.maps.0.lock();
+        let file_bytes = self.len()?;
+        if *live > 0 && bytes < file_bytes {
+            return Err(DiskRefusal::ShrinkMapped {
+                file_bytes,
+                wanted_bytes: bytes,
+            }
+            .into());
+        }
+        self.file.set_len(bytes)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.shared.before(op::SYNC);
+        self.shared.syncer.sync_data(&self.file)
+    }
+
+    fn drop_cache(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed)?;
+        Ok(())
+    }
+
+    fn map(&self, bytes: u64) -> io::Result<Box<dyn DiskMap>> {
+        let mut live = self.maps.0.lock();
+        let map = RealMap::new(
+            &self.file,
+            bytes,
+            &self.path,
+            Arc::clone(&self.shared),
+            Arc::clone(&self.maps),
+        )?;
+        *live += 1;
+        Ok(Box::new(map))
+    }
+}

@@ -1,0 +1,228 @@
+//! `Journal`: the writer. One active segment, one open group, one sync at a time.
+//!
+//! ```text
+//!  append ──► open group (memory) ──seal──► stored (map) ──sync──► durable ──► acknowledged
+//!             appended()                                           synced()
+//! ```
+//!
+//! Invariants
+//! * W1  An appended record has its place: the segment it goes to is allocated and zeroed before
+//!   the record gets an LSN, so that a full disk is an answer to `append` and never to a sync.
+//! * W2  A page is stored to once. Groups start at pages and never share one.
+//! * W3  `synced` is a contiguous prefix, and nothing is acknowledged in a segment before the whole
+//!   segment before it is durable, and its own header and name are.
+//! * W4  After one failed store, sync or rename nothing is acknowledged, stored or marked any more.
+//!
+//! The rooms: [`open`](mod@open) (create and resume), [`append`] (places and groups), [`commit`]
+//! (who syncs, who waits), [`segment`] (one file), [`marks`], [`purge`].
+
+mod append;
+mod commit;
+mod marks;
+mod open;
+mod purge;
+mod segment;
+mod state;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::disk::{Disk, SyncPath};
+use crate::error::{AppendError, CloseError, MarkError, PurgeError, SyncError};
+use crate::ids::{Boot, RecordKind, StoreUuid};
+use crate::lsn::Lsn;
+use crate::options::JournalOptions;
+use crate::record::NewRecord;
+use crate::stats::JournalStats;
+
+pub use open::Tail;
+pub use purge::Purged;
+
+use marks::MarkFile;
+use state::State;
+
+/// A journal that is open for writing.
+///
+/// `Send + Sync`; share it in an [`Arc`]. At most one may be open for a directory at a time, in all
+/// processes: hold the directory's lock while it lives.
+pub struct Journal {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    store: StoreUuid,
+    options: JournalOptions,
+    boot: Boot,
+    state: Mutex<State>,
+    /// Held while the next segment is prepared or old ones are removed; taken before `state`.
+    housekeeping: Mutex<()>,
+    /// Taken before `state`.
+    marks: Mutex<MarkFile>,
+    /// Copies of the positions in `state` that can be read without waiting for an append.
+    appended: AtomicU64,
+    synced: AtomicU64,
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal")
+            .field("dir", &self.dir)
+            .field("store", &self.store)
+            .field("boot", &self.boot)
+            .field("appended", &self.appended())
+            .field("synced", &self.synced())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Journal {
+    /// Appends one record and gives its LSN. The order of LSNs is the order of calls.
+    ///
+    /// # Durability
+    /// None yet: the record is durable when [`Journal::wait_durable`] of its LSN returned `Ok`.
+    ///
+    /// # Errors
+    /// [`AppendError`]; no LSN was used. After [`AppendError::Full`] and [`AppendError::Prepare`]
+    /// the journal is as it was and a later call may succeed.
+    pub fn append(&self, kind: RecordKind, tag: u32, payload: &[u8]) -> Result<Lsn, AppendError> {
+        self.append_all(&[NewRecord { kind, tag, payload }])
+    }
+
+    /// Appends records with adjacent LSNs into one group, so that after a crash all of them are
+    /// there or none. Gives the last LSN; for no records, the last one appended so far.
+    ///
+    /// # Durability
+    /// As for [`Journal::append`].
+    ///
+    /// # Errors
+    /// As for [`Journal::append`]; none of the records was appended.
+    pub fn append_all(&self, records: &[NewRecord<'_>]) -> Result<Lsn, AppendError> {
+        self.append_group(records)
+    }
+
+    /// Waits until the record at `lsn` and all before it are durable. Threads that wait together
+    /// share one sync.
+    ///
+    /// # Durability
+    /// `Ok` is the acknowledgement: whatever crash follows, the record is read back.
+    ///
+    /// # Errors
+    /// [`SyncError::NotAppended`] for an LSN that nobody got yet. [`SyncError::Poisoned`]: the
+    /// outcome is unknown, reopen and look.
+    pub fn wait_durable(&self, lsn: Lsn) -> Result<(), SyncError> {
+        self.commit(lsn)
+    }
+
+    /// Makes everything that was appended before the call durable, and gives the last LSN of it.
+    ///
+    /// # Durability
+    /// As for [`Journal::wait_durable`].
+    ///
+    /// # Errors
+    /// [`SyncError::Poisoned`].
+    pub fn sync(&self) -> Result<Lsn, SyncError> {
+        let lsn = self.appended();
+        self.commit(lsn)?;
+        Ok(lsn)
+    }
+
+    /// The last LSN that was given out; [`Lsn::ZERO`] in a new journal.
+    pub fn appended(&self) -> Lsn {
+        Lsn::new(self.appended.load(Ordering::Acquire))
+    }
+
+    /// The last durable LSN; every record up to it is durable.
+    pub fn synced(&self) -> Lsn {
+        Lsn::new(self.synced.load(Ordering::Acquire))
+    }
+
+    /// Whether an earlier failure ended this journal.
+    pub fn is_poisoned(&self) -> bool {
+        self.state.lock().poison.is_some()
+    }
+
+    /// Writes how far the journal is durable into the mark file, unless a mark says so already.
+    /// Meant for idle moments.
+    ///
+    /// # Durability
+    /// The mark itself is not synced; use [`Journal::write_mark_synced`] for that.
+    ///
+    /// # Errors
+    /// [`MarkError`]; the journal goes on all the same.
+    pub fn write_mark(&self) -> Result<(), MarkError> {
+        self.put_mark(marks::Effort::Written)
+    }
+
+    /// Like [`Journal::write_mark`], and makes the mark durable: from then on, the loss of a record
+    /// up to [`Journal::synced`] is seen as a loss, whatever else is lost with it.
+    ///
+    /// # Errors
+    /// As for [`Journal::write_mark`].
+    pub fn write_mark_synced(&self) -> Result<(), MarkError> {
+        self.put_mark(marks::Effort::Synced)
+    }
+
+    /// Removes the oldest segments as long as all records in them are below `lsn` and durable;
+    /// never the active one.
+    ///
+    /// # Durability
+    /// The caller has made a durable copy of what those records did. The removal itself may be
+    /// undone by a power cut for the last segment removed, never with a gap behind it.
+    ///
+    /// # Errors
+    /// [`PurgeError`]; the segments that are left are the newest ones.
+    pub fn purge_below(&self, lsn: Lsn) -> Result<Purged, PurgeError> {
+        self.purge(lsn)
+    }
+
+    /// Makes everything durable, writes a synced mark that says so, and ends the journal. Closing
+    /// twice is fine. Dropping does the same and ignores errors.
+    ///
+    /// # Errors
+    /// [`CloseError`]; the journal is closed all the same.
+    pub fn close(&self) -> Result<(), CloseError> {
+        self.shut()
+    }
+
+    /// Counters since the journal was opened.
+    pub fn stats(&self) -> JournalStats {
+        let state = self.state.lock();
+        let mut stats = state.stats;
+        stats.segments = state.spans.len() as u64;
+        stats
+    }
+
+    /// How syncs reach the device.
+    pub fn sync_path(&self) -> SyncPath {
+        self.disk.sync_path()
+    }
+
+    /// The directory that holds the journal.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The store that the journal belongs to.
+    pub fn store(&self) -> StoreUuid {
+        self.store
+    }
+
+    /// How often the journal was opened for writing, this time included.
+    pub fn boot(&self) -> Boot {
+        self.boot
+    }
+
+    /// The options that it was opened with.
+    pub fn options(&self) -> JournalOptions {
+        self.options
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // Nobody is left who could be told; a caller who wants to know calls `close`.
+        let _ = self.shut();
+    }
+}
