@@ -8,3 +8,5 @@ mod epochs;
 mod histories;
 mod stage_table;
 pub(crate) mod world;
+
+pub(crate) use histories::history;

@@ -368,7 +368,7 @@ fn nothing_goes_back(before: &Register, after: &Register) {
     }
 }
 
-pub(super) fn history(seed: u64, events: usize) -> World {
+pub(crate) fn history(seed: u64, events: usize) -> World {
     let mut random = Random(seed);
     let mut world = if seed.is_multiple_of(4) {
         World::new()
