@@ -2,6 +2,12 @@
 //! for ever. `TORRENS_REWRITE_GOLDEN=1` writes the files anew; a file that changes means that
 //! journals on disk are no longer read as they were written.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says where"
+)]
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
