@@ -271,6 +271,11 @@ fn come_back(
 ) {
     let (engine, _) = world.open().expect("whatever a crash leaves opens");
     engine.wait_idle().expect("and finishes what it finds");
+    assert_eq!(
+        orphans(world, &engine),
+        Vec::<Vec<u8>>::new(),
+        "keys that nobody owns"
+    );
     let now = Seen::of(&engine);
     let (before, after) = match step {
         None => (0, 0),
