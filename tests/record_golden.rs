@@ -2,6 +2,12 @@
 //! for ever. `TORRENS_REWRITE_GOLDEN=1` writes the files anew; a file that changes means that
 //! journals on disk are no longer read as they were written.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says where"
+)]
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
@@ -551,6 +557,29 @@ fn every_kind_of_record_is_read_and_written_byte_for_byte() {
         names,
         "each file is compared"
     );
+}
+
+#[test]
+fn the_example_in_the_format_page_is_the_golden_file() {
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/docs");
+    let pages = fs::read_dir(docs).unwrap().map(|page| page.unwrap().path());
+    let pages = pages.filter(|page| page.extension().is_some_and(|kind| kind == "md"));
+    let text: String = pages
+        .map(|page| fs::read_to_string(page).unwrap())
+        .collect();
+    let kept = fs::read_to_string(golden("records/peer.create.hex")).unwrap();
+    let (_, bytes) = kept.split_once('\n').unwrap();
+    assert!(text.contains(&format!("```text\n{bytes}```")));
+    for kind in ChangeKind::ALL {
+        let row = format!("| {:#06x} | {} | ", kind.number(), kind.name());
+        let row = text.lines().find_map(|line| line.strip_prefix(&row));
+        let row = row.unwrap_or_else(|| panic!("no row of {}", kind.name()));
+        let waits = match kind.durability() {
+            Durability::Wait => "wait",
+            Durability::AppendOnly => "append",
+        };
+        assert_eq!(row.split(" | ").nth(1), Some(waits), "{}", kind.name());
+    }
 }
 
 /// A register in which every stage, cache state and cause has its place, made by events.

@@ -258,3 +258,21 @@ fn items_of_a_newer_version_say_so() {
         assert_eq!(error.is_newer_format(), is_newer, "{item:?}: {error}");
     }
 }
+
+#[test]
+fn a_position_of_0_is_refused() {
+    let mut world = World::bootstrapped("b", "y");
+    world.create(2);
+    let (_, mut record) = world.records.pop().unwrap();
+    let zero = torrens_journal::Lsn::ZERO;
+    let good = record.header;
+    for (incarnation, previous) in [(Some(Incarnation::new(zero)), None), (None, Some(zero))] {
+        record.header.incarnation = incarnation;
+        record.header.previous = previous;
+        let (kind, payload) = encode(&record);
+        assert!(matches!(decode(kind, &payload), Err(CodecError::LsnZero)));
+    }
+    record.header = good;
+    let (kind, payload) = encode(&record);
+    assert_eq!(decode(kind, &payload).unwrap(), Some(record));
+}

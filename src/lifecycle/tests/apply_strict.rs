@@ -4,9 +4,12 @@
 use torrens_journal::Lsn;
 
 use super::histories::{Random, history};
-use super::world::World;
-use crate::lifecycle::{ApplyError, Cause, Event, EvictReason, Record, RecordHeader, Stamp, apply};
-use crate::{Incarnation, RegionId};
+use super::world::{World, at, key, region, snapshot, voter};
+use crate::lifecycle::{
+    ApplyError, Cause, Change, ChildFate, Derive, Event, EvictReason, FloorUpdate, PeerChange,
+    Record, RecordHeader, SplitChild, Stamp, apply,
+};
+use crate::{Incarnation, PeerId, RegionId};
 
 #[test]
 fn a_record_of_another_history_is_refused_unchanged_or_keeps_every_invariant() {
@@ -132,4 +135,122 @@ fn cache_records_move_the_back_link_and_not_the_last_transition() {
         Some(requested)
     );
     assert_eq!(world.register.last_record(region), Some(gone));
+}
+
+/// Changes that no event can have on that state, each with a header that fits.
+#[test]
+fn an_outcome_that_cannot_have_been_decided_is_refused() {
+    let mut world = World::bootstrapped("b", "y");
+    let message_made = world.create(2);
+    world.barrier();
+    let split = |version, index, boundary: &str, children| Change::RegionSplit {
+        region: RegionId(1),
+        position: at(index),
+        version,
+        derive: Derive::Left,
+        boundaries: vec![key(boundary)],
+        children,
+    };
+    let child = |id, fate| {
+        let peers = region(id, "", "", (1, 1)).peers;
+        let id = RegionId(id);
+        vec![SplitChild { id, peers, fate }]
+    };
+    let adopted = |predecessor| ChildFate::Adopted { predecessor };
+    let other = Incarnation::new(Lsn::new(1));
+    let changed = |conf_ver, index, change| Change::PeersChanged {
+        region: RegionId(1),
+        position: at(index),
+        conf_ver,
+        change,
+    };
+    let add = PeerChange::Add { peer: voter(13, 3) };
+    let own = PeerChange::Remove { peer: PeerId(11) };
+    let own_removed = |conf_ver, index| Change::OwnPeerRemoved {
+        region: RegionId(1),
+        position: at(index),
+        conf_ver,
+        peer: PeerId(11),
+    };
+    let begun = |description| Change::SnapshotBegun {
+        description,
+        snapshot: snapshot(9),
+    };
+    let barrier = |number, floors| Change::BarrierReached { number, floors };
+    let floor = |incarnation, index| FloorUpdate {
+        region: RegionId(1),
+        incarnation,
+        index,
+    };
+    let first = world.incarnation(1);
+    let good = [
+        split(2, 6, "m", child(3, ChildFate::Created)),
+        split(2, 6, "m", child(2, adopted(message_made))),
+        changed(2, 6, add),
+        own_removed(2, 6),
+        begun(region(1, "b", "z", (1, 1))),
+        barrier(2, vec![floor(first, 6)]),
+    ];
+    let bad = [
+        split(1, 6, "m", child(3, ChildFate::Created)),
+        split(2, 5, "m", child(3, ChildFate::Created)),
+        split(2, 6, "b", child(3, ChildFate::Created)),
+        split(2, 6, "z", child(3, ChildFate::Created)),
+        split(2, 6, "m", child(1, ChildFate::Created)),
+        split(2, 6, "m", child(2, ChildFate::Created)),
+        split(2, 6, "m", child(2, adopted(other))),
+        split(2, 6, "m", child(3, adopted(other))),
+        changed(1, 6, add),
+        changed(2, 5, add),
+        changed(2, 6, own),
+        changed(2, 6, PeerChange::Remove { peer: PeerId(99) }),
+        own_removed(1, 6),
+        own_removed(2, 5),
+        begun(region(1, "z", "", (1, 0))),
+        begun(region(2, "m", "z", (1, 1))),
+        barrier(1, vec![]),
+        barrier(2, vec![floor(other, 6)]),
+        barrier(2, vec![floor(first, 5)]),
+        barrier(2, vec![floor(first, 6), floor(first, 7)]),
+        Change::StoreIdentified {
+            store: crate::StoreId(1),
+        },
+        Change::PeerCreated {
+            region: RegionId(1),
+            peer: PeerId(50),
+            message_epoch: crate::RegionEpoch::NONE,
+        },
+        Change::PeerDestroyed {
+            region: RegionId(1),
+            peer: PeerId(12),
+            epoch: crate::RegionEpoch::NONE,
+            cause: crate::lifecycle::DestroyCause::Operator,
+        },
+        Change::SequencesLeased {
+            up_to: crate::Sequence::ZERO,
+        },
+    ];
+    let stamp = Stamp {
+        wall_clock_micros: 0,
+        boot: 1,
+        cause: Cause::Host,
+    };
+    let lsn = world.register.last_lsn().next().unwrap();
+    let outcome = |change: &Change| {
+        let mut register = world.register.clone();
+        let record = Record::new(&register, change.clone(), stamp);
+        let outcome = apply(&mut register, lsn, &record);
+        if outcome.is_err() {
+            assert_eq!(register, world.register, "{change:?}");
+        } else {
+            register.check_invariants().unwrap();
+        }
+        outcome
+    };
+    for change in good {
+        assert_eq!(outcome(&change), Ok(()), "{change:?}");
+    }
+    for change in bad {
+        assert!(outcome(&change).is_err(), "{change:?}");
+    }
 }

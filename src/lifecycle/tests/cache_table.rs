@@ -237,3 +237,45 @@ fn a_load_asked_for_again_after_the_range_changed_replaces_the_queued_one() {
         CacheState::LoadRequested
     );
 }
+
+#[test]
+fn a_child_whose_earlier_cache_is_still_leaving_does_not_share_the_new_one() {
+    // Region 2 was here, cached; its peer went and its memory has not yet.
+    let mut world = World::bootstrapped("", "m");
+    let first = world.create(2);
+    world.accept(&world.begin(region(2, "m", "t", (1, 2)), 9));
+    world.end(2, 9);
+    let (region_id, epoch_2) = (RegionId(2), epoch(1, 2));
+    for event in [
+        Event::LoadRequest {
+            region: region_id,
+            incarnation: first,
+            epoch: epoch_2,
+        },
+        Event::LoadBegin {
+            region: region_id,
+            incarnation: first,
+        },
+        Event::Destroy {
+            region: region_id,
+            incarnation: None,
+            peer: PeerId(21),
+            cause: DestroyCause::Operator,
+        },
+        event(&world, "load"),
+        event(&world, "begin"),
+        event(&world, "end"),
+    ] {
+        world.accept(&event);
+    }
+    let leaving = world.register.cache(region_id);
+    assert_eq!(leaving.state(), CacheState::Cancelled);
+    let Event::Split(mut again) = split(1, epoch(1, 1), 6, "f", 2, Derive::Left) else {
+        unreachable!()
+    };
+    again.children[0].peers[0].id = PeerId(25);
+    world.accept(&Event::Split(again));
+    assert!(world.incarnation(2) > first);
+    assert_eq!(world.register.cache(region_id), leaving);
+    assert_eq!(world.register.cache_state(SUBJECT), CacheState::Active);
+}

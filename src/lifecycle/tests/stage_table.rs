@@ -536,3 +536,33 @@ fn boundaries_have_to_increase_and_lie_inside() {
         );
     }
 }
+
+#[test]
+fn a_new_region_has_one_peer_for_each_peer_of_the_region_on_its_store_and_in_its_role() {
+    let world = World::bootstrapped("b", "y");
+    let ask = |peers: &[crate::Peer]| {
+        let Event::Split(mut event) = split(1, epoch(1, 1), 6, "m", 2, Derive::Left) else {
+            unreachable!()
+        };
+        event.children[0].peers = peers.to_vec();
+        word(&step(&world.register, &Event::Split(event)))
+    };
+    let learner = crate::Peer {
+        role: crate::PeerRole::Learner,
+        ..voter(22, 2)
+    };
+    assert_eq!(ask(&[voter(21, 1), voter(22, 2)]), "region.split");
+    assert_eq!(ask(&[voter(22, 2), voter(21, 1)]), "region.split");
+    for peers in [
+        &[][..],
+        &[voter(21, 1)],
+        &[voter(22, 2)],
+        &[voter(21, 1), learner],
+        &[voter(21, 1), voter(22, 3)],
+        &[voter(21, 1), voter(22, 2), voter(23, 3)],
+        &[voter(21, 1), voter(21, 2)],
+        &[voter(21, 1), voter(0, 2)],
+    ] {
+        assert_eq!(ask(peers), "split-invalid", "{peers:?}");
+    }
+}
