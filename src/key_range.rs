@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     fn range(start: &str, end: &str) -> KeyRange {
-        let end = (!end.is_empty()).then(|| end.as_bytes());
+        let end = (!end.is_empty()).then_some(end.as_bytes());
         KeyRange::new(start.as_bytes(), end).unwrap()
     }
 

@@ -1,16 +1,30 @@
-//! torrens
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
 pub mod cache;
+pub mod codec;
+pub mod engine;
 mod epoch;
 mod ids;
 mod key_range;
+pub mod lifecycle;
+mod machine;
 mod region;
 mod sequence;
 pub mod snapshot;
 pub mod store;
 
+pub use engine::{
+    Answer, Background, Engine, EngineError, OpenError, OpenMode, OpenReport, Options, RaftStart,
+    ReadError, RegionStatus, RegionView, Taken, WriteAnswer,
+};
 pub use epoch::RegionEpoch;
 pub use ids::{Incarnation, PeerId, RegionId, StoreId};
 pub use key_range::{Key, KeyRange};
+pub use lifecycle::{
+    CacheState, Derive, DestroyCause, NewRegion, PeerChange, RaftPosition, Refusal, Split, Tombstone,
+};
+pub use machine::{MachineError, RegisterMachine};
 pub use region::{Peer, PeerRole, Region, RegionError};
 pub use sequence::{LeaseNeeded, Sequence, SequenceGuard, Sequencer};
 pub use store::{BatchError, ColumnFamily, Value, WriteBatch, WriteOp};

@@ -39,6 +39,11 @@ impl RegisterMachine {
         &self.register
     }
 
+    /// The state, for a record that was just appended.
+    pub(crate) fn register_mut(&mut self) -> &mut Register {
+        &mut self.register
+    }
+
     /// Gives the state away.
     pub fn into_register(self) -> Register {
         self.register

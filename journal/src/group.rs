@@ -1,10 +1,11 @@
 //! The group: all records of one sync, page-aligned, stored once and never again.
 //!
-//! Pure encode and decode. A decoder checks the first page alone (header and table of page
-//! checksums) before anything trusts the lengths in it; then each page. Not here: where groups are
-//! looked for ([`crate::read`]), whether a group that fails was ever acknowledged.
+//! Pure. A decoder checks the first page alone (header and table of page checksums) before anything
+//! trusts the lengths in it; then each page. Beside it: what is wrong with bytes that are no group
+//! (`fault`), what must follow what (`expect`), and the encoder (`encode`). Not here: where groups
+//! are looked for ([`crate::read`]), whether a group that fails was ever acknowledged.
 
-use crate::bytes::{put, u16_at, u32_at, u64_at};
+use crate::bytes::{u16_at, u32_at, u64_at};
 use crate::checksum::Seed;
 use crate::format::{
     self, GROUP_HEADER_BYTES, GROUP_PAGES_MAX, PAGE_BYTES, RECORD_HEADER_BYTES, group_at as at,
@@ -12,7 +13,15 @@ use crate::format::{
 use crate::header::SegmentHeader;
 use crate::ids::{Boot, SegmentId};
 use crate::lsn::Lsn;
-use crate::record::{Records, stamp_checksums};
+use crate::record::Records;
+
+mod encode;
+mod expect;
+mod fault;
+
+pub(crate) use encode::{Sealing, encode};
+pub use expect::Expectation;
+pub use fault::GroupFault;
 
 #[cfg(any(test, feature = "testing"))]
 mod mend;
@@ -131,174 +140,6 @@ impl GroupContext {
     pub fn file_bytes(&self) -> u64 {
         self.file_bytes
     }
-}
-
-/// What must follow at a position, if the journal goes on there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expectation {
-    /// LSN of the next record.
-    pub lsn: Lsn,
-    /// Header checksum of the group before.
-    pub chain: u32,
-    /// The group's number in its segment.
-    pub group_number: u32,
-    /// Boot of the group before; a later group never has a smaller one.
-    pub boot: Boot,
-}
-
-impl Expectation {
-    /// What the first group of a segment must be.
-    pub fn first_of(header: &SegmentHeader) -> Self {
-        Expectation {
-            lsn: header.first_lsn,
-            chain: header.first_chain(),
-            group_number: 1,
-            boot: header.boot,
-        }
-    }
-
-    /// What must follow `group` in its segment.
-    pub fn after(group: &GroupHeader) -> Self {
-        Expectation {
-            lsn: group.last_lsn().next().unwrap_or(Lsn::new(u64::MAX)),
-            chain: group.crc,
-            group_number: group.number.saturating_add(1),
-            boot: group.boot,
-        }
-    }
-
-    /// # Errors
-    /// The first field of `group` that is not what must follow.
-    pub fn check(&self, group: &GroupHeader) -> Result<(), GroupFault> {
-        if group.first_lsn != self.lsn {
-            return Err(GroupFault::UnexpectedLsn {
-                expected: self.lsn,
-                found: group.first_lsn,
-            });
-        }
-        if group.chain != self.chain {
-            return Err(GroupFault::UnexpectedChain {
-                expected: self.chain,
-                found: group.chain,
-            });
-        }
-        if group.number != self.group_number {
-            return Err(GroupFault::UnexpectedNumber {
-                expected: self.group_number,
-                found: group.number,
-            });
-        }
-        if group.boot < self.boot {
-            return Err(GroupFault::BootWentBack {
-                before: self.boot,
-                found: group.boot,
-            });
-        }
-        Ok(())
-    }
-}
-
-/// Why the bytes at a position are not a group of this segment, or not the one that must follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum GroupFault {
-    /// The segment's own header is not usable, so nothing in it can be verified.
-    #[error("segment header is not usable")]
-    NoSegmentHeader,
-    /// Not at a page, or inside the segment header.
-    #[error("no group can start at offset {offset_bytes}")]
-    Misaligned {
-        /// The offset that was asked for.
-        offset_bytes: u64,
-    },
-    /// Fewer bytes than the structure needs.
-    #[error("group is cut short: {found_bytes} of {needed_bytes} bytes")]
-    Short {
-        /// Bytes that were there.
-        found_bytes: u64,
-        /// Bytes that the structure takes.
-        needed_bytes: u64,
-    },
-    /// Other first bytes than those of a group.
-    #[error("not a group: starts with {found:#010x}")]
-    Magic {
-        /// The bytes that were found, as a little-endian number.
-        found: u32,
-    },
-    /// The declared length is none that a group can have at this place; nothing was read for it.
-    #[error("group declares {declared_bytes} bytes, where at most {max_bytes} are possible")]
-    Length {
-        /// The length in the header.
-        declared_bytes: u32,
-        /// The largest that the place allows.
-        max_bytes: u64,
-    },
-    /// The checksum of header and table does not match.
-    #[error("group header checksum mismatch: stored {stored:#010x}, computed {computed:#010x}")]
-    HeaderChecksum {
-        /// The value in the header.
-        stored: u32,
-        /// The value of the bytes.
-        computed: u32,
-    },
-    /// The group was written for another segment.
-    #[error("group belongs to segment {found}, not to {expected}")]
-    ForeignSegment {
-        /// The segment that was read.
-        expected: SegmentId,
-        /// The segment that the group names.
-        found: SegmentId,
-    },
-    /// A field has a value that no writer writes, under a checksum that matches.
-    #[error("group header field at byte {field_offset} has the impossible value {found}")]
-    Impossible {
-        /// Byte offset of the field in the header.
-        field_offset: usize,
-        /// Its value.
-        found: u64,
-    },
-    /// A page's checksum does not match.
-    #[error("page {page} of the group: checksum stored {stored:#010x}, computed {computed:#010x}")]
-    PageChecksum {
-        /// Number of the page in the group, from 0.
-        page: u32,
-        /// The value in the table.
-        stored: u32,
-        /// The value of the bytes.
-        computed: u32,
-    },
-    /// A good group, and not the one that must follow: another first LSN.
-    #[error("group starts with LSN {found}, expected {expected}")]
-    UnexpectedLsn {
-        /// What must follow.
-        expected: Lsn,
-        /// What the group has.
-        found: Lsn,
-    },
-    /// A good group, and not the one that must follow: another predecessor.
-    #[error("group follows the group {found:#010x}, expected {expected:#010x}")]
-    UnexpectedChain {
-        /// What must follow.
-        expected: u32,
-        /// What the group has.
-        found: u32,
-    },
-    /// A good group, and not the one that must follow: another number.
-    #[error("group has number {found}, expected {expected}")]
-    UnexpectedNumber {
-        /// What must follow.
-        expected: u32,
-        /// What the group has.
-        found: u32,
-    },
-    /// A good group, and not the one that must follow: written by an earlier boot.
-    #[error("group was written by boot {found}, after one of boot {before}")]
-    BootWentBack {
-        /// Boot of the group before.
-        before: Boot,
-        /// Boot of this group.
-        found: Boot,
-    },
 }
 
 /// A group whose every checksum matches, borrowed from the reader's buffer.
@@ -509,75 +350,6 @@ fn possible(header: &GroupHeader, pages: u64) -> Result<(), GroupFault> {
         return impossible(at::NUMBER, 0);
     }
     Ok(())
-}
-
-/// What a writer states in a group's header beside what follows from the records.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sealing {
-    pub(crate) offset_bytes: u64,
-    pub(crate) first_lsn: Lsn,
-    pub(crate) record_count: u32,
-    pub(crate) chain: u32,
-    pub(crate) segment: SegmentId,
-    pub(crate) durable_lsn: Lsn,
-    pub(crate) durable_chain: u32,
-    pub(crate) flags: GroupFlags,
-    pub(crate) boot: Boot,
-    pub(crate) number: u32,
-}
-
-/// Encodes a group into `out`, replacing what it held. `records` were made by `record::push` and
-/// fit one group. Returns the header's checksum, the chain value of the next group.
-pub(crate) fn encode(out: &mut Vec<u8>, records: &[u8], sealing: &Sealing, seed: Seed) -> u32 {
-    let pages = format::group_pages(records.len() as u64).expect("the records fit one group");
-    let padded = (pages * PAGE_BYTES) as usize;
-    let from = format::records_offset_bytes(pages) as usize;
-    let used = from + records.len();
-    out.clear();
-    out.reserve(padded);
-    out.resize(from, 0);
-    out.extend_from_slice(records);
-    stamp_checksums(
-        out.get_mut(from..)
-            .expect("the records were just put there"),
-        sealing.offset_bytes + from as u64,
-        seed,
-    );
-    out.resize(padded, 0);
-
-    let table_end = GROUP_HEADER_BYTES + 4 * pages as usize;
-    for number in 0..pages as usize {
-        let start = number * PAGE;
-        let from = if number == 0 { table_end } else { start };
-        let summed = out
-            .get(from..start + PAGE)
-            .expect("the group has whole pages");
-        let crc = seed.sum(sealing.offset_bytes + start as u64, summed);
-        put(out, at::TABLE + 4 * number, &crc.to_le_bytes());
-    }
-    put(out, at::MAGIC, &format::GROUP_MAGIC.to_le_bytes());
-    put(out, at::PADDED, &(padded as u32).to_le_bytes());
-    put(out, at::USED, &(used as u32).to_le_bytes());
-    put(out, at::FIRST_LSN, &sealing.first_lsn.get().to_le_bytes());
-    put(out, at::COUNT, &sealing.record_count.to_le_bytes());
-    put(out, at::CHAIN, &sealing.chain.to_le_bytes());
-    put(out, at::SEGMENT, &sealing.segment.get().to_le_bytes());
-    put(
-        out,
-        at::DURABLE_LSN,
-        &sealing.durable_lsn.get().to_le_bytes(),
-    );
-    put(out, at::DURABLE_CHAIN, &sealing.durable_chain.to_le_bytes());
-    put(out, at::FLAGS, &sealing.flags.bits().to_le_bytes());
-    put(out, at::RECORDS, &(from as u16).to_le_bytes());
-    put(out, at::BOOT, &sealing.boot.get().to_le_bytes());
-    put(out, at::NUMBER, &sealing.number.to_le_bytes());
-    let summed = out
-        .get(at::CRC_FROM..table_end)
-        .expect("the table lies in the first page");
-    let crc = seed.sum(sealing.offset_bytes, summed);
-    put(out, at::CRC, &crc.to_le_bytes());
-    crc
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //! | room | what lives there |
 //! |---|---|
 //! | [`disk`] | everything that is asked of the operating system, as one narrow trait |
-//! | [`format`] | sizes and byte offsets, as in docs/FORMAT.md |
+//! | [`mod@format`] | sizes and byte offsets, as in docs/FORMAT.md |
 //! | [`header`], [`group`], [`record`], [`mark`] | pure encoders and decoders of each structure |
 //! | [`read`] | listing a directory and reading a segment; never writes |
 //! | [`Journal`] | the writer: append, group commit, rotation, marks, purge |
@@ -50,3 +50,8 @@ pub use read::{Found, Listing, ScannedGroup, SegmentEntry, SegmentReader, TailSc
 pub use record::{NewRecord, RecordFault, RecordRef, Records};
 pub use stats::JournalStats;
 pub use writer::{Journal, Purged, Tail};
+
+/// The README's example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,7 +2,7 @@
 
 use torrens_journal::Lsn;
 
-use crate::{Incarnation, Refusal};
+use crate::{Incarnation, Refusal, Sequence};
 
 /// The answer to a transition.
 ///
@@ -59,7 +59,7 @@ pub enum WriteAnswer {
     /// The batch is in, at this sequence number.
     Applied {
         /// Sequence number of every version that the batch wrote.
-        sequence: u64,
+        sequence: Sequence,
     },
     /// The store already holds this index.
     AlreadyApplied {

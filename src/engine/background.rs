@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::EngineError;
+use super::{EngineError, effects};
 use super::core::Core;
-use crate::lifecycle::{DeletionId, Effect};
+use crate::lifecycle::{Cause, DeletionId, Effect, Event};
 use crate::{Incarnation, RegionId};
 
 /// Who runs the background work.
@@ -67,6 +67,8 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     jobs: VecDeque<Job>,
+    /// Jobs that wait for somebody, until the next tick.
+    later: Vec<Job>,
     running: bool,
     stopping: bool,
     /// The last failure, for the report; the job is found again at the next opening.
@@ -94,6 +96,21 @@ impl Queue {
                 Effect::IngestSnapshot { .. } => {}
             }
         }
+    }
+
+    /// Puts a job that has to wait for somebody behind the others, not before the next tick.
+    pub(super) fn retry_later(&self, job: Job) {
+        let mut state = self.state.lock();
+        if !state.later.contains(&job) {
+            state.later.push(job);
+        }
+    }
+
+    /// Lets the jobs that had to wait try again.
+    fn retry_now(&self) {
+        let mut state = self.state.lock();
+        let later = std::mem::take(&mut state.later);
+        state.jobs.extend(later);
     }
 
     pub(super) fn stop(&self) {
@@ -127,6 +144,25 @@ impl Queue {
 }
 
 impl Core {
+    /// Background: clear the keys of a pending deletion, durably, and end it.
+    fn clear_deletion(&self, deletion: DeletionId) -> Result<(), EngineError> {
+        self.barriers.check()?;
+        // No snapshot is ingested meanwhile, so nothing that was ingested can be cleared.
+        let _effects = self.effects.lock();
+        let Some(range) = self.with_decided(|register| {
+            register.deletion(deletion).map(|deletion| deletion.range.clone())
+        }) else {
+            return Ok(());
+        };
+        effects::clear(&*self.data, &range).map_err(|error| match error {
+            EngineError::Data(error) => self.barriers.fail(error),
+            error => error,
+        })?;
+        self.barrier()?;
+        let _ended = self.commit(&Event::FinishDeletion { deletion }, Cause::Collector)?;
+        Ok(())
+    }
+
     /// Runs one job, if there is one; answers its name.
     pub(super) fn step_background(&self) -> Result<Option<&'static str>, EngineError> {
         let Some(job) = self.queue.take() else { return Ok(None) };
@@ -151,6 +187,7 @@ impl Core {
         if since >= schedule.checkpoint_records {
             self.checkpoint()?;
         }
+        self.queue.retry_now();
         self.latches.shrink();
         Ok(())
     }

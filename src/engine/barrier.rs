@@ -12,9 +12,9 @@ use parking_lot::{Condvar, Mutex};
 use super::core::Core;
 use super::rows::Row;
 use super::{Answer, EngineError};
-use crate::lifecycle::{Cause, Event};
-use crate::store::{StoreError, meta};
-use crate::{RegionId, lifecycle::FloorUpdate};
+use crate::RegionId;
+use crate::lifecycle::{Cause, Event, FloorUpdate};
+use crate::store::{StoreBatch, StoreError};
 
 /// Which barriers have come about.
 #[derive(Debug)]
@@ -97,13 +97,14 @@ impl Core {
     }
 
     fn run_barrier(&self, number: u64, covered: &[(RegionId, Row)]) -> Result<(), EngineError> {
-        let flushed = self.data.apply(&meta::barrier_batch(number)).and_then(|()| self.data.flush());
+        let mut batch = StoreBatch::new();
+        batch.put_barrier(number);
+        let flushed = self.data.apply(&batch).and_then(|()| self.data.flush());
         flushed.map_err(|error| self.barriers.fail(error))?;
         let floors = covered.iter().map(|(region, row)| FloorUpdate {
             region: *region,
             incarnation: row.incarnation,
             index: row.data.index,
-            term: row.data.term,
         });
         let event = Event::Barrier { number, floors: floors.collect() };
         match self.commit(&event, Cause::Host)? {

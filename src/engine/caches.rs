@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use super::core::Core;
 use super::{Answer, EngineError};
 use crate::cache::{CacheMeter, RegionCache};
-use crate::lifecycle::{CacheState, Cause, Event};
+use crate::lifecycle::{CacheState, Cause, Event, EvictReason};
 use crate::store::{ColumnFamily, Direction, scan_at};
 use crate::{Incarnation, KeyRange, RegionId};
 
@@ -120,6 +120,11 @@ impl Caches {
 }
 
 impl Core {
+    /// The range of a region's live peer, durable or not.
+    fn decided_range(&self, region: RegionId) -> Option<KeyRange> {
+        self.with_decided(|register| Some(register.peer(region)?.stage.region()?.range.clone()))
+    }
+
     /// Background: attach a cache, copy the region into it, make it active.
     pub(super) fn load_cache(
         &self,
@@ -144,10 +149,9 @@ impl Core {
                     Err(error) => {
                         let _latch = self.latches.hold(region);
                         self.caches.detach(region);
-                        let _cancelled = self.commit(
-                            &Event::Evict { region, reason: EvictReason::LoadFailed },
-                            Cause::Host,
-                        )?;
+                        let reason = EvictReason::LoadFailed;
+                        let event = Event::LoadCancel { region, incarnation, reason };
+                        let _cancelled = self.commit(&event, Cause::Host)?;
                         return Err(EngineError::Data(error));
                     }
                 };

@@ -10,11 +10,11 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use torrens_journal::disk::Disk;
-use torrens_journal::{AppendError, Journal, Lsn, RecordKind, StoreUuid, SyncError};
+use torrens_journal::disk::{Disk, DiskLock};
+use torrens_journal::{AppendError, Journal, Lsn, RecordKind, SyncError};
 
 use super::background::Queue;
 use super::barrier::Barriers;
@@ -25,11 +25,11 @@ use super::rows::Rows;
 use super::{Answer, EngineError};
 use crate::codec;
 use crate::lifecycle::{
-    Accepted, Cause, Durability, Effect, Event, Outcome, Record, RecordHeader, Register, apply, step,
+    Accepted, Cause, Durability, Effect, Event, Outcome, Record, Register, Stamp, apply, step,
 };
 use crate::sequence::Sequencer;
 use crate::store::DataStore;
-use crate::{Incarnation, RegionId};
+use crate::{RegionId, Sequence};
 
 /// Where everything of one store lies.
 #[derive(Clone, Debug)]
@@ -55,10 +55,19 @@ impl Layout {
         }
     }
 
-    /// The names that may stand in the root.
-    pub(super) const NAMES: [&'static str; 5] =
-        ["LOCK", "journal", "checkpoints", "snapshots", "data"];
+    /// Whether a name in the root may be a store's.
+    pub(super) fn is_ours(name: &str) -> bool {
+        ["LOCK", "journal", "checkpoints", "snapshots", "data"].contains(&name)
+            || name.starts_with(SET_ASIDE)
+    }
+
+    /// Where a data store that cannot be used is kept.
+    pub(super) fn set_aside(&self, unique: u64) -> PathBuf {
+        self.root.join(format!("{SET_ASIDE}{unique:016x}"))
+    }
 }
+
+const SET_ASIDE: &str = "data.unusable-";
 
 /// Everything that is shared by the handles, the background worker and the views of one engine.
 #[derive(Debug)]
@@ -66,8 +75,8 @@ pub(super) struct Core {
     pub(super) layout: Layout,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) journal: Journal,
-    pub(super) uuid: StoreUuid,
-    pub(super) boot: u32,
+    /// Everything at or below was complete when the store was opened.
+    pub(super) opened_at: Sequence,
     pub(super) data: Arc<dyn DataStore>,
     pub(super) latches: Latches,
     pub(super) rows: Rows,
@@ -79,6 +88,12 @@ pub(super) struct Core {
     /// Held while keys of a range are cleared or ingested: one such effect at a time.
     pub(super) effects: Mutex<()>,
     pub(super) closed: AtomicBool,
+    /// Held while a checkpoint is written: one at a time.
+    pub(super) checkpointing: Mutex<()>,
+    /// Position of the newest checkpoint.
+    pub(super) checkpointed: AtomicU64,
+    /// Nobody else opens the directory while this lives.
+    _lock: Box<dyn DiskLock>,
     decided: Mutex<Register>,
     unpublished: Mutex<VecDeque<(Lsn, Record)>>,
     published: RwLock<Register>,
@@ -98,33 +113,36 @@ pub(super) struct Parts {
     pub(super) layout: Layout,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) journal: Journal,
-    pub(super) uuid: StoreUuid,
-    pub(super) boot: u32,
+    pub(super) lock: Box<dyn DiskLock>,
+    pub(super) checkpoint: Option<Lsn>,
     pub(super) data: Arc<dyn DataStore>,
     pub(super) register: Register,
 }
 
 impl Core {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { layout, disk, journal, uuid, boot, data, register } = parts;
+        let Parts { layout, disk, journal, lock, checkpoint, data, register } = parts;
+        let ceiling = register.sequence_ceiling();
         Core {
             rows: Rows::new(register.barrier() + 1),
             barriers: Barriers::new(register.barrier()),
-            sequencer: Sequencer::resume(register.sequence_ceiling()),
+            sequencer: Sequencer::new(ceiling),
             latches: Latches::default(),
             fences: Fences::default(),
             caches: Caches::default(),
             queue: Queue::default(),
             effects: Mutex::new(()),
             closed: AtomicBool::new(false),
+            checkpointing: Mutex::new(()),
+            checkpointed: AtomicU64::new(checkpoint.map_or(0, Lsn::get)),
+            opened_at: ceiling,
+            _lock: lock,
             unpublished: Mutex::new(VecDeque::new()),
             published: RwLock::new(register.clone()),
             decided: Mutex::new(register),
             layout,
             disk,
             journal,
-            uuid,
-            boot,
             data,
         }
     }
@@ -153,24 +171,18 @@ impl Core {
                 return Ok(self.no_change(&decided, Answer::Refused(refusal)));
             }
         };
-        let region = event.region();
-        let header = RecordHeader {
-            wall_clock_micros: self.disk.wall_clock_micros(),
-            boot: self.boot,
-            cause,
-            region,
-            incarnation: region.and_then(|region| decided.incarnation(region)),
-            previous: region.and_then(|region| decided.last_record(region)),
-        };
         let durability = change.durability();
-        let record = Record { header, change };
+        let (wall_clock_micros, boot) = (self.disk.wall_clock_micros(), self.journal.boot().get());
+        let stamp = Stamp { wall_clock_micros, boot, cause };
+        let record = Record::new(&decided, change, stamp);
         let (kind, payload) = codec::encode(&record);
-        let tag = region.map_or(0, region_tag);
+        let tag = record.header.region.map_or(0, region_tag);
         let lsn = self.journal.append(RecordKind::new(kind), tag, &payload).map_err(append_error)?;
         apply(&mut decided, lsn, &record)
             .expect("an accepted outcome applies to the state that it was decided on");
         self.unpublished.lock().push_back((lsn, record));
-        Ok(Decision { answer: Answer::Accepted { lsn }, effects, basis: lsn, durability })
+        let (answer, effects) = (Answer::Accepted { lsn }, effects.at(lsn));
+        Ok(Decision { answer, effects, basis: lsn, durability })
     }
 
     fn no_change(&self, decided: &Register, answer: Answer) -> Decision {
@@ -224,11 +236,6 @@ impl Core {
         let (answer, effects) = self.settle(decision)?;
         self.queue.push_effects(effects);
         Ok(answer)
-    }
-
-    /// The durable incarnation of a region's peer.
-    pub(super) fn incarnation(&self, region: RegionId) -> Option<Incarnation> {
-        self.published().incarnation(region)
     }
 }
 

@@ -3,7 +3,7 @@
 //! they ended. They need the data store and nothing else of the engine, so opening uses them too.
 
 use super::EngineError;
-use crate::snapshot::SnapshotReader;
+use crate::snapshot::{SnapshotError, SnapshotReader, StagedSnapshot};
 use crate::store::{DataStore, RegionRow, StoreBatch, clear_range};
 use crate::{KeyRange, Sequence};
 
@@ -24,11 +24,14 @@ pub(super) fn clear(data: &dyn DataStore, range: &KeyRange) -> Result<(), Engine
 pub(super) fn ingest(
     data: &dyn DataStore,
     reader: &SnapshotReader,
+    staged: &StagedSnapshot,
     row: &RegionRow,
     sequence: Sequence,
 ) -> Result<(), EngineError> {
-    // All of the file is read and checked before the first key goes.
-    reader.verify()?;
+    // All of the file is read, checked and compared before the first key goes.
+    if reader.verify()? != *staged {
+        return Err(EngineError::Snapshot(SnapshotError::Missing { name: staged.name }));
+    }
     let region = &reader.meta().region;
     clear(data, &region.range)?;
     let mut batch = StoreBatch::new();

@@ -4,11 +4,11 @@
 use std::io;
 use std::path::PathBuf;
 
-use torrens_journal::AppendError;
+use torrens_journal::{AppendError, CloseError, PurgeError};
 use torrens_recovery::{RecoveryError, CheckpointError};
 
-use crate::snapshot::SnapshotError;
-use crate::store::{StoreError, StoreOpenError};
+use crate::snapshot::{SnapshotError, SnapshotName};
+use crate::store::{BatchError, StoreError, StoreOpenError};
 use crate::{Refusal, RegionId, StoreId};
 
 /// Why a directory did not open.
@@ -66,6 +66,15 @@ pub enum OpenError {
         #[source]
         source: Box<RecoveryError>,
     },
+    /// A new journal could not be made.
+    #[error("cannot create a journal in {path}")]
+    CreateJournal {
+        /// The journal's folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: torrens_journal::OpenError,
+    },
     /// The data store is held by somebody else or cannot be reached at all.
     #[error("the data store of {path} cannot be opened")]
     Data {
@@ -101,6 +110,7 @@ impl OpenError {
             OpenError::Option { .. } => "open-option",
             OpenError::OtherStore { .. } => "open-other-store",
             OpenError::Recovery { .. } => "open-recovery",
+            OpenError::CreateJournal { .. } => "open-create-journal",
             OpenError::Data { .. } => "open-data-store",
             OpenError::Io { .. } => "open-io",
             OpenError::Finish(source) => source.code(),
@@ -146,6 +156,24 @@ pub enum EngineError {
     /// A snapshot file could not be written, or is not what it claims to be.
     #[error("the snapshot cannot be used")]
     Snapshot(#[source] SnapshotError),
+    /// The batch is not one that the store takes.
+    #[error("the batch cannot be written")]
+    Batch(#[source] BatchError),
+    /// All 64-bit sequence numbers are used up.
+    #[error("no sequence number is left")]
+    SequencesExhausted,
+    /// Old journal segments could not be removed; nothing is lost but space.
+    #[error("the journal could not be purged")]
+    Purge(#[source] PurgeError),
+    /// The journal is durable, but could not be marked as closed in order.
+    #[error("the journal was not closed in order")]
+    Close(#[source] CloseError),
+    /// The staged file belongs to an apply that has begun and not ended.
+    #[error("the snapshot {name} is being applied")]
+    SnapshotInUse {
+        /// The file.
+        name: SnapshotName,
+    },
     /// A checkpoint could not be written; the journal keeps what it would have replaced.
     #[error("the checkpoint could not be written")]
     Checkpoint(#[source] CheckpointError),
@@ -182,7 +210,12 @@ impl EngineError {
             EngineError::RecordTooLarge { .. } => "record-too-large",
             EngineError::Data(_) | EngineError::DataFailed { .. } => "data-store-failed",
             EngineError::Snapshot(_) => "snapshot-unusable",
+            EngineError::SnapshotInUse { .. } => "snapshot-in-use",
             EngineError::Checkpoint(_) => "checkpoint-failed",
+            EngineError::Batch(_) => "batch-invalid",
+            EngineError::SequencesExhausted => "sequences-exhausted",
+            EngineError::Purge(_) => "purge-failed",
+            EngineError::Close(_) => "close-failed",
             EngineError::Append(_) => "append-failed",
             EngineError::NoPeer { .. } => "no-peer",
             EngineError::Io { .. } => "io",

@@ -6,7 +6,7 @@ use torrens_journal::Lsn;
 use torrens_recovery::checkpoint;
 
 use super::EngineError;
-use super::core::{Core, sync_error};
+use super::core::Core;
 use crate::machine::RegisterMachine;
 
 /// How many checkpoints are kept: the newest, and one to fall back to.
@@ -28,7 +28,7 @@ impl Core {
         if lsn == self.last_checkpoint() {
             return Ok(lsn);
         }
-        let meta = checkpoint::Meta::new(self.uuid, lsn, self.boot);
+        let meta = checkpoint::Meta::new(self.journal.store(), lsn, self.journal.boot());
         checkpoint::write(&*self.disk, &self.layout.checkpoints, &meta, &machine)
             .map_err(EngineError::Checkpoint)?;
         self.checkpointed.store(lsn.get(), Ordering::Release);
@@ -44,6 +44,6 @@ impl Core {
     pub(super) fn close(&self) -> Result<(), EngineError> {
         self.closed.store(true, Ordering::Release);
         self.sync()?;
-        self.journal.close().map_err(sync_error)
+        self.journal.close().map_err(EngineError::Close)
     }
 }

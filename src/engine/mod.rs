@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use torrens_journal::{JournalStats, Lsn};
 
 use crate::lifecycle::{DestroyCause, PeerChange, Split, Tombstone};
-use crate::snapshot::StagedSnapshot;
+use crate::snapshot::{SnapshotName, SnapshotReader, StagedSnapshot};
 use crate::store::WriteBatch;
 use crate::{Incarnation, PeerId, RaftPosition, Region, RegionEpoch, RegionId, StoreId};
 
@@ -32,6 +32,10 @@ mod fence;
 mod latch;
 mod maintenance;
 mod open;
+mod append;
+mod effects;
+mod trust;
+mod unfinished;
 mod options;
 mod read;
 mod report;
@@ -46,7 +50,7 @@ pub use background::Background;
 pub use error::{EngineError, OpenError, ReadError};
 pub use options::{OpenMode, Options};
 pub use read::RegionView;
-pub use report::{OpenReport, Resolved};
+pub use report::OpenReport;
 pub use snapshots::Taken;
 pub use status::{RaftStart, RegionStatus};
 
@@ -69,6 +73,7 @@ pub struct Engine {
 struct Handle {
     core: Arc<Core>,
     report: OpenReport,
+    schedule: background::Schedule,
     worker: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -165,8 +170,25 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::Snapshot`] if it is not exactly what it claims to be; nothing stays behind.
-    pub fn receive_snapshot(&self, from: impl Read) -> Result<StagedSnapshot, EngineError> {
-        self.core.receive_snapshot(from)
+    pub fn receive_snapshot(
+        &self,
+        name: SnapshotName,
+        from: impl Read,
+    ) -> Result<StagedSnapshot, EngineError> {
+        self.core.receive_snapshot(name, from)
+    }
+
+    /// Opens a staged snapshot, to send its bytes to another store.
+    pub fn open_snapshot(&self, name: SnapshotName) -> Result<SnapshotReader, EngineError> {
+        self.core.open_snapshot(name)
+    }
+
+    /// Removes a staged snapshot that is not needed any more; says whether there was one.
+    ///
+    /// # Errors
+    /// [`EngineError::SnapshotInUse`] if an apply of it has begun and not ended.
+    pub fn remove_snapshot(&self, name: SnapshotName) -> Result<bool, EngineError> {
+        self.core.remove_unused_snapshot(name)
     }
 
     /// Replaces a peer's region and data by a staged snapshot: begin, clear, ingest, flush, end.
@@ -279,6 +301,12 @@ impl Engine {
     /// Bytes of memory that the caches hold.
     pub fn cache_bytes(&self) -> u64 {
         self.core.caches.bytes()
+    }
+
+    /// Does now what the background work would do by the clock: a barrier if data is dirty, a sync
+    /// if records are, a checkpoint if one is due. For [`Background::Manual`].
+    pub fn tick(&self) -> Result<(), EngineError> {
+        self.core.tick(&self.handle.schedule)
     }
 
     /// Runs one piece of background work and answers its name; `None` if there is none.

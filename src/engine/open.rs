@@ -18,8 +18,8 @@ use torrens_recovery::{Directories, Recovered, RecoveryError, RecoveryOptions, r
 use super::background::{self, Background};
 use super::core::{Core, Layout, Parts};
 use super::report::OpenReport;
-use super::{Engine, Handle, OpenError, OpenMode, Options, trust, unfinished};
-use crate::lifecycle::{Cause, Event};
+use super::{Engine, Handle, OpenError, OpenMode, Options, append, trust, unfinished};
+use crate::lifecycle::Event;
 use crate::machine::RegisterMachine;
 use crate::snapshot;
 use crate::store::{DataStore, StoreFactory, StoreOpenMode};
@@ -43,11 +43,13 @@ pub(super) fn open(options: Options, dir: &Path) -> Result<(Engine, OpenReport),
         });
     }
     let (data, data_store_lost) = open_data(&*disk, &*options.data, &layout)?;
-    let at_data = |source| OpenError::Finish(super::EngineError::Data(source));
-
-    // What a crash left open is ended before anything else looks at the state.
     let damaged = trust::judge_data(&mut recovered, &*data, &*disk)?;
-    let resolved = unfinished::resolve_all(&mut recovered, &*data, &disk, &layout)?;
+    // What a crash left open is ended before anybody looks at the state.
+    unfinished::resolve_all(&mut recovered, &*data, &disk, &layout)?;
+    if recovered.machine.register().store().is_none() {
+        append::append(&mut recovered, &*disk, &Event::Identify { store: options.store })?;
+        append::sync(&recovered)?;
+    }
     snapshot::remove_unfinished(&*disk, &layout.snapshots)
         .map_err(|source| OpenError::Finish(source.into()))?;
 
@@ -58,7 +60,6 @@ pub(super) fn open(options: Options, dir: &Path) -> Result<(Engine, OpenReport),
         data_store: data.kind(),
         data_store_lost,
         damaged,
-        resolved,
         recovery,
         took: started.elapsed(),
     };
@@ -68,17 +69,10 @@ pub(super) fn open(options: Options, dir: &Path) -> Result<(Engine, OpenReport),
         journal,
         data,
         lock,
-        boot: report.recovery.boot,
-        uuid: report.recovery.store,
         checkpoint: report.recovery.checkpoint.as_ref().map(|used| used.lsn),
         register: machine.into_register(),
     }));
-    core.find_rows().map_err(at_data)?;
-    if core.published().store().is_none() {
-        let event = Event::Identify { store: options.store };
-        let _identified = core.commit(&event, Cause::Host).map_err(OpenError::Finish)?;
-    }
-    core.queue_unfinished();
+    core.find_rows().map_err(OpenError::Finish)?;
     let worker = match options.background {
         Background::Manual => None,
         Background::Thread => {
@@ -88,7 +82,12 @@ pub(super) fn open(options: Options, dir: &Path) -> Result<(Engine, OpenReport),
             Some(spawned.map_err(io_error("start a thread for", dir))?)
         }
     };
-    let handle = Handle { core: Arc::clone(&core), report: report.clone(), worker: Mutex::new(worker) };
+    let handle = Handle {
+        core: Arc::clone(&core),
+        report: report.clone(),
+        schedule: options.schedule(),
+        worker: Mutex::new(worker),
+    };
     Ok((Engine { core, handle: Arc::new(handle) }, report))
 }
 

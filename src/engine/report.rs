@@ -7,15 +7,6 @@ use torrens_recovery::RecoveryReport;
 
 use crate::{RegionId, StoreId};
 
-/// An operation that a crash had left open.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resolved {
-    /// What it was, with its region and the record that began it.
-    pub operation: String,
-    /// Whether it was carried to its end (forward) or undone (back).
-    pub forward: bool,
-}
-
 /// What opening found and did.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -32,8 +23,6 @@ pub struct OpenReport {
     pub data_store_lost: Option<String>,
     /// Regions that this opening found damaged, and why.
     pub damaged: Vec<(RegionId, String)>,
-    /// Operations that a crash had left open, in the order in which they were resolved.
-    pub resolved: Vec<Resolved>,
     /// How long opening took.
     pub took: Duration,
 }
@@ -41,30 +30,26 @@ pub struct OpenReport {
 impl OpenReport {
     /// How many operations were carried to their end.
     pub fn resolved_forward(&self) -> u64 {
-        self.resolved.iter().filter(|resolved| resolved.forward).count() as u64
+        self.recovery.resolved_forward.len() as u64
     }
 
     /// How many operations were undone.
     pub fn resolved_back(&self) -> u64 {
-        self.resolved.iter().filter(|resolved| !resolved.forward).count() as u64
+        self.recovery.resolved_back.len() as u64
     }
 }
 
 impl fmt::Display for OpenReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let created = if self.created { ", created" } else { "" };
-        writeln!(f, "store    {}{created}, opened in {:.1?}", self.store, self.took)?;
-        write!(f, "{}", self.recovery)?;
-        for Resolved { operation, forward } in &self.resolved {
-            let how = if *forward { "carried to its end" } else { "undone" };
-            writeln!(f, "resolved {operation}: {how}")?;
-        }
+        writeln!(f, "store     {}{created}, opened in {:.1?}", self.store, self.took)?;
+        writeln!(f, "{}", self.recovery)?;
         match &self.data_store_lost {
-            None => writeln!(f, "data     {}", self.data_store)?,
-            Some(why) => writeln!(f, "data     {}, new: {why}", self.data_store)?,
+            None => writeln!(f, "data      {}", self.data_store)?,
+            Some(why) => writeln!(f, "data      {}, new: {why}", self.data_store)?,
         }
         for (region, why) in &self.damaged {
-            writeln!(f, "damaged  {region}: {why}")?;
+            writeln!(f, "damaged   {region}: {why}")?;
         }
         Ok(())
     }

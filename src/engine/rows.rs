@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use parking_lot::Mutex;
 
-use crate::{Incarnation, RaftPosition, RegionId};
+use crate::{Incarnation, RaftPosition, RegionId, Sequence};
 
 /// One region's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(super) struct Row {
     /// Highest index whose batch the store holds.
     pub(super) data: RaftPosition,
     /// Every version of this region at or below this sequence number is complete.
-    pub(super) sequence: u64,
+    pub(super) sequence: Sequence,
     /// Number of the barrier that makes it durable; 0 if nothing was written since opening.
     pub(super) barrier: u64,
 }
@@ -51,9 +51,17 @@ impl Rows {
         state.by_region.get(&region).filter(|row| row.incarnation == incarnation).copied()
     }
 
-    /// Notes a row that was read from the store: durable as far as this process knows.
-    pub(super) fn note_found(&self, region: RegionId, row: Row) {
-        self.state.lock().by_region.insert(region, Row { barrier: 0, ..row });
+    /// Notes a row that was read from the store, or that a new region of a split starts with:
+    /// nothing of it waits for a barrier.
+    pub(super) fn note_clean(
+        &self,
+        region: RegionId,
+        incarnation: Incarnation,
+        data: RaftPosition,
+        sequence: Sequence,
+    ) {
+        let row = Row { incarnation, data, sequence, barrier: 0 };
+        self.state.lock().by_region.insert(region, row);
     }
 
     /// Notes that the store accepted a batch; call it after the store did, under the latch.
@@ -62,7 +70,7 @@ impl Rows {
         region: RegionId,
         incarnation: Incarnation,
         data: RaftPosition,
-        sequence: u64,
+        sequence: Sequence,
     ) {
         let mut state = self.state.lock();
         let barrier = state.next_barrier;
@@ -128,19 +136,19 @@ mod tests {
     fn a_barrier_covers_what_was_written_before_it_started_and_nothing_later() {
         let rows = Rows::new(3);
         assert!(!rows.is_dirty());
-        rows.note_written(REGION, FIRST, at(6), 10);
+        rows.note_written(REGION, FIRST, at(6), Sequence::new(10));
         let (number, covered) = rows.start_barrier();
         assert_eq!((number, covered.len()), (3, 1));
-        rows.note_written(REGION, FIRST, at(7), 11);
+        rows.note_written(REGION, FIRST, at(7), Sequence::new(11));
         assert_eq!(rows.get(REGION, FIRST).unwrap().barrier, 4);
         rows.barrier_failed(3, &covered);
-        assert_eq!(rows.start_barrier().1, vec![(REGION, Row { incarnation: FIRST, data: at(7), sequence: 11, barrier: 4 })]);
+        assert_eq!(rows.start_barrier().1, vec![(REGION, Row { incarnation: FIRST, data: at(7), sequence: Sequence::new(11), barrier: 4 })]);
     }
 
     #[test]
     fn rows_of_a_failed_barrier_fall_to_the_next() {
         let rows = Rows::new(1);
-        rows.note_written(REGION, FIRST, at(6), 10);
+        rows.note_written(REGION, FIRST, at(6), Sequence::new(10));
         let (number, covered) = rows.start_barrier();
         assert!(!rows.is_dirty());
         rows.barrier_failed(number, &covered);
@@ -150,7 +158,7 @@ mod tests {
     #[test]
     fn a_row_of_another_incarnation_counts_as_missing() {
         let rows = Rows::new(1);
-        rows.note_written(REGION, FIRST, at(6), 10);
+        rows.note_written(REGION, FIRST, at(6), Sequence::new(10));
         let second = Incarnation::new(Lsn::new(9));
         assert_eq!(rows.get(REGION, second), None);
         rows.forget(REGION, second);

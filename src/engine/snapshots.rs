@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::core::Core;
 use super::{Answer, EngineError, effects};
-use crate::lifecycle::{AbortReason, Cause, Event, Floor, Refusal, SnapshotRef};
+use crate::lifecycle::{AbortReason, Cause, Event, Floor, PeerStage, Refusal, SnapshotRef};
 use crate::snapshot::{
     self, SnapshotError, SnapshotMeta, SnapshotName, SnapshotReader, SnapshotWriter, StagedSnapshot,
 };
@@ -38,8 +38,7 @@ impl Core {
         // Under the latch no write runs: the row and the sequence belong together.
         let latch = self.latches.hold(region);
         let admitted = self.published().admit_read(region, epoch).map(|normal| {
-            let region = Arc::clone(&normal.region);
-            (region, normal.incarnation)
+            (normal.region, normal.incarnation)
         });
         let (description, incarnation) = match admitted {
             Ok(admitted) => admitted,
@@ -85,11 +84,25 @@ impl Core {
     }
 
     pub(super) fn open_snapshot(&self, name: SnapshotName) -> Result<SnapshotReader, EngineError> {
-        let disk = Arc::clone(&self.disk);
-        Ok(SnapshotReader::open(disk, &self.layout.snapshots, name)?)
+        Ok(SnapshotReader::open(&*self.disk, &self.layout.snapshots, name)?)
     }
 
-    pub(super) fn remove_snapshot(&self, name: SnapshotName) -> Result<bool, EngineError> {
+    pub(super) fn remove_unused_snapshot(&self, name: SnapshotName) -> Result<bool, EngineError> {
+        let _latch = self.latches.hold(name.region);
+        let in_use = self.with_decided(|register| {
+            let Some(peer) = register.peer(name.region) else { return false };
+            match &peer.stage {
+                PeerStage::Applying(applying) => applying.snapshot.staged(name.region).name == name,
+                PeerStage::Uninitialized | PeerStage::Normal(_) | PeerStage::Damaged(_) => false,
+            }
+        });
+        if in_use {
+            return Err(EngineError::SnapshotInUse { name });
+        }
+        self.remove_snapshot(name)
+    }
+
+    fn remove_snapshot(&self, name: SnapshotName) -> Result<bool, EngineError> {
         Ok(snapshot::remove(&*self.disk, &self.layout.snapshots, name)?)
     }
 
@@ -122,7 +135,7 @@ impl Core {
         }
         self.withdraw(region);
         self.queue.push_effects(effects);
-        self.ingest_and_end(region, incarnation, &reader)
+        self.ingest_and_end(region, incarnation, &reader, staged)
     }
 
     /// From a durable begin to a durable end.
@@ -131,9 +144,10 @@ impl Core {
         region: RegionId,
         incarnation: Incarnation,
         reader: &SnapshotReader,
+        staged: &StagedSnapshot,
     ) -> Result<Answer, EngineError> {
         let data = RaftPosition { index: reader.meta().index, term: reader.meta().term };
-        let meta_lsn = self.with_decided(|register| register.last_record(region));
+        let meta_lsn = self.with_decided(|register| register.last_transition(region));
         let row = RegionRow {
             incarnation,
             data_index: data.index,
@@ -142,7 +156,7 @@ impl Core {
         };
         let guard = self.begin_sequence()?;
         let sequence = guard.sequence();
-        match effects::ingest(&*self.data, reader, &row, sequence) {
+        match effects::ingest(&*self.data, reader, staged, &row, sequence) {
             Ok(()) => guard.finish(),
             Err(EngineError::Data(error)) => return Err(self.barriers.fail(error)),
             Err(EngineError::Snapshot(error)) => {

@@ -2,13 +2,17 @@
 //! barrier before it, the effects after it.
 
 use super::core::Core;
-use super::{Answer, EngineError};
-use crate::lifecycle::{Cause, DestroyCause, Event, PeerChange, Split};
+use super::{Answer, EngineError, RaftStart, status};
+use crate::lifecycle::{
+    CacheState, Cause, DamageReason, DestroyCause, Event, EvictReason, INITIAL_POSITION, PeerChange,
+    PeerStage, Register, Split,
+};
 use crate::{Incarnation, PeerId, RaftPosition, Region, RegionEpoch, RegionId, StoreId};
 
 impl Core {
-    pub(super) fn bootstrap(&self, store: StoreId, region: Region) -> Result<Answer, EngineError> {
+    pub(super) fn bootstrap(&self, region: Region) -> Result<Answer, EngineError> {
         let _latch = self.latches.hold(region.id);
+        let store = self.with_decided(Register::store).expect("opening gives the store its id");
         self.commit(&Event::Bootstrap { store, region }, Cause::Host)
     }
 
@@ -31,10 +35,11 @@ impl Core {
         // host will not send that part's older entries again.
         self.make_durable(region)?;
         let cause = cause_of(split.position);
+        let children: Vec<_> = split.children.iter().map(|child| child.id).collect();
         let decision = self.decide(&Event::Split(split), cause)?;
-        if decision.answer.lsn().is_some() {
-            // Before anyone can see the children: their first write must find what it needs.
-            self.share_with_children(region);
+        if let Some(lsn) = decision.answer.lsn() {
+            // Before anyone can see the children: their first write and read must find it.
+            self.share_with_children(region, &children, Incarnation::new(lsn));
         }
         let (answer, effects) = self.settle(decision)?;
         drop(latch);
@@ -50,7 +55,8 @@ impl Core {
         change: PeerChange,
     ) -> Result<Answer, EngineError> {
         let latch = self.latches.hold(region);
-        let event = Event::ChangePeers { region, epoch, position, change };
+        let incarnation = None;
+        let event = Event::ChangePeers { region, incarnation, epoch, position, change };
         let decision = self.decide(&event, cause_of(position))?;
         let gone = self.with_decided(|register| register.incarnation(region).is_none());
         let (answer, effects) = self.settle(decision)?;
@@ -80,6 +86,88 @@ impl Core {
         drop(latch);
         self.queue.push_effects(effects);
         Ok(answer)
+    }
+
+    /// Hands what the whole had in memory to the parts of a split: its sequence, its fences, its
+    /// cache. The caller holds the latch of the whole, and nobody can see the children yet.
+    fn share_with_children(&self, whole: RegionId, children: &[RegionId], new: Incarnation) {
+        let (parts, cache) = self.with_decided(|register| {
+            let part = |region| {
+                let peer = register.peer(region)?;
+                Some((region, peer.incarnation, peer.stage.region()?.range.clone()))
+            };
+            let born = children.iter().filter_map(|child| part(*child));
+            let born = born.filter(|(_, incarnation, _)| *incarnation == new);
+            let parts: Vec<_> = part(whole).into_iter().chain(born).collect();
+            (parts, register.cache_state(whole))
+        });
+        let Some((_, incarnation, _)) = parts.first() else { return };
+        let sequence = self.read_sequence(whole, *incarnation);
+        let born = parts.get(1..).unwrap_or_default();
+        for (region, incarnation, _) in born {
+            self.rows.note_clean(*region, *incarnation, INITIAL_POSITION, sequence);
+        }
+        self.fences.split(whole, born.iter().map(|(region, ..)| *region));
+        match cache {
+            CacheState::Active => self.caches.split(whole, &parts),
+            _ => self.caches.detach(whole),
+        }
+    }
+
+    pub(super) fn load(&self, region: RegionId, epoch: RegionEpoch) -> Result<Answer, EngineError> {
+        let _latch = self.latches.hold(region);
+        let Some(incarnation) = self.with_decided(|register| register.incarnation(region)) else {
+            return Err(EngineError::NoPeer { region });
+        };
+        let event = Event::LoadRequest { region, incarnation, epoch };
+        self.commit(&event, Cause::Host)
+    }
+
+    pub(super) fn evict(&self, region: RegionId) -> Result<Answer, EngineError> {
+        let _latch = self.latches.hold(region);
+        let event = Event::Evict { region, reason: EvictReason::Requested };
+        let answer = self.commit(&event, Cause::Host);
+        // Serving less happens also when the record could not be written.
+        self.caches.detach(region);
+        answer
+    }
+
+    pub(super) fn report_log_start(
+        &self,
+        region: RegionId,
+        incarnation: Incarnation,
+        first_index: u64,
+    ) -> Result<Answer, EngineError> {
+        let _latch = self.latches.hold(region);
+        let data_index = self.data_position(region, incarnation).index;
+        if first_index <= data_index.saturating_add(1) {
+            return Ok(Answer::AlreadyApplied);
+        }
+        let reason = DamageReason::LogTruncated { first_index, data_index };
+        let answer = self.commit(&Event::Damage { region, incarnation, reason }, Cause::Host)?;
+        if answer.lsn().is_some() {
+            self.withdraw(region);
+        }
+        Ok(answer)
+    }
+
+    pub(super) fn raft_start(&self, region: RegionId) -> Result<RaftStart, EngineError> {
+        let published = self.published();
+        let no_peer = EngineError::NoPeer { region };
+        let status = status::of(&published, region).ok_or(no_peer)?;
+        let peer = published.peer(region).ok_or(EngineError::NoPeer { region })?;
+        let found = self.data_position(region, peer.incarnation);
+        let (data, truncate_floor, damaged) = match &peer.stage {
+            PeerStage::Uninitialized => (RaftPosition::default(), 0, false),
+            PeerStage::Normal(normal) => (found, normal.floor.index, false),
+            PeerStage::Damaged(damaged) => (found, damaged.floor.index, true),
+            // Until it ends there is no data to start from but the snapshot's.
+            PeerStage::Applying(applying) => {
+                (applying.snapshot.position, applying.snapshot.position.index, false)
+            }
+        };
+        let predecessor = peer.predecessor;
+        Ok(RaftStart { status, predecessor, data, truncate_floor, damaged })
     }
 
     /// Stops everything that serves a peer's data from memory. The record is durable.

@@ -50,7 +50,7 @@ pub(super) fn judge_data(
     for (region, incarnation, reason) in damaged {
         report.push((region, reason.to_string()));
         let event = Event::Damage { region, incarnation, reason };
-        append::append(recovered, disk, &event, Cause::Recovery)?;
+        append::append(recovered, disk, &event)?;
     }
     if !is_ours {
         // Durable as damaged before the new store can look like the old one.
@@ -62,7 +62,7 @@ pub(super) fn judge_data(
         let mut batch = StoreBatch::new();
         batch.put_generation(&generation);
         data.apply(&batch).and_then(|()| data.flush()).map_err(failed)?;
-        append::append(recovered, disk, &Event::NewDataStore { generation }, Cause::Recovery)?;
+        append::append(recovered, disk, &Event::NewDataStore { generation })?;
         append::sync(recovered)?;
     }
     Ok(report)

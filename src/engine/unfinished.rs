@@ -5,23 +5,33 @@
 //! | snapshot apply, staged file whole | clear, ingest, flush | *end*: forward |
 //! | snapshot apply, staged file missing or damaged | none | *abort*: back to uninitialised if the peer never had data, else damaged |
 //! | pending deletion (destroy, skipped child, shrunk range) | clear, flush | *end*: forward |
-//! | cache in any state | none: memory is gone | *reset*: forward |
+//! | cache in any state | none: memory is gone | *gone*: forward |
 //!
 //! Effects first, one flush for all, then the records; a crash in between repeats the effects.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use torrens_journal::disk::Disk;
-use torrens_recovery::{Direction, Recovered, Resolution, resolve};
+use torrens_recovery::{Direction, Recovered, Resolution, ResolveError, resolve};
 
-use super::core::Layout;
+use super::core::{Layout, append_error, sync_error};
+use super::write::LEASE_SEQUENCES;
 use super::{EngineError, OpenError, append, effects};
-use crate::lifecycle::{AbortReason, Cause, Event, Floor, Operation, Register};
+use crate::lifecycle::{AbortReason, Event, Floor, OpenOperation, Register};
 use crate::machine::RegisterMachine;
-use crate::snapshot::SnapshotReader;
+use crate::snapshot::{self, SnapshotError, SnapshotReader};
 use crate::store::{DataStore, RegionRow, StoreBatch};
-use crate::{RaftPosition, Sequence};
+use crate::{RegionId, Sequence};
+
+/// What doing the effects came to.
+struct Done {
+    /// The barrier that made them durable.
+    barrier: u64,
+    /// Regions whose staged file cannot be used.
+    lost: BTreeSet<RegionId>,
+}
 
 /// Ends every open operation. Everything that it decides is durable when it returns.
 pub(super) fn resolve_all(
@@ -30,17 +40,144 @@ pub(super) fn resolve_all(
     disk: &Arc<dyn Disk>,
     layout: &Layout,
 ) -> Result<(), OpenError> {
-    let operations: Vec<_> = recovered.machine.register().open_operations();
+    let operations = recovered.machine.register().open_operations();
     if operations.is_empty() {
         return Ok(());
     }
-    let touches_data = |operation: &Operation| match operation {
-        Operation::Snapshot { .. } | Operation::Deletion { .. } => true,
-        Operation::Cache { .. } => false,
-    };
-    let barrier = match operations.iter().any(touches_data) {
-        true => Some(carry_out(recovered, &operations, data, disk, layout)?),
-        false => None,
-    };
-    todo!()
+    let done = carry_out(recovered, &operations, data, disk, layout).map_err(OpenError::Finish)?;
+    let floors = Event::Barrier { number: done.barrier, floors: Vec::new() };
+    append::append(recovered, &**disk, &floors)?;
+    let stamp = append::stamp(recovered, &**disk);
+    resolve(recovered, operations.clone(), |machine, operation| {
+        let (event, resolution) = ending(machine.register(), operation, &done);
+        let record = append::decide(machine.register(), &event, stamp);
+        let records = record.iter().map(append::encode).collect();
+        Ok::<_, Infallible>(Resolution { records, ..resolution })
+    })
+    .map_err(|error| match error {
+        ResolveError::Append(source) => OpenError::Finish(append_error(source)),
+        ResolveError::Sync(source) => OpenError::Finish(sync_error(source)),
+        error => unreachable!("the end of an open operation is legal and known: {error}"),
+    })?;
+    for operation in &operations {
+        if let OpenOperation::SnapshotApply { region, snapshot, .. } = operation {
+            snapshot::remove(&**disk, &layout.snapshots, snapshot.staged(*region).name)
+                .map_err(|source| OpenError::Finish(source.into()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Does what the operations need of the data store, and makes it durable.
+fn carry_out(
+    recovered: &mut Recovered<RegisterMachine>,
+    operations: &[OpenOperation],
+    data: &dyn DataStore,
+    disk: &Arc<dyn Disk>,
+    layout: &Layout,
+) -> Result<Done, EngineError> {
+    let barrier = recovered.machine.register().barrier().saturating_add(1);
+    let mut done = Done { barrier, lost: BTreeSet::new() };
+    let mut touched = false;
+    for operation in operations {
+        match operation {
+            OpenOperation::Deletion { range, .. } => {
+                effects::clear(data, range)?;
+                touched = true;
+            }
+            OpenOperation::SnapshotApply { region, incarnation, snapshot, begun } => {
+                let staged = snapshot.staged(*region);
+                let row = RegionRow {
+                    incarnation: *incarnation,
+                    data_index: snapshot.position.index,
+                    data_term: snapshot.position.term,
+                    meta_lsn: *begun,
+                };
+                let sequence = lease(recovered, &**disk)?;
+                let opened = SnapshotReader::open(&**disk, &layout.snapshots, staged.name);
+                let ingested = opened.map_err(EngineError::Snapshot).and_then(|reader| {
+                    effects::ingest(data, &reader, &staged, &row, sequence)
+                });
+                match ingested {
+                    Ok(()) => touched = true,
+                    // The operating system refusing to read is no reason to give the data up.
+                    Err(EngineError::Snapshot(error @ SnapshotError::Io { .. })) => {
+                        return Err(EngineError::Snapshot(error));
+                    }
+                    Err(EngineError::Snapshot(_)) => {
+                        done.lost.insert(*region);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            OpenOperation::Cache { .. } => {}
+        }
+    }
+    if touched {
+        let mut batch = StoreBatch::new();
+        batch.put_barrier(barrier);
+        data.apply(&batch)?;
+        data.flush()?;
+    }
+    Ok(done)
+}
+
+/// A sequence number that nothing has used, leased durably.
+fn lease(
+    recovered: &mut Recovered<RegisterMachine>,
+    disk: &dyn Disk,
+) -> Result<Sequence, EngineError> {
+    let ceiling = recovered.machine.register().sequence_ceiling().get();
+    let up_to = Sequence::new(ceiling.saturating_add(LEASE_SEQUENCES));
+    if up_to.get() == ceiling {
+        return Err(EngineError::SequencesExhausted);
+    }
+    let leased = append::append(recovered, disk, &Event::LeaseSequences { up_to })
+        .and_then(|()| append::sync(recovered));
+    match leased {
+        Ok(()) => Ok(Sequence::new(ceiling + 1)),
+        Err(OpenError::Finish(error)) => Err(error),
+        Err(error) => unreachable!("appending fails with an error of the engine: {error}"),
+    }
+}
+
+/// The event that ends an operation, and how the report puts it.
+fn ending(
+    register: &Register,
+    operation: &OpenOperation,
+    done: &Done,
+) -> (Event, Resolution) {
+    let records = Vec::new();
+    match operation {
+        OpenOperation::SnapshotApply { region, incarnation, snapshot, begun } => {
+            let (region, incarnation, begin) = (*region, *incarnation, *begun);
+            let what = format!("snapshot apply of {region} at {}", snapshot.position);
+            if done.lost.contains(&region) {
+                let reason = AbortReason::StagedFileLost;
+                let event = Event::AbortSnapshot { region, incarnation, reason };
+                let rule = "the staged file is missing or damaged".to_owned();
+                let direction = Direction::Back;
+                return (event, Resolution { direction, what, begin, rule, records });
+            }
+            let floor = Floor { index: snapshot.position.index, barrier: done.barrier };
+            let event = Event::EndSnapshot { region, incarnation, floor };
+            let rule = "the staged file is whole: ingested again".to_owned();
+            (event, Resolution { direction: Direction::Forward, what, begin, rule, records })
+        }
+        OpenOperation::Deletion { deletion, cause, .. } => {
+            let what = format!("deletion of keys that {} left ({})", cause.region(), cause.as_str());
+            let rule = "cleared again".to_owned();
+            let (direction, begin) = (Direction::Forward, deletion.lsn);
+            let event = Event::FinishDeletion { deletion: *deletion };
+            (event, Resolution { direction, what, begin, rule, records })
+        }
+        OpenOperation::Cache { region, state, .. } => {
+            let what = format!("cache of {region} ({})", state.as_str());
+            let rule = "memory ends with the process".to_owned();
+            let begin = register.last_record(*region).unwrap_or_default();
+            let direction = Direction::Forward;
+            let event = Event::CacheLost { region: *region };
+            (event, Resolution { direction, what, begin, rule, records })
+        }
+    }
 }

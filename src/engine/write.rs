@@ -2,9 +2,12 @@
 
 use super::core::Core;
 use super::{EngineError, WriteAnswer};
-use crate::lifecycle::Refusal;
-use crate::store::{RegionRow, WriteBatch};
-use crate::{RaftPosition, RegionEpoch, RegionId};
+use crate::lifecycle::{Cause, Event, INITIAL_POSITION, Refusal};
+use crate::store::{BatchError, RegionRow, WriteBatch, read_region_row};
+use crate::{Incarnation, RaftPosition, RegionEpoch, RegionId, Sequence, SequenceGuard};
+
+/// How many sequence numbers are leased at once: one journal record for a million batches.
+pub(super) const LEASE_SEQUENCES: u64 = 1 << 20;
 
 impl Core {
     pub(super) fn write(
@@ -17,39 +20,95 @@ impl Core {
         self.barriers.check()?;
         // Held to the end: no transition of this region comes between the check and the batch.
         let _latch = self.latches.hold(region);
-        let checked = self.with_decided(|register| {
-            let admitted = register.admit_write(region, epoch)?;
-            match batch.keys().find(|key| !admitted.region.range.contains(key)) {
-                Some(key) => Err(Refusal::KeyOutOfRange { region, key: key.into() }),
-                None => Ok((admitted, register.last_record(region))),
-            }
+        let admitted = self.with_decided(|register| {
+            let normal = register.admit_write(region, epoch)?;
+            let range = normal.region.range.clone();
+            Ok((normal.incarnation, range, register.last_transition(region)))
         });
-        let (admitted, meta_lsn) = match checked {
-            Ok(checked) => checked,
-            Err(refusal) => {
-                // The refusal may rest on a record that is not durable yet.
-                self.sync_decided()?;
-                return Ok(WriteAnswer::Refused(refusal));
-            }
+        let (incarnation, range, meta_lsn) = match admitted {
+            Ok(admitted) => admitted,
+            Err(refusal) => return self.refuse_write(refusal),
         };
-        let data_index = self.data_position(region, &admitted).index;
+        let data_index = self.data_position(region, incarnation).index;
         if position.index <= data_index {
             return Ok(WriteAnswer::AlreadyApplied { data_index });
         }
+        match batch.check(&range) {
+            Ok(()) => {}
+            Err(BatchError::KeyOutside { key, .. }) => {
+                return self.refuse_write(Refusal::KeyOutOfRange { region, key });
+            }
+            Err(error) => return Err(EngineError::Batch(error)),
+        }
         // Not before the region's last record is durable: data never assumes metadata that a crash
         // could take away.
+        let meta_lsn = meta_lsn.unwrap_or_default();
         self.wait_durable(meta_lsn)?;
         let guard = self.begin_sequence()?;
         let sequence = guard.sequence();
-        let row = RegionRow { incarnation: admitted.incarnation, data: position, meta_lsn };
+        let row = RegionRow {
+            incarnation,
+            data_index: position.index,
+            data_term: position.term,
+            meta_lsn,
+        };
         self.data
             .apply(&batch.to_store_batch(region, &row, sequence))
             .map_err(|error| self.barriers.fail(error))?;
-        if let Some(cache) = self.caches.attached(region, admitted.incarnation) {
+        if let Some(cache) = self.caches.attached(region, incarnation) {
             cache.insert(batch, sequence);
         }
         guard.finish();
-        self.rows.note_written(region, admitted.incarnation, position, sequence);
+        self.rows.note_written(region, incarnation, position, sequence);
         Ok(WriteAnswer::Applied { sequence })
+    }
+
+    /// A refusal may rest on a record that is not durable yet; it is given when that is.
+    fn refuse_write(&self, refusal: Refusal) -> Result<WriteAnswer, EngineError> {
+        self.wait_durable(self.with_decided(|register| register.last_lsn()))?;
+        Ok(WriteAnswer::Refused(refusal))
+    }
+
+    /// Reads every serving region's row, once, when the store is opened.
+    pub(super) fn find_rows(&self) -> Result<(), EngineError> {
+        let peers: Vec<_> = self.with_decided(|register| {
+            register.normal_peers().map(|(region, incarnation, _)| (region, incarnation)).collect()
+        });
+        for (region, incarnation) in peers {
+            let row = read_region_row(&*self.data, region)?;
+            if let Some(row) = row.filter(|row| row.incarnation == incarnation) {
+                let data = RaftPosition { index: row.data_index, term: row.data_term };
+                self.rows.note_clean(region, incarnation, data, self.opened_at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Last entry whose data the store holds, for a live peer with a range.
+    pub(super) fn data_position(&self, region: RegionId, incarnation: Incarnation) -> RaftPosition {
+        self.rows.get(region, incarnation).map_or(INITIAL_POSITION, |row| row.data)
+    }
+
+    /// The sequence number that a read of the region uses now: everything that was acknowledged for
+    /// it is at or below, and nothing of it is still being written at or below.
+    pub(super) fn read_sequence(&self, region: RegionId, incarnation: Incarnation) -> Sequence {
+        self.rows.get(region, incarnation).map_or(self.opened_at, |row| row.sequence)
+    }
+
+    /// Takes the next sequence number, leasing another block if the last one is used up.
+    pub(super) fn begin_sequence(&self) -> Result<SequenceGuard, EngineError> {
+        loop {
+            let ceiling = match self.sequencer.begin() {
+                Ok(guard) => return Ok(guard),
+                Err(needed) => needed.ceiling,
+            };
+            let up_to = Sequence::new(ceiling.get().saturating_add(LEASE_SEQUENCES));
+            if up_to == ceiling {
+                return Err(EngineError::SequencesExhausted);
+            }
+            // Durable before the first of them is used, whoever journaled it.
+            let _leased = self.commit(&Event::LeaseSequences { up_to }, Cause::Host)?;
+            self.sequencer.raise_ceiling(up_to);
+        }
     }
 }

@@ -77,12 +77,12 @@ fn waiting_ends_when_the_writes_below_end_and_not_before() {
     let (tell, told) = mpsc::channel();
     let waiter = sequencer.clone();
     let thread = std::thread::spawn(move || tell.send(waiter.wait_visible(Sequence::new(2))));
-    drop(second);
+    drop(first);
     assert!(
         told.recv_timeout(Duration::from_millis(30)).is_err(),
-        "1 is still running"
+        "2 is still running"
     );
-    drop(first);
+    drop(second);
     assert_eq!(told.recv().unwrap(), Sequence::new(2));
     thread.join().unwrap().unwrap();
     drop(third);

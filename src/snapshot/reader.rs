@@ -47,7 +47,7 @@ impl SnapshotReader {
         let bytes = file
             .len()
             .map_err(|source| io_error("read", &path, source))?;
-        let decoder = SnapshotDecoder::new(FileSource::new(file.clone(), bytes))
+        let decoder = SnapshotDecoder::new(FileSource::buffered(file.clone(), bytes))
             .map_err(|stop| told(name, &path, stop))?;
         let meta = decoder.meta().clone();
         meta.check_name(name)
@@ -108,11 +108,11 @@ impl SnapshotReader {
 
     /// A stream of the file's bytes as they lie, to send them to another store.
     pub fn bytes_stream(&self) -> impl Read + Send + 'static {
-        FileSource::new(self.file.clone(), self.bytes)
+        FileSource::buffered(self.file.clone(), self.bytes)
     }
 
     fn decoder(&self) -> Result<SnapshotDecoder<BufReader<FileSource>>, SnapshotError> {
-        SnapshotDecoder::new(FileSource::new(self.file.clone(), self.bytes))
+        SnapshotDecoder::new(FileSource::buffered(self.file.clone(), self.bytes))
             .map_err(|stop| told(self.name, &self.path, stop))
     }
 }
@@ -171,8 +171,7 @@ struct FileSource {
 }
 
 impl FileSource {
-    #[expect(clippy::new_ret_no_self, reason = "never used without its buffer")]
-    fn new(file: Arc<dyn DiskFile>, bytes: u64) -> BufReader<FileSource> {
+    fn buffered(file: Arc<dyn DiskFile>, bytes: u64) -> BufReader<FileSource> {
         BufReader::with_capacity(
             BUFFER_BYTES,
             FileSource {

@@ -33,7 +33,7 @@ pub(crate) fn subjects() -> Vec<Subject> {
         Box::new(SledFactory {
             options: SledOptions {
                 cache_bytes: 4 << 20,
-                lock_wait: Duration::from_millis(300),
+                lock_wait: Duration::from_millis(1500),
             },
         }),
     ];
@@ -183,8 +183,8 @@ fn gets_and_scans_agree_with_a_map_after_any_history_and_after_reopening() {
                     );
                 }
             }
-            assert!(store.size_bytes().unwrap() > 0);
             store.flush().unwrap();
+            assert!(store.size_bytes().unwrap() > 0);
         }
     }
 }

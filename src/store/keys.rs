@@ -113,9 +113,7 @@ impl StoreKey {
         match raw.split_first() {
             None => Err(KeyError::TooShort { bytes: 0 }),
             Some((&PREFIX_DATA, _)) => DataKey::decode(raw).map(StoreKey::Data),
-            Some((&PREFIX_META, name)) if name.is_empty() => {
-                Err(KeyError::TooShort { bytes: raw.len() })
-            }
+            Some((&PREFIX_META, [])) => Err(KeyError::TooShort { bytes: raw.len() }),
             Some((&PREFIX_META, name)) => Ok(StoreKey::Meta(name.to_vec())),
             Some((&PREFIX_REGION, id)) => match id.first_chunk::<8>() {
                 None => Err(KeyError::TooShort { bytes: raw.len() }),

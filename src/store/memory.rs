@@ -11,21 +11,21 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::ops::Bound;
-use std::path::Path;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{
-    DataStore, Direction, RawRange, RawRows, StoreBatch, StoreError, StoreFactory, StoreOp,
-    StoreOpenError, StoreOpenMode,
-};
+use super::{DataStore, Direction, RawRange, RawRows, StoreBatch, StoreError, StoreOp};
+
+mod factory;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+pub use factory::MemoryFactory;
+use rows::Rows;
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
-
-/// Rows that a scan copies at a time.
-const SCAN_PAGE_ROWS: usize = 128;
 
 /// Asked before every mutating call with its name (`store.apply`, `store.flush`); an error stops
 /// the call before it does anything.
@@ -262,12 +262,7 @@ impl DataStore for MemoryStore {
     }
 
     fn scan(&self, range: &RawRange, direction: Direction) -> RawRows<'_> {
-        Box::new(Rows {
-            store: self,
-            range: range.clone(),
-            direction,
-            page: Vec::new().into_iter(),
-        })
+        Box::new(Rows::new(self, range.clone(), direction))
     }
 
     fn flush(&self) -> Result<(), StoreError> {
@@ -304,115 +299,3 @@ impl fmt::Debug for MemoryStore {
             .finish_non_exhaustive()
     }
 }
-
-/// A scan that copies a page of rows at a time and lets writers in between.
-struct Rows<'a> {
-    store: &'a MemoryStore,
-    /// What is still to be walked; empty at the end.
-    range: RawRange,
-    direction: Direction,
-    page: std::vec::IntoIter<(Vec<u8>, Vec<u8>)>,
-}
-
-impl Rows<'_> {
-    fn read_page(&mut self) -> Result<(), StoreError> {
-        let state = self.store.state.lock();
-        state.check("store.scan")?;
-        let end = match &self.range.end {
-            Some(end) => Bound::Excluded(end.as_slice()),
-            None => Bound::Unbounded,
-        };
-        let rows = state
-            .live
-            .range::<[u8], _>((Bound::Included(self.range.start.as_slice()), end));
-        let copy = |(key, value): (&Vec<u8>, &Vec<u8>)| (key.clone(), value.clone());
-        let page: Vec<_> = match self.direction {
-            Direction::Forward => rows.take(SCAN_PAGE_ROWS).map(copy).collect(),
-            Direction::Reverse => rows.rev().take(SCAN_PAGE_ROWS).map(copy).collect(),
-        };
-        match (page.last(), self.direction) {
-            (None, _) => {
-                self.range = RawRange {
-                    start: Vec::new(),
-                    end: Some(Vec::new()),
-                }
-            }
-            (Some((key, _)), Direction::Forward) => {
-                self.range.start.clone_from(key);
-                self.range.start.push(0);
-            }
-            (Some((key, _)), Direction::Reverse) => self.range.end = Some(key.clone()),
-        }
-        self.page = page.into_iter();
-        Ok(())
-    }
-}
-
-impl Iterator for Rows<'_> {
-    type Item = Result<(Vec<u8>, Vec<u8>), StoreError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if let Some(row) = self.page.next() {
-            return Some(Ok(row));
-        }
-        if self.range.is_empty() {
-            return None;
-        }
-        if let Err(error) = self.read_page() {
-            self.range = RawRange {
-                start: Vec::new(),
-                end: Some(Vec::new()),
-            };
-            return Some(Err(error));
-        }
-        self.page.next().map(Ok)
-    }
-}
-
-/// Opens one [`MemoryStore`], whatever the directory; one holder at a time.
-#[derive(Debug)]
-pub struct MemoryFactory {
-    store: MemoryStore,
-    holder: Mutex<Weak<MemoryStore>>,
-}
-
-impl MemoryFactory {
-    /// A factory of handles on `store`.
-    pub fn new(store: MemoryStore) -> Self {
-        MemoryFactory {
-            store,
-            holder: Mutex::new(Weak::new()),
-        }
-    }
-}
-
-impl StoreFactory for MemoryFactory {
-    fn open(&self, dir: &Path, mode: StoreOpenMode) -> Result<Arc<dyn DataStore>, StoreOpenError> {
-        let mut holder = self.holder.lock();
-        if holder.upgrade().is_some() {
-            return Err(StoreOpenError::Busy {
-                path: dir.to_owned(),
-            });
-        }
-        let mut state = self.store.state.lock();
-        match mode {
-            StoreOpenMode::CreateOrOpen => state.exists = true,
-            StoreOpenMode::ExistingOnly | StoreOpenMode::ReadOnly if !state.exists => {
-                return Err(StoreOpenError::Missing {
-                    path: dir.to_owned(),
-                });
-            }
-            StoreOpenMode::ExistingOnly | StoreOpenMode::ReadOnly => {}
-        }
-        drop(state);
-        let handle = Arc::new(MemoryStore {
-            state: self.store.state.clone(),
-            read_only: mode == StoreOpenMode::ReadOnly,
-        });
-        *holder = Arc::downgrade(&handle);
-        Ok(handle)
-    }
-}
-
-#[cfg(test)]
-mod tests;

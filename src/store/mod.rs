@@ -19,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 mod clear;
+mod device_sync;
 mod error;
 mod keys;
 mod memory;

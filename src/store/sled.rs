@@ -11,18 +11,16 @@
 //!
 //! Not here: when to flush (`engine`), the layout of keys (`keys`).
 
-use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::device_sync::{DeviceSync, create_dir};
 use super::panic_guard::catch;
 use super::{
     DataStore, Direction, RawRange, RawRows, StoreBatch, StoreError, StoreFactory, StoreOp,
@@ -50,7 +48,7 @@ impl Default for SledOptions {
     fn default() -> Self {
         SledOptions {
             cache_bytes: 64 * 1024 * 1024,
-            lock_wait: Duration::from_millis(500),
+            lock_wait: Duration::from_secs(2),
         }
     }
 }
@@ -97,11 +95,8 @@ pub struct SledStore {
     dir: PathBuf,
     /// `None` only while dropping.
     db: Option<sled::Db>,
-    /// Open for as long as sled has it open, so that no write-back error of its pages goes unseen.
-    log_file: File,
-    /// Blob files that are durable already. Held over a whole flush: flushes are one at a time.
-    durable_blobs: Mutex<BTreeSet<OsString>>,
-    device_syncs: AtomicU64,
+    /// Locked over a whole flush: flushes are one at a time.
+    device: Mutex<DeviceSync>,
     refused: OnceLock<(&'static str, String)>,
 }
 
@@ -124,63 +119,23 @@ impl SledStore {
         };
         create_dir(dir).map_err(io_error)?;
         let db = open_sled(dir, options)?;
-        let log_path = dir.join(LOG_FILE);
-        let log_file = File::open(&log_path).map_err(|source| StoreOpenError::Io {
-            path: log_path,
-            source,
-        })?;
-        let store = SledStore {
+        let mut device = DeviceSync::open(dir, LOG_FILE, BLOB_DIR).map_err(io_error)?;
+        // What was just read may have been in the page cache only, and the names may be new.
+        device
+            .sync_all()
+            .and_then(|()| device.sync_parent())
+            .map_err(io_error)?;
+        Ok(SledStore {
             dir: dir.to_owned(),
             db: Some(db),
-            log_file,
-            durable_blobs: Mutex::new(BTreeSet::new()),
-            device_syncs: AtomicU64::new(0),
+            device: Mutex::new(device),
             refused: OnceLock::new(),
-        };
-        // What was just read may have been in the page cache only, and the names may be new.
-        store
-            .sync_device(&mut store.durable_blobs.lock())
-            .map_err(io_error)?;
-        if let Some(parent) = parent_of(dir) {
-            sync_path(parent).map_err(io_error)?;
-        }
-        Ok(store)
+        })
     }
 
     /// Syncs of files and directories that reached the device so far.
     pub fn device_syncs(&self) -> u64 {
-        self.device_syncs.load(Ordering::Relaxed)
-    }
-
-    /// Syncs every file of sled's, then every directory.
-    fn sync_device(&self, durable_blobs: &mut BTreeSet<OsString>) -> io::Result<()> {
-        let blob_dir = self.dir.join(BLOB_DIR);
-        let mut blobs = BTreeSet::new();
-        for name in file_names(&blob_dir)? {
-            if !durable_blobs.contains(&name) && !self.sync_counted(&blob_dir.join(&name))? {
-                continue;
-            }
-            blobs.insert(name);
-        }
-        self.sync_counted(&blob_dir)?;
-        for name in file_names(&self.dir)? {
-            if name != LOG_FILE {
-                self.sync_counted(&self.dir.join(name))?;
-            }
-        }
-        self.log_file.sync_all()?;
-        self.device_syncs.fetch_add(1, Ordering::Relaxed);
-        self.sync_counted(&self.dir)?;
-        *durable_blobs = blobs;
-        Ok(())
-    }
-
-    fn sync_counted(&self, path: &Path) -> io::Result<bool> {
-        let found = sync_path(path)?;
-        if found {
-            self.device_syncs.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(found)
+        self.device.lock().syncs()
     }
 
     fn db(&self, operation: &'static str) -> Result<&sled::Db, StoreError> {
@@ -273,9 +228,9 @@ impl DataStore for SledStore {
 
     fn flush(&self) -> Result<(), StoreError> {
         const OPERATION: &str = "store.flush";
-        let mut durable_blobs = self.durable_blobs.lock();
+        let mut device = self.device.lock();
         self.run(OPERATION, true, |db| db.flush())?;
-        self.sync_device(&mut durable_blobs).map_err(|source| {
+        device.sync_all().map_err(|source| {
             let error = StoreError::Io {
                 operation: OPERATION,
                 source: Arc::new(source),
@@ -417,51 +372,6 @@ fn typed(operation: &'static str, error: sled::Error) -> StoreError {
             operation,
             detail: error.to_string(),
         },
-    }
-}
-
-fn create_dir(dir: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)
-}
-
-fn parent_of(dir: &Path) -> Option<&Path> {
-    match dir.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Some(Path::new(".")),
-        parent => parent,
-    }
-}
-
-/// Names of the regular files of a directory; none if it does not exist.
-fn file_names(dir: &Path) -> io::Result<Vec<OsString>> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        match entry.file_type() {
-            Ok(kind) if kind.is_file() => names.push(entry.file_name()),
-            Ok(_) => {}
-            // sled removes files in the background.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(names)
-}
-
-/// Syncs a file or directory; `false` if it is gone.
-fn sync_path(path: &Path) -> io::Result<bool> {
-    match File::open(path) {
-        Ok(file) => file.sync_all().map(|()| true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
     }
 }
 

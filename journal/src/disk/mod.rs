@@ -1,6 +1,6 @@
 //! Everything that Torrens asks of the operating system for its own files, as one narrow trait.
 //!
-//! [`RealDisk`] carries it out; [`SimDisk`](crate::testing::SimDisk) (feature `testing`) keeps a
+//! [`RealDisk`] carries it out; `testing::SimDisk` (feature `testing`) keeps a
 //! live and a durable image and can lose power. The same code above runs on both, which is what
 //! the crash tests stand on. Snapshots, checkpoints and the journal use this trait; the data store
 //! (sled) has its own.
@@ -12,6 +12,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(test)]
+mod contract;
 mod map;
 pub mod op;
 mod real;
@@ -140,8 +142,15 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Takes the exclusive lock of the file at `path`, creating it if needed, and writes this
     /// process's id into it. A second call in the same process is `Busy` too while the first holds.
+    ///
+    /// The file is never removed. A lock that another process has may be asked for again for a
+    /// quarter of a second before it is `Busy`: one that was just killed can hold it a moment longer.
     fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, LockError>;
-    /// The pid of the process that holds the lock at `path`, if any process does. Never takes it.
+    /// The pid of the process that holds the lock at `path`, if any process does. Never takes it
+    /// and creates no file; a missing file is held by nobody.
+    ///
+    /// # Errors
+    /// `InvalidData` if the lock is held and its file names no process.
     fn lock_holder(&self, path: &Path) -> io::Result<Option<u32>>;
     /// Unpredictable bits for identities and salts (deterministic on a simulated disk).
     fn random_u64(&self) -> u64;

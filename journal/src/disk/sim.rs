@@ -7,6 +7,7 @@
 //! sim/image.rs    bytes shared between images        sim/inode.rs   a file, live and durable
 //! sim/names.rs    directories, live and durable      sim/cut.rs     which pieces a power cut keeps
 //! sim/fault.rs    planted faults, the log            sim/handle.rs  open files, maps, locks
+//! sim/state.rs    all of it together
 //! ```
 //!
 //! Simplified: a sector is written whole or not at all; creating a lock file is durable at once (its
@@ -34,22 +35,22 @@ mod image;
 mod inode;
 mod names;
 mod random;
+mod state;
 #[cfg(test)]
 mod tests;
 
 pub use cut::{CutChoice, Unsynced};
 pub use fault::{SimError, SimFault, SimOp};
 
-use fault::{Control, Course, whole_or_nothing};
+use fault::{Control, whole_or_nothing};
 use handle::{SimFile, SimLock};
-use inode::{Inode, Source};
-use names::{Ino, Names, Target};
+use inode::Source;
+use names::{Names, Target};
 use random::Random;
+use state::State;
 
 /// No simulated file is longer: a write at a wild offset is an error and not an allocation.
 const FILE_BYTES_MAX: u64 = 1 << 32;
-/// Files take space in these units.
-const BLOCK_BYTES: u64 = 4096;
 /// The clock of a new disk: 2023-11-14 22:13:20 UTC, so that times look like times.
 const CLOCK_START_MICROS: u64 = 1_700_000_000_000_000;
 /// What the clock advances each time it is read.
@@ -62,22 +63,6 @@ const FIRST_PID: u32 = 1_000;
 #[derive(Clone)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
-}
-
-/// Everything of a disk.
-#[derive(Clone)]
-struct State {
-    names: Names,
-    inodes: BTreeMap<Ino, Inode>,
-    next_ino: Ino,
-    /// Held locks and the id of the process that has each.
-    locks: BTreeMap<Ino, u32>,
-    capacity_bytes: Option<u64>,
-    control: Control,
-    random: Random,
-    clock_micros: u64,
-    pid: u32,
-    cut: Option<CutChoice>,
 }
 
 impl SimDisk {
@@ -239,117 +224,6 @@ impl SimDisk {
     }
 }
 
-impl State {
-    /// A disk for the next process: the given names, no files yet, nothing planted.
-    fn rebooted(&self, names: Names, cut: Option<CutChoice>) -> State {
-        State {
-            names,
-            inodes: BTreeMap::new(),
-            next_ino: self.next_ino,
-            locks: BTreeMap::new(),
-            capacity_bytes: self.capacity_bytes,
-            control: Control::default(),
-            random: self.random.clone(),
-            clock_micros: self.clock_micros,
-            pid: self.pid.saturating_add(1),
-            cut,
-        }
-    }
-
-    fn used_bytes(&self) -> u64 {
-        let live = self
-            .names
-            .files()
-            .filter_map(|(_, ino)| self.inodes.get(&ino));
-        live.map(|inode| inode.live().len().next_multiple_of(BLOCK_BYTES))
-            .sum()
-    }
-
-    /// The length to which the file can grow.
-    fn room_for(&self, ino: Ino) -> u64 {
-        let Some(capacity_bytes) = self.capacity_bytes else {
-            return u64::MAX;
-        };
-        let own = self.inodes.get(&ino).map_or(0, |inode| inode.live().len());
-        let others = self
-            .used_bytes()
-            .saturating_sub(own.next_multiple_of(BLOCK_BYTES));
-        let free = capacity_bytes.saturating_sub(others);
-        free - free % BLOCK_BYTES
-    }
-
-    fn file_at(&self, path: &Path) -> io::Result<Ino> {
-        match self.names.get(&self.names.locate(path)?) {
-            Some(Target::File(ino)) => Ok(ino),
-            Some(Target::Directory) => Err(io::ErrorKind::IsADirectory.into()),
-            None => Err(io::ErrorKind::NotFound.into()),
-        }
-    }
-
-    fn new_file(&mut self) -> Ino {
-        let ino = self.next_ino;
-        self.next_ino += 1;
-        self.inodes.insert(ino, Inode::default());
-        ino
-    }
-
-    /// Forgets a file that nothing leads to any more.
-    fn collect(&mut self, ino: Ino) {
-        let in_use = self.inodes.get(&ino).is_none_or(|inode| inode.handles > 0);
-        if !in_use && !self.locks.contains_key(&ino) && !self.names.reachable().contains(&ino) {
-            self.inodes.remove(&ino);
-        }
-    }
-
-    /// As [`State::collect`], for all files.
-    fn collect_all(&mut self) {
-        let reachable = self.names.reachable();
-        let locks = &self.locks;
-        self.inodes.retain(|ino, inode| {
-            inode.handles > 0 || locks.contains_key(ino) || reachable.contains(ino)
-        });
-    }
-
-    fn sync_dir(&mut self, dir: &Path) -> io::Result<()> {
-        let course = self
-            .control
-            .begin(op::SYNC_DIR, &Path::new("/").join(dir), 0, 0)?;
-        if !self.names.is_dir(dir) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        match course {
-            Course::Whole => {
-                self.names.sync(dir);
-                self.collect_all();
-                Ok(())
-            }
-            Course::Half(error) => {
-                self.names.sync_half(dir);
-                Err(error)
-            }
-            Course::Lies(error) => Err(error),
-        }
-    }
-
-    fn create_dir_all(&mut self, dir: &Path) -> io::Result<()> {
-        // The root has no parent and is always there.
-        let Some(parent) = dir.parent() else {
-            return Ok(());
-        };
-        if !self.names.is_dir(dir) {
-            self.create_dir_all(parent)?;
-            let location = self.names.locate(dir)?;
-            if self.names.get(&location).is_some() {
-                return Err(io::ErrorKind::AlreadyExists.into());
-            }
-            let shown = Path::new("/").join(dir);
-            whole_or_nothing(self.control.begin(op::CREATE_DIR, &shown, 0, 0)?)?;
-            self.names.make_dir(&location);
-        }
-        self.sync_dir(parent)
-    }
-}
-
 impl Disk for SimDisk {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
@@ -386,10 +260,7 @@ impl Disk for SimDisk {
             if state.names.get(&location).is_some() {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
-            if state
-                .capacity_bytes
-                .is_some_and(|capacity| state.used_bytes() >= capacity)
-            {
+            if state.is_full() {
                 return Err(io::ErrorKind::StorageFull.into());
             }
             let ino = state.new_file();

@@ -226,6 +226,3 @@ impl Drop for Journal {
         let _ = self.shut();
     }
 }
-
-#[cfg(test)]
-mod tests;

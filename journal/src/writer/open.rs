@@ -53,8 +53,7 @@ impl Journal {
     /// boot is 1.
     ///
     /// # Durability
-    /// When it returns, the empty journal survives a power cut, provided that `dir`'s own name
-    /// does (sync its parent directory).
+    /// When it returns, the empty journal survives a power cut.
     ///
     /// # Errors
     /// [`OpenError::NotEmpty`] if `dir` holds a segment or a mark file; [`OpenError::Full`].

@@ -12,19 +12,19 @@ fn fault_of(bytes: &[u8]) -> Option<SnapshotFault> {
         .and_then(|found| found.check_name(name()))
         .err();
 
-    let disk = TestDisk::default();
-    disk.put(&name().path_in(dir()), bytes.to_vec());
+    let disk = new_disk();
+    put(&disk, &name().to_string(), bytes);
     let reader = SnapshotReader::open(&disk, dir(), name());
     let read = match reader.and_then(|reader| reader.verify().map(drop)) {
         Ok(()) => None,
         Err(SnapshotError::Fault { source, .. }) => Some(source),
         Err(error) => panic!("{error:?}"),
     };
-    let disk = TestDisk::default();
+    let disk = new_disk();
     let received = match receive(Arc::new(disk.clone()), dir(), name(), bytes, 1 << 30) {
         Ok(_) => None,
         Err(SnapshotError::Fault { source, .. }) => {
-            assert!(disk.names().is_empty(), "{:?}", disk.names());
+            assert!(names(&disk).is_empty(), "{:?}", names(&disk));
             Some(source)
         }
         Err(error) => panic!("{error:?}"),
@@ -333,7 +333,7 @@ fn a_stream_longer_than_allowed_is_cut_off() {
     }
     let good = small();
     for max in [0, 10, good.len() as u64 - 1] {
-        let disk = TestDisk::default();
+        let disk = new_disk();
         match receive(Arc::new(disk.clone()), dir(), name(), &good[..], max) {
             Err(SnapshotError::Fault {
                 source: SnapshotFault::TooLong { what, .. },
@@ -343,9 +343,9 @@ fn a_stream_longer_than_allowed_is_cut_off() {
             }
             other => panic!("{max}: {other:?}"),
         }
-        assert!(disk.names().is_empty());
+        assert!(names(&disk).is_empty());
     }
-    let disk = TestDisk::default();
+    let disk = new_disk();
     let endless = (&good[..]).chain(Endless(0));
     match receive(Arc::new(disk), dir(), name(), endless, 100_000) {
         Err(SnapshotError::Fault {

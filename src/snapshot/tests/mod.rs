@@ -4,6 +4,9 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
+use torrens_journal::disk::{Disk, OpenMode};
+use torrens_journal::testing::{CutChoice, SimDisk, SimFault};
+
 use super::*;
 use crate::store::contract::Seeded;
 use crate::{
@@ -11,15 +14,40 @@ use crate::{
     StoreId, WriteBatch,
 };
 
-mod disk;
 mod hostile;
-
-use disk::TestDisk;
 
 const DIR: &str = "/data/snapshots";
 
 fn dir() -> &'static Path {
     Path::new(DIR)
+}
+
+/// A disk with an empty snapshot directory.
+fn new_disk() -> SimDisk {
+    let disk = SimDisk::new(0x5eed_0007);
+    disk.create_dir_all(dir()).unwrap();
+    for parent in ["/", "/data"] {
+        disk.sync_dir(Path::new(parent)).unwrap();
+    }
+    disk
+}
+
+/// Puts a file there durably.
+fn put(disk: &SimDisk, entry: &str, bytes: &[u8]) {
+    let file = disk.open(&dir().join(entry), OpenMode::CreateNew).unwrap();
+    file.write_all_at(0, bytes).unwrap();
+    file.sync_data().unwrap();
+    disk.sync_dir(dir()).unwrap();
+}
+
+/// Names of all files, also of a disk that is dead.
+fn names(disk: &SimDisk) -> Vec<String> {
+    let name = |path: &std::path::PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+    disk.files().iter().map(name).collect()
+}
+
+fn staged_bytes(disk: &SimDisk, name: SnapshotName) -> Vec<u8> {
+    disk.contents(&name.path_in(dir())).unwrap()
 }
 
 fn meta() -> SnapshotMeta {
@@ -50,7 +78,7 @@ fn name() -> SnapshotName {
 
 type Row<'a> = (u8, &'a [u8], &'a [u8]);
 
-fn stage(disk: &TestDisk, rows: &[Row<'_>]) -> Result<StagedSnapshot, SnapshotError> {
+fn stage(disk: &SimDisk, rows: &[Row<'_>]) -> Result<StagedSnapshot, SnapshotError> {
     let mut writer = SnapshotWriter::create(Arc::new(disk.clone()), dir(), 97, &meta())?;
     for (cf, key, value) in rows {
         writer.push_cf(ColumnFamily::new(*cf), key, value)?;
@@ -58,7 +86,10 @@ fn stage(disk: &TestDisk, rows: &[Row<'_>]) -> Result<StagedSnapshot, SnapshotEr
     writer.finish()
 }
 
-fn rows_of(disk: &TestDisk) -> Result<Vec<(u8, Vec<u8>, Vec<u8>)>, SnapshotError> {
+/// Column family, key, value.
+type OwnedRow = (u8, Vec<u8>, Vec<u8>);
+
+fn rows_of(disk: &SimDisk) -> Result<Vec<OwnedRow>, SnapshotError> {
     let reader = SnapshotReader::open(disk, dir(), name())?;
     let rows = reader.rows()?;
     rows.map(|row| row.map(|row| (row.cf.number(), row.key.to_vec(), row.value.to_vec())))
@@ -73,9 +104,9 @@ const SMALL: [Row<'static>; 3] = [
 ];
 
 fn small() -> Vec<u8> {
-    let disk = TestDisk::default();
+    let disk = new_disk();
     stage(&disk, &SMALL).unwrap();
-    disk.read(&name().path_in(dir()))
+    staged_bytes(&disk, name())
 }
 
 #[test]
@@ -92,23 +123,35 @@ fn what_is_staged_is_read_back_row_for_row() {
     let longest_key = vec![b'x'; Region::KEY_BYTES_MAX];
     rows.push((1, longest_key, vec![2; WriteBatch::VALUE_BYTES_MAX]));
     rows.push((2, b"c".to_vec(), vec![]));
-    let disk = TestDisk::default();
+    let disk = new_disk();
     let borrowed: Vec<Row<'_>> = rows
         .iter()
         .map(|(cf, key, value)| (*cf, &**key, &**value))
         .collect();
     let staged = stage(&disk, &borrowed).unwrap();
     assert_eq!((staged.name, staged.rows), (name(), rows.len() as u64));
-    assert_eq!(staged.bytes, disk.read(&name().path_in(dir())).len() as u64);
+    assert_eq!(staged.bytes, staged_bytes(&disk, name()).len() as u64);
     let reader = SnapshotReader::open(&disk, dir(), name()).unwrap();
     assert_eq!((reader.meta(), reader.bytes()), (&meta(), staged.bytes));
     assert_eq!(reader.verify().unwrap(), staged);
     assert!(rows_of(&disk).unwrap() == rows, "seed {seed:#x}");
 }
 
+/// The file of `docs/FORMAT.md`'s worked example. Bytes that were once written must stay readable.
+#[test]
+fn a_version_1_file_reads_and_is_written_byte_for_byte() {
+    let golden = include_str!("../../../tests/golden/snapshot-v1.hex");
+    let golden: Vec<u8> = golden
+        .split_whitespace()
+        .map(|byte| u8::from_str_radix(byte, 16).unwrap())
+        .collect();
+    assert_eq!(small(), golden);
+    assert_eq!(check_bytes(&golden), Ok(meta()));
+}
+
 #[test]
 fn a_snapshot_without_rows_is_a_good_one() {
-    let disk = TestDisk::default();
+    let disk = new_disk();
     let staged = stage(&disk, &[]).unwrap();
     assert_eq!(
         SnapshotReader::open(&disk, dir(), name())
@@ -122,7 +165,7 @@ fn a_snapshot_without_rows_is_a_good_one() {
 
 #[test]
 fn the_writer_takes_no_row_that_a_reader_would_refuse() {
-    let disk = TestDisk::default();
+    let disk = new_disk();
     let mut writer = SnapshotWriter::create(Arc::new(disk.clone()), dir(), 97, &meta()).unwrap();
     writer.push(b"k", b"v").unwrap();
     let mut refuse = |cf: u8, key: &[u8], value: &[u8]| match writer.push_cf(
@@ -186,82 +229,97 @@ fn the_writer_takes_no_row_that_a_reader_would_refuse() {
     }
 }
 
+/// What a power cut left: nothing but whole snapshots under final names. Returns whether it is there.
+fn is_whole_or_absent(after: &SimDisk, whole: &[u8]) -> bool {
+    let cut = after.cut_choice();
+    let found = list(after, dir()).unwrap();
+    for file in &found {
+        match file {
+            FoundFile::Complete { name: found, .. } => assert_eq!(*found, name(), "{cut:?}"),
+            FoundFile::Unfinished { .. } => {}
+            FoundFile::Foreign { entry } => panic!("{entry}, {cut:?}"),
+        }
+    }
+    remove_unfinished(after, dir()).unwrap();
+    match found.first() {
+        Some(FoundFile::Complete { .. }) => {
+            assert_eq!(staged_bytes(after, name()), whole, "{cut:?}");
+            true
+        }
+        _ => {
+            assert!(names(after).is_empty(), "{cut:?}");
+            false
+        }
+    }
+}
+
 #[test]
 fn a_file_under_its_final_name_is_whole_whenever_the_power_goes() {
     let whole = small();
-    let mut outcomes = [0, 0];
-    for call in 1.. {
-        let disk = TestDisk::default();
-        disk.dies_at(call);
+    let first = new_disk().ops() + 1;
+    let (mut absent, mut present) = (0, 0);
+    for op in first.. {
+        let disk = new_disk();
+        disk.fail_at(op, SimFault::Dies);
         let staged = stage(&disk, &SMALL);
-        let after = disk.power_cut();
-        let found = list(&after, dir()).unwrap();
-        match found.as_slice() {
-            [] => outcomes[0] += 1,
-            [FoundFile::Complete { name: found, .. }] => {
-                assert_eq!(*found, name());
-                assert_eq!(
-                    after.read(&name().path_in(dir())),
-                    whole,
-                    "died at call {call}"
-                );
-                outcomes[1] += 1;
+        for after in disk.cut_images(256, op) {
+            match is_whole_or_absent(&after, &whole) {
+                true => present += 1,
+                false => {
+                    absent += 1;
+                    assert!(
+                        staged.is_err(),
+                        "acknowledged and gone: {:?}",
+                        after.cut_choice()
+                    );
+                }
             }
-            other => panic!("{other:?}"),
         }
-        if let Ok(staged) = staged {
-            let found = SnapshotReader::open(&after, dir(), name())
-                .unwrap()
-                .verify()
-                .unwrap();
-            assert_eq!(found, staged, "what was acknowledged is there");
-            assert_eq!(call, disk.calls() + 1, "every call was tried");
+        if staged.is_ok() {
+            assert_eq!(op, disk.ops() + 1, "every operation was tried");
             break;
         }
     }
     assert!(
-        outcomes[0] >= 5 && outcomes[1] >= 1,
-        "create, write, sync, rename, sync: {outcomes:?}"
+        absent > 5 && present > 1,
+        "{absent} without it, {present} with it"
     );
 }
 
 #[test]
 fn a_writer_that_is_dropped_leaves_nothing_and_a_leftover_is_replaced() {
-    let disk = TestDisk::default();
+    let disk = new_disk();
     let writer = SnapshotWriter::create(Arc::new(disk.clone()), dir(), 97, &meta()).unwrap();
-    assert_eq!(disk.names(), ["r7-41-6-97.snap.new"]);
+    assert_eq!(names(&disk), ["r7-41-6-97.snap.new"]);
     drop(writer);
-    assert!(disk.names().is_empty());
+    assert!(names(&disk).is_empty());
 
-    disk.put(&name().unfinished_path_in(dir()), vec![0xaa; 100_000]);
+    put(&disk, "r7-41-6-97.snap.new", &[0xaa; 100_000]);
     stage(&disk, &SMALL).unwrap();
-    assert_eq!(disk.names(), ["r7-41-6-97.snap"]);
-    assert_eq!(disk.read(&name().path_in(dir())), small());
+    assert_eq!(names(&disk), ["r7-41-6-97.snap"]);
+    assert_eq!(staged_bytes(&disk, name()), small());
     match stage(&disk, &SMALL) {
         Err(SnapshotError::Exists { name: found }) => assert_eq!(found, name()),
         other => panic!("{other:?}"),
     }
-    assert_eq!(
-        disk.read(&name().path_in(dir())),
-        small(),
-        "and it is untouched"
-    );
+    assert_eq!(staged_bytes(&disk, name()), small(), "and it is untouched");
 }
 
 #[test]
 fn the_directory_is_listed_by_kind_and_swept_of_what_is_unfinished() {
-    let disk = TestDisk::default();
+    let disk = new_disk();
     assert_eq!(list(&disk, dir()).unwrap(), []);
     for entry in [
         "notes.txt",
         "r1-2-3-4.snap",
         "r1-2-3-5.snap.new",
         "r01-2-3-4.snap",
-        "r1-2-3-4.snap.d",
     ] {
-        disk.put(&dir().join(entry), vec![0; 9]);
+        put(&disk, entry, &[0; 9]);
     }
     let name: SnapshotName = "r1-2-3-4.snap".parse().unwrap();
+    disk.create_dir_all(&dir().join("r1-2-3-6.snap")).unwrap();
+    disk.sync_dir(dir()).unwrap();
     let foreign = |entry: &str| FoundFile::Foreign {
         entry: entry.to_owned(),
     };
@@ -269,7 +327,7 @@ fn the_directory_is_listed_by_kind_and_swept_of_what_is_unfinished() {
     let others = [
         foreign("notes.txt"),
         foreign("r01-2-3-4.snap"),
-        foreign("r1-2-3-4.snap.d"),
+        foreign("r1-2-3-6.snap"),
     ];
     let unfinished = FoundFile::Unfinished {
         name: SnapshotName { id: 5, ..name },
@@ -285,18 +343,22 @@ fn the_directory_is_listed_by_kind_and_swept_of_what_is_unfinished() {
     );
     assert!(remove(&disk, dir(), name).unwrap());
     assert!(!remove(&disk, dir(), name).unwrap());
-    assert_eq!(list(&disk.power_cut(), dir()).unwrap(), others, "durably");
+    assert_eq!(
+        list(&disk.power_cut(CutChoice::LoseAll), dir()).unwrap(),
+        others,
+        "durably"
+    );
 }
 
 #[test]
 fn a_received_snapshot_is_the_one_that_was_sent() {
-    let (sender, receiver) = (TestDisk::default(), TestDisk::default());
+    let (sender, receiver) = (new_disk(), new_disk());
     let staged = stage(&sender, &SMALL).unwrap();
     let stream = SnapshotReader::open(&sender, dir(), name())
         .unwrap()
         .bytes_stream();
     let here = SnapshotName { id: 5, ..name() };
-    let disk: Arc<TestDisk> = Arc::new(receiver.clone());
+    let disk: Arc<SimDisk> = Arc::new(receiver.clone());
     let (found, received) = receive(disk.clone(), dir(), here, stream, staged.bytes).unwrap();
     assert_eq!(
         (found, received),
@@ -308,11 +370,8 @@ fn a_received_snapshot_is_the_one_that_was_sent() {
             }
         )
     );
-    let after = receiver.power_cut();
-    assert_eq!(
-        after.read(&here.path_in(dir())),
-        sender.read(&name().path_in(dir()))
-    );
+    let after = receiver.power_cut(CutChoice::LoseAll);
+    assert_eq!(staged_bytes(&after, here), staged_bytes(&sender, name()));
     match receive(disk, dir(), here, &small()[..], 1 << 20) {
         Err(SnapshotError::Exists { .. }) => {}
         other => panic!("{other:?}"),
@@ -321,14 +380,14 @@ fn a_received_snapshot_is_the_one_that_was_sent() {
 
 #[test]
 fn a_receiver_whose_disk_fails_says_so_and_keeps_nothing() {
-    for call in 1..=4 {
-        let disk = TestDisk::default();
-        disk.dies_at(call);
+    for call in 1..=5 {
+        let disk = new_disk();
+        disk.fail_at(disk.ops() + call, SimFault::Dies);
         match receive(Arc::new(disk.clone()), dir(), name(), &small()[..], 1 << 20) {
             Err(SnapshotError::Io { .. }) => {}
             other => panic!("call {call}: {other:?}"),
         }
-        assert_eq!(disk.power_cut().names(), [""; 0]);
+        assert!(names(&disk.power_cut(CutChoice::LoseAll)).is_empty());
     }
 }
 
@@ -345,7 +404,7 @@ fn a_stream_that_fails_is_not_taken_for_a_bad_snapshot() {
     }
     let bytes = small();
     for length in [0, 10, 100, bytes.len() - 1, bytes.len()] {
-        let disk = TestDisk::default();
+        let disk = new_disk();
         let source = Breaks(&bytes[..length]);
         match receive(Arc::new(disk.clone()), dir(), name(), source, 1 << 20) {
             Err(SnapshotError::Source { source, .. }) => {
@@ -353,6 +412,6 @@ fn a_stream_that_fails_is_not_taken_for_a_bad_snapshot() {
             }
             other => panic!("{length}: {other:?}"),
         }
-        assert!(disk.names().is_empty());
+        assert!(names(&disk).is_empty());
     }
 }

@@ -1,4 +1,7 @@
+use std::path::Path;
+
 use super::*;
+use crate::store::{StoreFactory, StoreOpenMode};
 
 fn put(store: &dyn DataStore, key: &str) -> Result<(), StoreError> {
     let mut batch = StoreBatch::new();
@@ -120,8 +123,12 @@ fn a_dead_process_answers_nothing_and_the_call_it_died_in_took_effect_or_not() {
     for (fault, after_kill) in [(StoreFault::Dies, "abcd"), (StoreFault::DiesAfter, "abcde")] {
         let store = store();
         store.fault_at(store.calls() + 1, fault);
-        assert!(put(&store, "e").is_err());
-        assert!(store.get(b"a").is_err() && store.flush().is_err());
+        for answer in [put(&store, "e"), store.get(b"a").map(drop), store.flush()] {
+            match answer {
+                Err(StoreError::Io { source, .. }) => assert!(source.to_string().contains("dead")),
+                other => panic!("{other:?}"),
+            }
+        }
         let next = store.process_kill(Lost::AllButBatches(9));
         assert_eq!(keys(&next), after_kill, "{fault:?}");
         put(&next, "x").unwrap();
@@ -157,4 +164,27 @@ fn a_store_opened_for_reading_refuses_to_change_and_stays_good() {
     assert!(matches!(put(&*handle, "e"), Err(StoreError::ReadOnly)));
     assert!(matches!(handle.flush(), Err(StoreError::ReadOnly)));
     assert_eq!(keys(&*handle), "abcd");
+}
+
+#[test]
+fn one_numbering_of_operations_covers_a_simulated_disk_and_the_store() {
+    use torrens_journal::disk::Disk;
+    use torrens_journal::testing::{SimDisk, SimFault};
+    let disk = SimDisk::new(7);
+    let hand = disk.clone();
+    let store = MemoryStore::new().with_hook(Arc::new(move |operation| hand.step(operation)));
+    disk.create_dir_all(Path::new("/data")).unwrap();
+    let before = disk.ops();
+    put(&store, "a").unwrap();
+    assert_eq!(disk.ops(), before + 1);
+    disk.fail_at(before + 2, SimFault::Dies);
+    assert!(
+        disk.sync_dir(Path::new("/data")).is_err(),
+        "the process dies in the disk"
+    );
+    assert!(
+        put(&store, "b").is_err() && store.flush().is_err(),
+        "and so in the store"
+    );
+    assert_eq!(keys(&store.process_kill(Lost::AllButBatches(9))), "a");
 }

@@ -1,5 +1,6 @@
 use std::process::Command;
 
+use super::super::device_sync::file_names;
 use super::*;
 use crate::store::contract::Seeded;
 
@@ -236,12 +237,16 @@ fn no_damage_to_its_files_gets_past_the_guard() {
         match round % 7 {
             0 => bad_log.truncate(at),
             1 => bad_log[at] ^= 1 << random.below(8),
-            2 => bad_log[at / 4096 * 4096..][..4096].fill(0),
+            2 => bad_log.chunks_mut(4096).nth(at / 4096).unwrap().fill(0),
             3 => bad_log[..at]
                 .iter_mut()
                 .for_each(|byte| *byte = random.next() as u8),
-            4 => bad_log[at / SEGMENT * SEGMENT..][..SEGMENT].fill(0),
-            5 => bad_log.copy_within(..SEGMENT, at / SEGMENT * SEGMENT),
+            4 => bad_log
+                .chunks_mut(SEGMENT)
+                .nth(at / SEGMENT)
+                .unwrap()
+                .fill(0),
+            5 => bad_log.copy_within(..SEGMENT.min(log.len() - at), at / SEGMENT * SEGMENT),
             _ => bad_conf = bad_conf.iter().map(|_| random.next() as u8).collect(),
         }
         std::fs::write(dir.join(LOG_FILE), bad_log).unwrap();

@@ -9,7 +9,10 @@ const CF: ColumnFamily = ColumnFamily::DEFAULT;
 
 /// What was written, as a plain list per key, oldest first.
 #[derive(Default)]
-struct Model(BTreeMap<Vec<u8>, Vec<(u64, Option<Vec<u8>>)>>);
+struct Model(BTreeMap<Vec<u8>, Vec<Written>>);
+
+/// Sequence, and the value or a deletion.
+type Written = (u64, Option<Vec<u8>>);
 
 impl Model {
     fn get_at(&self, key: &[u8], sequence: u64) -> Option<Vec<u8>> {
@@ -119,9 +122,9 @@ fn a_walk_sees_one_picture_while_writes_go_on() {
         write(1, 1);
         for direction in [Direction::Forward, Direction::Reverse] {
             let before = scanned(&*store, &KeyRange::all(), 1, direction);
-            let mut rows = scan_at(&*store, CF, &KeyRange::all(), Sequence::new(1), direction);
+            let rows = scan_at(&*store, CF, &KeyRange::all(), Sequence::new(1), direction);
             let mut during = Vec::new();
-            while let Some(row) = rows.next() {
+            for row in rows {
                 let (key, value) = row.unwrap();
                 during.push((key.to_vec(), value.to_vec()));
                 if during.len() % 100 == 0 {

@@ -4,11 +4,13 @@
 //! processes hold "the" lock on two files of one name. The id inside is for people and may be old;
 //! only the lock itself says whether somebody holds it.
 //!
-//! Invariant: within a process, [`HELD`] names the lock files that are held here. `flock` alone
-//! would do for two opens by us, but not for one that reached us over a fork.
+//! Invariant: [`HELD`] names the lock files that this process holds, and they are not opened again
+//! while it does. On a local file system `flock` alone would do; over a network it may be carried
+//! out as a record lock, which lets the same process in twice and is gone as soon as any descriptor
+//! of the file is closed.
 
 use std::collections::BTreeSet;
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
@@ -47,15 +49,26 @@ impl Drop for RealLock {
     }
 }
 
+/// Whether this process holds the lock, without opening its file.
+fn is_held_here(path: &Path) -> bool {
+    let metadata = fs::symlink_metadata(path);
+    metadata.is_ok_and(|metadata| HELD.lock().contains(&(metadata.dev(), metadata.ino())))
+}
+
 /// Takes the lock, or says who has it.
 pub(super) fn acquire(path: &Path) -> Result<Box<dyn DiskLock>, LockError> {
+    let busy_here = || LockError::Busy {
+        holder_pid: Some(std::process::id()),
+    };
+    if is_held_here(path) {
+        return Err(busy_here());
+    }
     let file = open_regular(path, OFlags::RDWR | OFlags::CREATE).map_err(LockError::Io)?;
     let metadata = file.metadata().map_err(LockError::Io)?;
     let identity = (metadata.dev(), metadata.ino());
+    // Between the two looks another thread may have taken it.
     if !HELD.lock().insert(identity) {
-        return Err(LockError::Busy {
-            holder_pid: Some(std::process::id()),
-        });
+        return Err(busy_here());
     }
     // From here on the identity is given back on every way out.
     let lock = RealLock {
@@ -85,6 +98,9 @@ pub(super) fn acquire(path: &Path) -> Result<Box<dyn DiskLock>, LockError> {
 /// For an instant a shared lock is held, if nobody holds the exclusive one; whoever asks for that
 /// one just then asks again.
 pub(super) fn holder(path: &Path) -> io::Result<Option<u32>> {
+    if is_held_here(path) {
+        return Ok(Some(std::process::id()));
+    }
     let file = match open_regular(path, OFlags::RDONLY) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

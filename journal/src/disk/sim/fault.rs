@@ -53,7 +53,10 @@ pub struct SimOp {
 
 impl fmt::Display for SimOp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.number, self.name, self.path.display())?;
+        write!(f, "{} {}", self.number, self.name)?;
+        if !self.path.as_os_str().is_empty() {
+            write!(f, " {}", self.path.display())?;
+        }
         if self.bytes > 0 || self.offset_bytes > 0 {
             write!(f, " {}+{}", self.offset_bytes, self.bytes)?;
         }

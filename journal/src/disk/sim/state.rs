@@ -1,0 +1,151 @@
+//! Everything that a simulated disk is: names, files, locks, space, and the steps that touch several
+//! of them. The caller holds the disk's mutex.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use super::super::op;
+use super::cut::CutChoice;
+use super::fault::{Control, Course, whole_or_nothing};
+use super::inode::Inode;
+use super::names::{Ino, Names, Target};
+use super::random::Random;
+
+/// Files take space in these units.
+const BLOCK_BYTES: u64 = 4096;
+
+/// Everything of a disk.
+#[derive(Clone)]
+pub(super) struct State {
+    pub(super) names: Names,
+    pub(super) inodes: BTreeMap<Ino, Inode>,
+    pub(super) next_ino: Ino,
+    /// Held locks and the id of the process that has each.
+    pub(super) locks: BTreeMap<Ino, u32>,
+    pub(super) capacity_bytes: Option<u64>,
+    pub(super) control: Control,
+    pub(super) random: Random,
+    pub(super) clock_micros: u64,
+    pub(super) pid: u32,
+    pub(super) cut: Option<CutChoice>,
+}
+
+impl State {
+    /// A disk for the next process: the given names, no files yet, nothing planted.
+    pub(super) fn rebooted(&self, names: Names, cut: Option<CutChoice>) -> State {
+        State {
+            names,
+            inodes: BTreeMap::new(),
+            next_ino: self.next_ino,
+            locks: BTreeMap::new(),
+            capacity_bytes: self.capacity_bytes,
+            control: Control::default(),
+            random: self.random.clone(),
+            clock_micros: self.clock_micros,
+            pid: self.pid.saturating_add(1),
+            cut,
+        }
+    }
+
+    pub(super) fn used_bytes(&self) -> u64 {
+        let live = self
+            .names
+            .files()
+            .filter_map(|(_, ino)| self.inodes.get(&ino));
+        live.map(|inode| inode.live().len().next_multiple_of(BLOCK_BYTES))
+            .sum()
+    }
+
+    /// Whether no block is left.
+    pub(super) fn is_full(&self) -> bool {
+        let free = self
+            .capacity_bytes
+            .map(|capacity| capacity.saturating_sub(self.used_bytes()));
+        free.is_some_and(|free_bytes| free_bytes < BLOCK_BYTES)
+    }
+
+    /// The length to which the file can grow.
+    pub(super) fn room_for(&self, ino: Ino) -> u64 {
+        let Some(capacity_bytes) = self.capacity_bytes else {
+            return u64::MAX;
+        };
+        let own = self.inodes.get(&ino).map_or(0, |inode| inode.live().len());
+        let others = self
+            .used_bytes()
+            .saturating_sub(own.next_multiple_of(BLOCK_BYTES));
+        let free = capacity_bytes.saturating_sub(others);
+        free - free % BLOCK_BYTES
+    }
+
+    pub(super) fn file_at(&self, path: &Path) -> io::Result<Ino> {
+        match self.names.get(&self.names.locate(path)?) {
+            Some(Target::File(ino)) => Ok(ino),
+            Some(Target::Directory) => Err(io::ErrorKind::IsADirectory.into()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    pub(super) fn new_file(&mut self) -> Ino {
+        let ino = self.next_ino;
+        self.next_ino += 1;
+        self.inodes.insert(ino, Inode::default());
+        ino
+    }
+
+    /// Forgets a file that nothing leads to any more.
+    pub(super) fn collect(&mut self, ino: Ino) {
+        let in_use = self.inodes.get(&ino).is_none_or(|inode| inode.handles > 0);
+        if !in_use && !self.locks.contains_key(&ino) && !self.names.reachable().contains(&ino) {
+            self.inodes.remove(&ino);
+        }
+    }
+
+    /// As [`State::collect`], for all files.
+    pub(super) fn collect_all(&mut self) {
+        let reachable = self.names.reachable();
+        let locks = &self.locks;
+        self.inodes.retain(|ino, inode| {
+            inode.handles > 0 || locks.contains_key(ino) || reachable.contains(ino)
+        });
+    }
+
+    pub(super) fn sync_dir(&mut self, dir: &Path) -> io::Result<()> {
+        let course = self
+            .control
+            .begin(op::SYNC_DIR, &Path::new("/").join(dir), 0, 0)?;
+        if !self.names.is_dir(dir) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        match course {
+            Course::Whole => {
+                self.names.sync(dir);
+                self.collect_all();
+                Ok(())
+            }
+            Course::Half(error) => {
+                self.names.sync_half(dir);
+                Err(error)
+            }
+            Course::Lies(error) => Err(error),
+        }
+    }
+
+    pub(super) fn create_dir_all(&mut self, dir: &Path) -> io::Result<()> {
+        // The root has no parent and is always there.
+        let Some(parent) = dir.parent() else {
+            return Ok(());
+        };
+        if !self.names.is_dir(dir) {
+            self.create_dir_all(parent)?;
+            let location = self.names.locate(dir)?;
+            if self.names.get(&location).is_some() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            let shown = Path::new("/").join(dir);
+            whole_or_nothing(self.control.begin(op::CREATE_DIR, &shown, 0, 0)?)?;
+            self.names.make_dir(&location);
+        }
+        self.sync_dir(parent)
+    }
+}

@@ -1,0 +1,217 @@
+//! Collecting the evidence: walks the directory once and writes down what is there.
+//!
+//! * `survey`: what the small files and the segment headers say. * `scan`: one segment's groups.
+//!
+//! Plain reads only, no map; nothing is ever written, judged or cut here. A read that the operating
+//! system refuses ends the walk and is itself a fact.
+//!
+//! On a live directory a writer is at work meanwhile. So the witnesses are read *before* the groups
+//! that they speak of, every segment is held open before the first is walked (a purge may remove it
+//! meanwhile), and a survey that does not hold together is made again.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use torrens_journal::disk::Disk;
+use torrens_journal::{Lsn, RecordRef, SegmentId, SegmentReader};
+
+use crate::checkpoint::CheckpointInfo;
+use crate::facts::{Evidence, MarkedPlace, ReadFailure, SegmentFacts};
+use crate::verdict::{flaw, joins};
+
+mod scan;
+mod survey;
+
+pub(crate) use scan::refused as refused_segment;
+use scan::{Scanned, Surroundings, facts_of_header, scan};
+use survey::{Survey, survey};
+
+/// Where a store keeps its journal and its checkpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directories {
+    /// The segments and the mark file; `cut/` in it keeps what repair cut.
+    pub journal: PathBuf,
+    /// The checkpoints; may be missing.
+    pub checkpoints: PathBuf,
+}
+
+/// What a feed may need to look up.
+pub(crate) struct FeedContext<'a> {
+    pub(crate) disk: &'a dyn Disk,
+}
+
+/// Gets the accepted records as the walk goes. Breaking ends the feeding, not the walk.
+pub(crate) trait Feed {
+    /// The checkpoint that replay starts from; called once per attempt, before any record.
+    fn start(
+        &mut self,
+        context: &FeedContext<'_>,
+        checkpoint: Option<&CheckpointInfo>,
+    ) -> ControlFlow<()>;
+    /// The next accepted record, in LSN order without gaps, from the journal's first on.
+    fn record(&mut self, segment: SegmentId, record: &RecordRef<'_>) -> ControlFlow<()>;
+}
+
+/// Feeds nobody.
+pub(crate) struct NoFeed;
+
+impl Feed for NoFeed {
+    fn start(&mut self, _: &FeedContext<'_>, _: Option<&CheckpointInfo>) -> ControlFlow<()> {
+        ControlFlow::Break(())
+    }
+    fn record(&mut self, _: SegmentId, _: &RecordRef<'_>) -> ControlFlow<()> {
+        ControlFlow::Break(())
+    }
+}
+
+/// How to look.
+pub(crate) struct Look<'a> {
+    pub(crate) disk: &'a dyn Disk,
+    pub(crate) directories: &'a Directories,
+    /// A writer may be at work.
+    pub(crate) live: bool,
+    /// Choose a checkpoint that is not behind this position.
+    pub(crate) until: Option<Lsn>,
+    /// Told the bytes of segments walked so far and in all; breaking aborts.
+    pub(crate) progress: &'a mut dyn FnMut(u64, u64) -> ControlFlow<()>,
+}
+
+/// Why there is no evidence.
+#[derive(Debug)]
+pub(crate) enum NoEvidence {
+    /// The progress function asked to stop.
+    Aborted,
+}
+
+/// How often the survey of a live directory is repeated before what it shows is believed.
+const ATTEMPTS: u32 = 16;
+
+/// Collects the evidence and hands the accepted records to `feed` on the way. Gives the segments'
+/// readers back, one for each segment in the evidence.
+pub(crate) fn collect(
+    look: &mut Look<'_>,
+    feed: &mut dyn Feed,
+) -> Result<(Evidence, Vec<SegmentReader>), NoEvidence> {
+    let mut seen = survey(look);
+    for _ in 1..ATTEMPTS {
+        if !look.live || (seen.evidence.read_failure.is_none() && !seen.is_moving()) {
+            break;
+        }
+        seen = survey(look);
+    }
+    walk(look, seen, feed)
+}
+
+fn walk(
+    look: &mut Look<'_>,
+    survey: Survey,
+    feed: &mut dyn Feed,
+) -> Result<(Evidence, Vec<SegmentReader>), NoEvidence> {
+    let Survey {
+        mut evidence,
+        mut readers,
+    } = survey;
+    if evidence.read_failure.is_some() || evidence.newer_format.is_some() {
+        return Ok((evidence, readers));
+    }
+    let bytes_total = readers
+        .iter()
+        .map(SegmentReader::file_bytes)
+        .fold(0, u64::saturating_add);
+    let context = FeedContext { disk: look.disk };
+    let mut feeding = evidence.purged.is_none()
+        && feed
+            .start(&context, evidence.start_checkpoint())
+            .is_continue();
+    let count = readers.len();
+    for (index, reader) in readers.iter_mut().enumerate() {
+        if (look.progress)(evidence.bytes_read, bytes_total).is_break() {
+            return Err(NoEvidence::Aborted);
+        }
+        // A record goes to the feed only if everything before it is whole: within a segment the scan
+        // sees to that, across segments their stitches do.
+        let next = facts_of_header(reader, evidence.store);
+        if flaw(&next).is_some() || !follows(&evidence, &next) {
+            feeding = false;
+        }
+        let id = reader.id();
+        let mut around = Surroundings {
+            disk: look.disk,
+            store: evidence.store,
+            is_last: index + 1 == count,
+            marks: &mut evidence.marks,
+        };
+        let scanned = scan(reader, &mut around, &mut |record| {
+            if feeding && feed.record(id, record).is_break() {
+                feeding = false;
+            }
+        });
+        match scanned {
+            Ok(Scanned {
+                facts,
+                groups,
+                bytes_read,
+            }) => {
+                evidence.bytes_read = evidence.bytes_read.saturating_add(bytes_read);
+                evidence.segments.push(facts);
+                evidence.last_groups = groups;
+            }
+            Err(failure) => {
+                evidence.read_failure = Some(failure);
+                return Ok((evidence, readers));
+            }
+        }
+    }
+    place_remaining_marks(&mut evidence);
+    if (look.progress)(evidence.bytes_read, bytes_total).is_break() {
+        return Err(NoEvidence::Aborted);
+    }
+    Ok((evidence, readers))
+}
+
+/// Whether a segment goes on where everything before it ended.
+fn follows(evidence: &Evidence, next: &SegmentFacts) -> bool {
+    match evidence.segments.last() {
+        Some(before) => joins(before, next).is_ok(),
+        None => {
+            let needed = evidence
+                .start_checkpoint()
+                .map_or(Lsn::ZERO, |info| info.meta.lsn)
+                .next();
+            next.first_lsn
+                .is_some_and(|first| needed.is_some_and(|needed| first <= needed))
+        }
+    }
+}
+
+/// Marks of segments that were not walked: purged if older than all, missing otherwise.
+fn place_remaining_marks(evidence: &mut Evidence) {
+    let Some(first) = evidence.segments.first().map(|segment| segment.id) else {
+        return;
+    };
+    for mark in &mut evidence.marks {
+        if evidence
+            .segments
+            .iter()
+            .all(|segment| segment.id != mark.segment)
+        {
+            let purged = mark.segment.get() < first.get();
+            mark.place = if purged {
+                MarkedPlace::Purged
+            } else {
+                MarkedPlace::Missing
+            };
+        }
+    }
+}
+
+pub(crate) fn failure(
+    what: String,
+    source: impl std::error::Error + Send + Sync + 'static,
+) -> ReadFailure {
+    ReadFailure {
+        what,
+        source: Arc::new(source),
+    }
+}

@@ -1,0 +1,346 @@
+//! The sequence: settle, look, judge, then refuse or repair, and open behind the last record.
+//!
+//! Not here: the steps themselves. Nothing is written before the verdict and the whole replay allow
+//! it, and nothing is exposed before everything that replay accepted is durable.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use torrens_journal::disk::{Disk, Entry, EntryKind, OpenMode};
+use torrens_journal::{Journal, JournalOptions, Lsn, SegmentReader, Tail};
+
+use crate::error::RecoveryError;
+use crate::evidence::{Directories, Feed, Look, NoEvidence, collect, failure};
+use crate::facts::{Evidence, ReadFailure};
+use crate::machine::StateMachine;
+use crate::repair::repair;
+use crate::replay::{Replay, ReplayStop};
+use crate::report::RecoveryReport;
+use crate::verdict::{Verdict, judge};
+
+/// How far a recovery is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// What is being done.
+    pub stage: Stage,
+    /// Bytes of segments read and replayed so far.
+    pub bytes_done: u64,
+    /// Bytes of segments in all.
+    pub bytes_total: u64,
+}
+
+/// What a recovery is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Stage {
+    /// Syncing what the last process may have left unsynced.
+    Settling,
+    /// Reading, verifying and replaying.
+    Replaying,
+    /// Cutting a torn tail and making accepted records durable. Cannot be stopped any more.
+    Repairing,
+}
+
+/// Called with the progress; breaking stops the recovery with [`RecoveryError::Aborted`] as long as
+/// nothing was changed.
+pub type ProgressFn = Box<dyn FnMut(Progress) -> ControlFlow<()> + Send>;
+
+/// How to recover.
+#[derive(Default)]
+#[non_exhaustive]
+pub struct RecoveryOptions {
+    /// How the journal is written from then on.
+    pub journal: JournalOptions,
+    /// Told how far it is.
+    pub progress: Option<ProgressFn>,
+}
+
+impl RecoveryOptions {
+    /// Recovery for a journal that goes on with `journal`.
+    pub fn new(journal: JournalOptions) -> Self {
+        RecoveryOptions {
+            journal,
+            progress: None,
+        }
+    }
+
+    /// Calls `progress` now and then.
+    #[must_use]
+    pub fn with_progress(mut self, progress: ProgressFn) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+}
+
+impl fmt::Debug for RecoveryOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecoveryOptions")
+            .field("journal", &self.journal)
+            .field("progress", &self.progress.is_some())
+            .finish()
+    }
+}
+
+/// A recovered state and the journal to go on with.
+#[derive(Debug)]
+pub struct Recovered<M> {
+    /// The state: the fold of every record in the journal.
+    pub machine: M,
+    /// The journal, open for appending behind the last record.
+    pub journal: Journal,
+    /// What was found and done.
+    pub report: RecoveryReport,
+}
+
+/// How to inspect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InspectOptions {
+    /// A writer may be at work in the directory: bytes behind the last witnessed record are on their
+    /// way and not torn.
+    pub live: bool,
+    /// Replay nothing behind this record.
+    pub until: Option<Lsn>,
+}
+
+impl InspectOptions {
+    /// Inspection of a directory with (`live`) or without a writer.
+    pub fn new(live: bool) -> Self {
+        InspectOptions { live, until: None }
+    }
+
+    /// Replays nothing behind `until`.
+    #[must_use]
+    pub fn until(mut self, until: Lsn) -> Self {
+        self.until = Some(until);
+        self
+    }
+}
+
+/// What an inspection found.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Inspection<M> {
+    /// The state after the last record that could be applied: all of them on a clean or torn
+    /// journal, those before the damage otherwise, none behind [`InspectOptions::until`].
+    pub machine: M,
+    /// The last record in that state.
+    pub position: Lsn,
+    /// The evidence.
+    pub evidence: Evidence,
+    /// The verdict and the counts.
+    pub report: RecoveryReport,
+}
+
+/// Looks at a directory, judges it and replays as far as the records go, without writing anything,
+/// taking a lock or mapping a file.
+///
+/// # Errors
+/// [`RecoveryError::NotAJournal`], or [`RecoveryError::Purged`] if the position asked for is older
+/// than what the directory still holds. Damage of any sort is a verdict in the report.
+pub fn inspect<M: StateMachine>(
+    disk: &dyn Disk,
+    directories: &Directories,
+    machine: M,
+    options: InspectOptions,
+) -> Result<Inspection<M>, RecoveryError> {
+    let started = Instant::now();
+    let mut replay = Replay::new(machine, options.until);
+    let mut look = Look {
+        disk,
+        directories,
+        live: options.live,
+        until: options.until,
+        progress: &mut |_, _| ControlFlow::Continue(()),
+    };
+    let (evidence, mut report) = examine(&mut look, &mut replay)?;
+    if let (Some(asked), Some(oldest)) = (options.until, evidence.purged) {
+        return Err(RecoveryError::Purged { asked, oldest });
+    }
+    report.duration = started.elapsed();
+    Ok(Inspection {
+        machine: replay.machine,
+        position: replay.position,
+        evidence,
+        report,
+    })
+}
+
+/// Recovers the journal in `directories` into `machine`, which must be empty.
+///
+/// The caller holds the exclusive lock of the store. In order: every file is synced and its cached
+/// pages are dropped; the evidence is collected and replayed; unless the verdict is clean or torn
+/// tail the call ends with nothing changed; a torn tail is cut, the cut bytes are kept aside in the
+/// journal's `cut/`, and accepted records that nothing proves durable are written again; the journal
+/// is opened as the next boot.
+///
+/// # Durability
+/// Every record in the returned state is durable, and a witness of that is.
+///
+/// # Errors
+/// [`RecoveryError`]. All of them leave a directory that can be recovered again, with the same
+/// records.
+pub fn recover<M: StateMachine>(
+    disk: Arc<dyn Disk>,
+    directories: &Directories,
+    machine: M,
+    options: RecoveryOptions,
+) -> Result<Recovered<M>, RecoveryError> {
+    let started = Instant::now();
+    let RecoveryOptions {
+        journal: journal_options,
+        progress,
+    } = options;
+    let mut progress = progress.unwrap_or_else(|| Box::new(|_| ControlFlow::Continue(())));
+    let mut tell = |stage, bytes_done, bytes_total| {
+        progress(Progress {
+            stage,
+            bytes_done,
+            bytes_total,
+        })
+    };
+
+    if tell(Stage::Settling, 0, 0).is_break() {
+        return Err(RecoveryError::Aborted);
+    }
+    if let Err(failure) = settle(&*disk, directories) {
+        let evidence = Evidence {
+            read_failure: Some(failure),
+            ..Evidence::default()
+        };
+        let verdict = judge(&evidence, false);
+        let report = RecoveryReport::of(&evidence, verdict, disk.sync_path());
+        return Err(RecoveryError::Refused {
+            report: Box::new(report),
+        });
+    }
+
+    let mut replay = Replay::new(machine, None);
+    let mut look = Look {
+        disk: &*disk,
+        directories,
+        live: false,
+        until: None,
+        progress: &mut |done, total| tell(Stage::Replaying, done, total),
+    };
+    let (evidence, mut report) = examine(&mut look, &mut replay)?;
+    report.duration = started.elapsed();
+    let torn = match &report.verdict {
+        Verdict::Clean => None,
+        Verdict::TornTail(torn) => Some(torn),
+        _ => {
+            return Err(RecoveryError::Refused {
+                report: Box::new(report),
+            });
+        }
+    };
+    let (Some(store), Some(last)) = (evidence.store, evidence.segments.last()) else {
+        return Err(RecoveryError::NotAJournal {
+            dir: directories.journal.clone(),
+        });
+    };
+
+    if tell(Stage::Repairing, evidence.bytes_read, evidence.bytes_read).is_break() {
+        return Err(RecoveryError::Aborted);
+    }
+    // The journal goes on as the boot after the highest that was seen anywhere.
+    let boot_max = evidence.boot_max();
+    let repaired = repair(&*disk, directories, &evidence, torn, boot_max)?;
+    let tail = Tail {
+        segment: last.id,
+        end_offset_bytes: last.end_offset_bytes,
+        last_lsn: last.last_lsn(),
+        chain: last.chain,
+        group_number: last.group_number,
+        sealed: last.sealed,
+        boot: boot_max,
+    };
+    let journal = Journal::resume(
+        Arc::clone(&disk),
+        &directories.journal,
+        store,
+        tail,
+        journal_options,
+    )
+    .map_err(RecoveryError::Resume)?;
+    report.cut = repaired.cut;
+    report.groups_rewritten = repaired.groups_rewritten;
+    report.boot = Some(journal.boot());
+    report.duration = started.elapsed();
+    Ok(Recovered {
+        machine: replay.machine,
+        journal,
+        report,
+    })
+}
+
+/// Looks, replays and judges.
+fn examine<M: StateMachine>(
+    look: &mut Look<'_>,
+    replay: &mut Replay<M>,
+) -> Result<(Evidence, RecoveryReport), RecoveryError> {
+    let sync_path = look.disk.sync_path();
+    let (evidence, _) = evidence_of(look, replay)?;
+    if evidence.is_no_journal() {
+        return Err(RecoveryError::NotAJournal {
+            dir: look.directories.journal.clone(),
+        });
+    }
+    let mut verdict = judge(&evidence, look.live);
+    match replay.stop.take() {
+        Some(ReplayStop::Checkpoint(error)) => return Err(RecoveryError::Checkpoint(error)),
+        // Damage comes first: what the records say is only worth judging where they are whole.
+        Some(ReplayStop::Verdict(found)) if verdict.can_open() => verdict = found,
+        Some(ReplayStop::Verdict(_)) | None => {}
+    }
+    let mut report = RecoveryReport::of(&evidence, verdict, sync_path);
+    report.records_replayed = replay.records;
+    report.records_skipped = replay.skipped;
+    Ok((evidence, report))
+}
+
+pub(crate) fn evidence_of(
+    look: &mut Look<'_>,
+    feed: &mut dyn Feed,
+) -> Result<(Evidence, Vec<SegmentReader>), RecoveryError> {
+    collect(look, feed).map_err(|NoEvidence::Aborted| RecoveryError::Aborted)
+}
+
+/// Syncs every file of the journal and the checkpoints and both directories, and drops the cached pages: what a process
+/// left unsynced becomes durable or is an error now, and what is read next is what the device has,
+/// as far as the platform allows.
+fn settle(disk: &dyn Disk, directories: &Directories) -> Result<(), ReadFailure> {
+    for dir in [&directories.journal, &directories.checkpoints] {
+        let entries = match disk.list(dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(refused("list", dir, error)),
+        };
+        for entry in entries.iter().filter(|entry| is_ours(entry)) {
+            let path = dir.join(&entry.name);
+            let file = disk
+                .open(&path, OpenMode::Write)
+                .map_err(|error| refused("open", &path, error))?;
+            file.sync_data()
+                .map_err(|error| refused("sync", &path, error))?;
+            file.drop_cache()
+                .map_err(|error| refused("drop the cache of", &path, error))?;
+        }
+        disk.sync_dir(dir)
+            .map_err(|error| refused("sync directory", dir, error))?;
+    }
+    Ok(())
+}
+
+fn is_ours(entry: &Entry) -> bool {
+    let endings = [".seg", ".mark", ".ckpt"];
+    entry.kind == EntryKind::File && endings.iter().any(|ending| entry.name.ends_with(ending))
+}
+
+fn refused(operation: &str, path: &Path, error: std::io::Error) -> ReadFailure {
+    failure(format!("cannot {operation} {}", path.display()), error)
+}

@@ -1,0 +1,516 @@
+//! The judgement: a pure function from what was found to what it means. No I/O, no clock.
+//!
+//! The question is never "does the file end in garbage?" but "was the record that should stand here
+//! ever acknowledged?". A witness (see `facts`) answers it: at the first place where the history does
+//! not go on, with LSN X expected, `X <= W` means that an acknowledged record is gone, and `X > W`
+//! means that nobody was told. Where the history breaks *before* its last segment, the header of the
+//! following segment is the witness.
+//!
+//! [`judge`] first reduces the evidence to [`Summary`], five small facts, and [`decide`] is the table
+//! over these; a test writes the table down a second time and compares every combination.
+
+use std::fmt;
+
+use torrens_journal::{Lsn, Predecessor, RecordKind, SegmentId};
+
+use crate::facts::{
+    Evidence, MarkedPlace, NewerFormat, Position, ReadFailure, SegmentFacts, Stop, Witness,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// What a journal directory's evidence means.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// Every record up to the end is there.
+    Clean,
+    /// Unfinished bytes after the last record; nothing that was witnessed as acknowledged is lost.
+    TornTail(TornTail),
+    /// A record that was acknowledged is unreadable or missing. Nothing is cut.
+    Corrupt(Corruption),
+    /// Every byte verifies, and a record cannot follow the ones before it, or cannot be decoded.
+    ImpossibleSequence(ImpossibleSequence),
+    /// Something that a newer version wrote.
+    NewerFormat(NewerFormat),
+    /// The operating system refused a read; nothing is known, and it is never taken for an end.
+    Unreadable(ReadFailure),
+}
+
+impl Verdict {
+    /// The exit code of the tool for this verdict.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Verdict::Clean => 0,
+            Verdict::TornTail(_) => 3,
+            Verdict::Corrupt(corruption) => match corruption.kind {
+                CorruptKind::AckedLoss => 4,
+                CorruptKind::MidLog => 5,
+            },
+            Verdict::ImpossibleSequence(_) => 6,
+            Verdict::NewerFormat(_) => 7,
+            Verdict::Unreadable(_) => 8,
+        }
+    }
+
+    /// Stable name for reports and machine-readable output.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Verdict::Clean => "clean",
+            Verdict::TornTail(_) => "torn-tail",
+            Verdict::Corrupt(corruption) => match corruption.kind {
+                CorruptKind::AckedLoss => "corrupt-acked-loss",
+                CorruptKind::MidLog => "corrupt-mid-log",
+            },
+            Verdict::ImpossibleSequence(_) => "impossible-sequence",
+            Verdict::NewerFormat(_) => "newer-format",
+            Verdict::Unreadable(_) => "unreadable",
+        }
+    }
+
+    /// Whether opening may go on: a clean end or a torn tail.
+    pub const fn can_open(&self) -> bool {
+        matches!(self, Verdict::Clean | Verdict::TornTail(_))
+    }
+
+    /// Whether acknowledged records are unreadable or missing.
+    pub const fn is_corruption(&self) -> bool {
+        matches!(self, Verdict::Corrupt(_))
+    }
+}
+
+/// A tail that recovery cuts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TornTail {
+    /// Where it is cut.
+    pub position: Position,
+    /// Where the last page with a byte other than zero ends.
+    pub scraps_end_bytes: u64,
+    /// Groups in the tail that verify by themselves: their pages landed, those before did not.
+    pub later_groups: u64,
+    /// Why the group at the cut is not one.
+    pub stop: Stop,
+}
+
+impl TornTail {
+    /// Bytes from the cut to the last one that is not zero, in whole pages.
+    pub fn cut_bytes(&self) -> u64 {
+        self.scraps_end_bytes
+            .saturating_sub(self.position.offset_bytes)
+    }
+}
+
+/// Whether valid records follow the loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CorruptKind {
+    /// Nothing valid comes after it.
+    AckedLoss,
+    /// Valid records come after it.
+    MidLog,
+}
+
+/// What the loss looks like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The group that should be there is not; why the walk stopped.
+    Group(Stop),
+    /// The segment's header is not usable; the reader's reason.
+    Header(String),
+    /// The file is shorter than its header states.
+    Short {
+        /// Length of the file.
+        file_bytes: u64,
+        /// Length that its header states.
+        stated_bytes: u64,
+    },
+    /// A segment is not there.
+    MissingSegment {
+        /// The first that is missing.
+        first_missing: SegmentId,
+    },
+    /// The segment before ended differently from what this segment's header states.
+    Stitch {
+        /// What the header states.
+        stated: Predecessor,
+        /// What was found there.
+        found: Predecessor,
+    },
+    /// The journal begins after LSN 1 and no valid checkpoint covers what is before it.
+    Uncovered {
+        /// The first record in the journal.
+        first_lsn: Lsn,
+        /// The newest valid checkpoint, if any.
+        checkpoint: Option<Lsn>,
+    },
+    /// The journal does not have what a valid mark says was durable at a place.
+    MarkDisagrees {
+        /// The mark's durable LSN.
+        durable: Lsn,
+    },
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Group(stop) => write!(f, "no valid group there: {stop}"),
+            Cause::Header(why) => write!(f, "the segment's header is not usable: {why}"),
+            Cause::Short {
+                file_bytes,
+                stated_bytes,
+            } => {
+                write!(f, "the file has {file_bytes} of its {stated_bytes} bytes")
+            }
+            Cause::MissingSegment { first_missing } => {
+                write!(f, "segment {first_missing} is missing")
+            }
+            Cause::Stitch { stated, found } => write!(
+                f,
+                "the header says that the segment before ended with LSN {} at offset {:#x}, chain \
+                 {:#010x}; it ends with LSN {} at {:#x}, chain {:#010x}",
+                stated.last_lsn,
+                stated.end_offset_bytes,
+                stated.chain,
+                found.last_lsn,
+                found.end_offset_bytes,
+                found.chain
+            ),
+            Cause::Uncovered {
+                first_lsn,
+                checkpoint: None,
+            } => {
+                write!(
+                    f,
+                    "the journal begins at LSN {first_lsn} and there is no valid checkpoint"
+                )
+            }
+            Cause::Uncovered {
+                first_lsn,
+                checkpoint: Some(checkpoint),
+            } => write!(
+                f,
+                "the journal begins at LSN {first_lsn} and the newest valid checkpoint ends at LSN \
+                 {checkpoint}"
+            ),
+            Cause::MarkDisagrees { durable } => write!(
+                f,
+                "a mark says that LSN {durable} was durable there, and other bytes are there now"
+            ),
+        }
+    }
+}
+
+/// An acknowledged record that is unreadable or missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Corruption {
+    /// Whether valid records follow.
+    pub kind: CorruptKind,
+    /// What it looks like.
+    pub cause: Cause,
+    /// The first place where the history does not go on.
+    pub position: Position,
+    /// The best proof that something was durable there.
+    pub witness: Option<Witness>,
+    /// Valid records behind that place.
+    pub records_after: u64,
+}
+
+/// A record that verifies and cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImpossibleSequence {
+    /// The record.
+    pub lsn: Lsn,
+    /// Its kind; 0 if it is an item of a checkpoint.
+    pub kind: RecordKind,
+    /// The segment that holds it; 0 if it is an item of a checkpoint.
+    pub segment: SegmentId,
+    /// Where the record begins in the segment.
+    pub offset_bytes: u64,
+    /// The state machine's reason.
+    pub reason: String,
+}
+
+/// The first place where the history does not go on, before the end of the last segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Breach {
+    pub(crate) position: Position,
+    pub(crate) cause: Cause,
+    /// Index of the first segment that lies behind it.
+    pub(crate) behind: usize,
+}
+
+/// Whether `next` goes on where `before` ended. `Err` says where and how it does not.
+pub(crate) fn joins(before: &SegmentFacts, next: &SegmentFacts) -> Result<(), (Position, Cause)> {
+    if before.id.next() != Some(next.id) {
+        let first_missing = before.id.next().unwrap_or(next.id);
+        return Err((before.position(), Cause::MissingSegment { first_missing }));
+    }
+    // A header that cannot be read is its own breach; it cannot speak about its predecessor.
+    let Some(stated) = next.predecessor else {
+        return Ok(());
+    };
+    let found = Predecessor {
+        segment: before.id,
+        last_lsn: before.last_lsn(),
+        end_offset_bytes: before.end_offset_bytes,
+        chain: before.chain,
+    };
+    if stated == found {
+        return Ok(());
+    }
+    let cause = if found.end_offset_bytes < stated.end_offset_bytes {
+        Cause::Group(before.stop.clone())
+    } else {
+        Cause::Stitch { stated, found }
+    };
+    Err((before.position(), cause))
+}
+
+/// What is wrong with one segment by itself, before its groups are looked at.
+pub(crate) fn flaw(segment: &SegmentFacts) -> Option<(Position, Cause)> {
+    if let Stop::Header(why) = &segment.stop {
+        return Some((segment.position(), Cause::Header(why.clone())));
+    }
+    if segment.file_bytes < segment.stated_bytes {
+        let cause = Cause::Short {
+            file_bytes: segment.file_bytes,
+            stated_bytes: segment.stated_bytes,
+        };
+        return Some((segment.position(), cause));
+    }
+    None
+}
+
+/// The five facts that the table is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Summary {
+    /// The operating system refused a read.
+    pub(crate) refused: bool,
+    /// Something is in a newer format.
+    pub(crate) newer: bool,
+    /// The history breaks before the end of its last segment.
+    pub(crate) breached: bool,
+    /// A witness covers the record expected at the end.
+    pub(crate) witnessed: bool,
+    /// Bytes other than zero lie behind the end.
+    pub(crate) scraps: bool,
+    /// Valid records lie behind the breach or the end.
+    pub(crate) records_after: bool,
+    /// A writer may be at work: bytes behind the end are in flight.
+    pub(crate) live: bool,
+}
+
+/// What the table says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finding {
+    Clean,
+    TornTail,
+    AckedLoss,
+    MidLog,
+    NewerFormat,
+    Unreadable,
+}
+
+/// The table.
+pub(crate) fn decide(summary: Summary) -> Finding {
+    if summary.refused {
+        return Finding::Unreadable;
+    }
+    if summary.newer {
+        return Finding::NewerFormat;
+    }
+    match (summary.breached || summary.witnessed, summary.records_after) {
+        (true, true) => Finding::MidLog,
+        (true, false) => Finding::AckedLoss,
+        (false, _) if summary.scraps && !summary.live => Finding::TornTail,
+        (false, _) => Finding::Clean,
+    }
+}
+
+/// Judges `evidence`. With `live`, a writer may be at work: bytes behind the last record that have
+/// no witness are on their way and not torn.
+pub fn judge(evidence: &Evidence, live: bool) -> Verdict {
+    let breach = first_breach(evidence);
+    let last = evidence.segments.last();
+    let witness = evidence.witness();
+    let end_witness = last.and_then(|last| end_witness(evidence, last, witness));
+    let records_after = match &breach {
+        Some(breach) => records_behind(evidence, breach.behind),
+        None => last.map_or(0, |last| last.later.records),
+    };
+    let finding = decide(Summary {
+        refused: evidence.read_failure.is_some(),
+        newer: evidence.newer_format.is_some(),
+        breached: breach.is_some(),
+        witnessed: end_witness.is_some(),
+        scraps: last.is_some_and(|last| last.scraps_end_bytes.is_some()),
+        records_after: records_after > 0,
+        live,
+    });
+    let kind = match finding {
+        Finding::Unreadable => {
+            return evidence
+                .read_failure
+                .clone()
+                .map_or(Verdict::Clean, Verdict::Unreadable);
+        }
+        Finding::NewerFormat => {
+            return evidence
+                .newer_format
+                .clone()
+                .map_or(Verdict::Clean, Verdict::NewerFormat);
+        }
+        Finding::Clean => return Verdict::Clean,
+        Finding::TornTail => {
+            let Some(last) = last else {
+                return Verdict::Clean;
+            };
+            return Verdict::TornTail(TornTail {
+                position: last.position(),
+                scraps_end_bytes: last.scraps_end_bytes.unwrap_or(last.end_offset_bytes),
+                later_groups: last.later.groups,
+                stop: last.stop.clone(),
+            });
+        }
+        Finding::AckedLoss => CorruptKind::AckedLoss,
+        Finding::MidLog => CorruptKind::MidLog,
+    };
+    let (position, cause, witness) = match (breach, last) {
+        (Some(breach), _) => (breach.position, breach.cause, witness),
+        (None, Some(last)) => (
+            last.position(),
+            Cause::Group(last.stop.clone()),
+            end_witness,
+        ),
+        (None, None) => return Verdict::Clean,
+    };
+    Verdict::Corrupt(Corruption {
+        kind,
+        cause,
+        position,
+        witness,
+        records_after,
+    })
+}
+
+/// The proof that something durable stood at the end of the last segment, if there is one: by LSN,
+/// or by a mark that names a place behind the end (a group without records is proved only so).
+fn end_witness(
+    evidence: &Evidence,
+    last: &SegmentFacts,
+    witness: Option<Witness>,
+) -> Option<Witness> {
+    if let Some(witness) = witness.filter(|witness| witness.lsn >= last.expected) {
+        return Some(witness);
+    }
+    let mark = evidence
+        .marks
+        .iter()
+        .filter(|mark| mark.segment == last.id && mark.place == MarkedPlace::Beyond)
+        .max_by_key(|mark| mark.end_offset_bytes)?;
+    Some(Witness {
+        lsn: mark.durable,
+        kind: crate::facts::WitnessKind::Mark,
+        segment: Some(mark.segment),
+        offset_bytes: Some(mark.end_offset_bytes),
+    })
+}
+
+fn records_behind(evidence: &Evidence, behind: usize) -> u64 {
+    let before = behind
+        .checked_sub(1)
+        .and_then(|index| evidence.segments.get(index));
+    let same_segment = before.map_or(0, |segment| segment.later.records);
+    let later_segments: u64 = evidence
+        .segments
+        .iter()
+        .skip(behind)
+        .map(|segment| segment.records.saturating_add(segment.later.records))
+        .fold(0, u64::saturating_add);
+    same_segment.saturating_add(later_segments)
+}
+
+/// The first place, in journal order, where the history does not go on before its last segment's end.
+pub(crate) fn first_breach(evidence: &Evidence) -> Option<Breach> {
+    let Some(first) = evidence.segments.first() else {
+        return evidence.witness().map(|witness| Breach {
+            position: Position {
+                segment: SegmentId::FIRST,
+                offset_bytes: 0,
+                expected: evidence.checkpoint_lsn().next().unwrap_or(Lsn::FIRST),
+            },
+            cause: Cause::MissingSegment {
+                first_missing: witness.segment.unwrap_or(SegmentId::FIRST),
+            },
+            behind: 0,
+        });
+    };
+    if let Some(first_lsn) = first.first_lsn {
+        let after = evidence.checkpoint_lsn();
+        if after.next().is_none_or(|needed| first_lsn > needed) {
+            let position = Position {
+                segment: first.id,
+                offset_bytes: 0,
+                expected: after.next().unwrap_or(after),
+            };
+            let checkpoint = evidence.checkpoint().map(|info| info.meta.lsn);
+            let cause = Cause::Uncovered {
+                first_lsn,
+                checkpoint,
+            };
+            return Some(Breach {
+                position,
+                cause,
+                behind: 0,
+            });
+        }
+    }
+    let mut before: Option<&SegmentFacts> = None;
+    for (index, segment) in evidence.segments.iter().enumerate() {
+        if let Some(before) = before
+            && let Err((position, cause)) = joins(before, segment)
+        {
+            return Some(Breach {
+                position,
+                cause,
+                behind: index,
+            });
+        }
+        if let Some((position, cause)) = flaw(segment) {
+            return Some(Breach {
+                position,
+                cause,
+                behind: index + 1,
+            });
+        }
+        if let Some(mark) = evidence
+            .marks
+            .iter()
+            .find(|mark| mark.segment == segment.id && mark.place == MarkedPlace::Differs)
+        {
+            let position = Position {
+                segment: segment.id,
+                offset_bytes: mark.end_offset_bytes,
+                expected: mark.durable.next().unwrap_or(mark.durable),
+            };
+            let cause = Cause::MarkDisagrees {
+                durable: mark.durable,
+            };
+            return Some(Breach {
+                position,
+                cause,
+                behind: index + 1,
+            });
+        }
+        before = Some(segment);
+    }
+    let last = before?;
+    let lost = evidence.marks.iter().find(|mark| mark.segment > last.id)?;
+    let first_missing = last.id.next().unwrap_or(lost.segment);
+    Some(Breach {
+        position: last.position(),
+        cause: Cause::MissingSegment { first_missing },
+        behind: evidence.segments.len(),
+    })
+}

@@ -1,0 +1,15 @@
+//! The promises of recovery, on a simulated disk. One binary, one room per promise.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a test that slices out of bounds fails, as it should"
+)]
+
+mod checkpoints;
+mod crash_points;
+mod damage;
+mod host;
+mod refusals;
+mod resolving;
+mod tally;
+mod torn_tail;
+mod walking;

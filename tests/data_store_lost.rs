@@ -1,0 +1,143 @@
+//! The register outlives the data: whatever becomes of the data store, the engine opens, its metadata
+//! is exact, and a region whose data cannot be trusted says so instead of serving less than it held.
+
+use torrens::store::Lost;
+use torrens::{
+    Derive, Engine, KeyRange, NewRegion, ReadError, Refusal, Region, RegionEpoch, RegionId, Split,
+    WriteAnswer,
+};
+use torrens_journal::testing::CutChoice;
+
+mod support;
+use support::*;
+
+const EPOCH: RegionEpoch = RegionEpoch::BOOTSTRAP;
+
+fn bootstrap(engine: &Engine) {
+    let region = Region {
+        id: RegionId(1),
+        range: KeyRange::all(),
+        epoch: EPOCH,
+        peers: vec![peer(10, STORE.0)],
+    };
+    holds(engine.bootstrap(region)).unwrap();
+}
+
+fn write(engine: &Engine, region: u64, epoch: RegionEpoch, index: u64, names: &[&str]) {
+    let batch = puts(names, "value");
+    written(engine.write(RegionId(region), epoch, at(index), &batch)).unwrap();
+}
+
+/// A world whose region 1 (to "m") and region 2 (from "m") hold flushed data, region 2 also unflushed.
+fn furnished() -> (World, Seen) {
+    let world = World::new(3);
+    let (engine, _) = world.open().unwrap();
+    bootstrap(&engine);
+    write(&engine, 1, EPOCH, 6, &["a", "z"]);
+    let split = Split {
+        region: RegionId(1),
+        incarnation: None,
+        epoch: EPOCH,
+        position: at(7),
+        boundaries: vec![key("m")],
+        children: vec![NewRegion { id: RegionId(2), peers: vec![peer(20, STORE.0)] }],
+        derive: Derive::Left,
+    };
+    holds(engine.split(split)).unwrap();
+    let epoch = epoch(&engine, 1);
+    write(&engine, 1, epoch, 8, &["b"]);
+    write(&engine, 2, epoch, 6, &["y"]);
+    engine.flush().unwrap();
+    write(&engine, 2, epoch, 7, &["x"]);
+    let seen = Seen::of(&engine);
+    drop(engine);
+    (world, seen)
+}
+
+fn expect_damaged(world: &World, seen: &Seen, regions: &[u64]) {
+    let (engine, report) = world.open().unwrap();
+    let damaged: Vec<u64> = report.damaged.iter().map(|(region, _)| region.0).collect();
+    assert_eq!(damaged, regions, "{report}");
+    let now = Seen::of(&engine);
+    for (region, (peer, stage, description)) in &seen.peers {
+        let (peer_now, stage_now, description_now) = &now.peers[region];
+        assert_eq!((peer_now, description_now), (peer, description), "metadata is exact");
+        let expected = if regions.contains(&region.0) { "damaged" } else { *stage };
+        assert_eq!(*stage_now, expected, "{region}");
+    }
+    for region in regions {
+        let refused = engine.view(RegionId(*region), epoch(&engine, *region)).unwrap_err();
+        assert!(matches!(refused, ReadError::Refused(Refusal::RegionDamaged { .. })), "{refused}");
+        let refused = engine
+            .write(RegionId(*region), epoch(&engine, *region), at(99), &puts(&[], ""))
+            .unwrap();
+        assert!(matches!(refused, WriteAnswer::Refused(Refusal::RegionDamaged { .. })));
+    }
+    // And it stays so: the next opening finds a good store, and damage that is journaled.
+    engine.close().unwrap();
+    let (engine, report) = world.open().unwrap();
+    assert!(report.damaged.is_empty(), "nothing new is damaged: {report}");
+    assert_eq!(Seen::of(&engine), now);
+}
+
+#[test]
+fn an_empty_data_store_damages_every_region_that_had_durable_data() {
+    let (world, seen) = furnished();
+    let world = world.power_cut(CutChoice::KeepAll, Lost::Everything);
+    expect_damaged(&world, &seen, &[1, 2]);
+}
+
+#[test]
+fn an_older_data_store_damages_the_regions_that_it_is_too_old_for() {
+    let world = World::new(3);
+    let (engine, _) = world.open().unwrap();
+    bootstrap(&engine);
+    write(&engine, 1, EPOCH, 6, &["a"]);
+    engine.flush().unwrap();
+    let old = world.data.durable_image();
+    write(&engine, 1, EPOCH, 7, &["b"]);
+    engine.flush().unwrap();
+    let seen = Seen::of(&engine);
+    drop(engine);
+    let world = world.power_cut(CutChoice::KeepAll, Lost::Since(old));
+    expect_damaged(&world, &seen, &[1]);
+}
+
+#[test]
+fn data_that_no_barrier_covered_is_asked_for_again_and_is_no_damage() {
+    let (world, seen) = furnished();
+    let world = world.power_cut(CutChoice::LoseAll, Lost::Unflushed);
+    let (engine, report) = world.open().unwrap();
+    assert!(report.damaged.is_empty(), "{report}");
+    assert_eq!(Seen::of(&engine), seen);
+    let start = engine.raft_start(RegionId(2)).unwrap();
+    assert_eq!((start.data.index, start.truncate_floor), (6, 6), "index 7 comes again");
+    assert_eq!(engine.raft_start(RegionId(1)).unwrap().data.index, 8);
+}
+
+#[test]
+fn a_region_that_never_had_durable_data_is_not_damaged_by_a_new_store() {
+    let world = World::new(3);
+    let (engine, _) = world.open().unwrap();
+    bootstrap(&engine);
+    write(&engine, 1, EPOCH, 6, &["a"]);
+    drop(engine);
+    let world = world.power_cut(CutChoice::KeepAll, Lost::Everything);
+    let (engine, report) = world.open().unwrap();
+    assert!(report.damaged.is_empty(), "{report}");
+    assert_eq!(engine.raft_start(RegionId(1)).unwrap().data.index, 5, "the log comes from its start");
+}
+
+#[test]
+fn a_log_that_starts_above_the_gap_damages_the_region() {
+    let (world, _) = furnished();
+    let (engine, _) = world.open().unwrap();
+    let incarnation = incarnation(&engine, 2);
+    let start = engine.raft_start(RegionId(2)).unwrap();
+    let next = start.data.index + 1;
+    let fits = engine.report_log_start(RegionId(2), incarnation, next).unwrap();
+    assert!(fits.lsn().is_none(), "a log that joins on changes nothing: {fits:?}");
+    let gap = engine.report_log_start(RegionId(2), incarnation, next + 1).unwrap();
+    assert!(gap.lsn().is_some(), "{gap:?}");
+    assert_eq!(engine.region(RegionId(2)).unwrap().stage, "damaged");
+}

@@ -1,0 +1,87 @@
+//! House rules that a compiler does not check: which words may appear in which rooms.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every Rust file below `dir`.
+fn sources(dir: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).expect("a folder of the project") {
+        let path = entry.expect("a readable folder").path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+fn all_sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = Vec::new();
+    for room in ["src", "journal/src", "recovery/src", "fuzz/src"] {
+        sources(&root.join(room), &mut paths);
+    }
+    let named = |path: &PathBuf| {
+        let name = path.strip_prefix(root).expect("below the root").display().to_string();
+        (name, fs::read_to_string(path).expect("UTF-8"))
+    };
+    paths.iter().map(named).collect()
+}
+
+/// Code lines of a file, without comments.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+#[test]
+fn each_foreign_crate_is_named_in_one_room() {
+    let rooms = [
+        ("sled::", "src/store/sled"),
+        ("bincode::", "src/codec"),
+        ("memmap2::", "journal/src/disk/map.rs"),
+        ("io_uring::", "journal/src/disk/uring.rs"),
+    ];
+    for (word, room) in rooms {
+        let mut seen = false;
+        for (name, text) in all_sources() {
+            // `self::sled::` is our own module of that name.
+            let named = code(&text).any(|line| {
+                line.replace("self::sled::", "").contains(word)
+            });
+            assert!(!named || name.starts_with(room), "{name} names {word}");
+            seen |= named;
+        }
+        assert!(seen, "nobody names {word}: the rule above is out of date");
+    }
+}
+
+#[test]
+fn lifecycle_does_no_io_and_reads_no_clock() {
+    let mut files = 0;
+    for (name, text) in all_sources() {
+        if !name.starts_with("src/lifecycle") || name.contains("test") {
+            continue;
+        }
+        files += 1;
+        for word in ["std::fs", "std::io", "std::time", "std::thread", "::disk", "Journal", "Mutex", "unwrap()"] {
+            assert!(!code(&text).any(|line| line.contains(word)), "{name} names {word}");
+        }
+    }
+    assert!(files > 5, "the lifecycle has moved: the rule above is out of date");
+}
+
+#[test]
+fn only_repair_shortens_a_file() {
+    for (name, text) in all_sources() {
+        let test = name.contains("test") || name.contains("/disk/") || name.ends_with("repair.rs");
+        assert!(test || !code(&text).any(|line| line.contains(".set_len(")), "{name} shortens a file");
+    }
+}
+
+#[test]
+fn unsafe_code_is_in_two_small_rooms() {
+    for (name, text) in all_sources() {
+        let allowed = ["journal/src/disk/map.rs", "journal/src/disk/uring.rs"].contains(&name.as_str());
+        assert!(allowed || !code(&text).any(|line| line.contains("unsafe ")), "{name} is unsafe");
+    }
+}

@@ -1,0 +1,158 @@
+//! A whole world for one engine: a simulated disk and an in-memory data store that share one count of
+//! operations, and a small host that plays a fixed history step by step.
+//!
+//! The host does what a host must: it keeps its log, sends again after a crash, and remembers what was
+//! acknowledged. Not here: what a test demands.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use torrens::store::{Lost, MemoryFactory, MemoryStore};
+use torrens::{
+    Answer, Background, DestroyCause, Engine, EngineError, Incarnation, Key, OpenError, OpenReport,
+    Peer, PeerId, PeerRole, RaftPosition, Region, RegionEpoch, RegionId, RegionStatus, StoreId,
+    Tombstone, WriteAnswer, WriteBatch,
+};
+use torrens_journal::testing::{CutChoice, SimDisk};
+
+/// The store that every test plays.
+pub const STORE: StoreId = StoreId(4);
+
+/// One simulated machine.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The disk of journal, checkpoints and snapshots.
+    pub disk: SimDisk,
+    /// The data store; its calls count as operations of the disk.
+    pub data: MemoryStore,
+}
+
+impl World {
+    /// A machine with nothing on it.
+    pub fn new(seed: u64) -> World {
+        World::with(SimDisk::new(seed), MemoryStore::new())
+    }
+
+    fn with(disk: SimDisk, data: MemoryStore) -> World {
+        let steps = disk.clone();
+        let data = data.with_hook(Arc::new(move |name| steps.step(name)));
+        World { disk, data }
+    }
+
+    /// The machine after the power went.
+    pub fn power_cut(&self, disk: CutChoice, data: Lost) -> World {
+        World::with(self.disk.power_cut(disk), self.data.power_cut(data))
+    }
+
+    /// The machine after the process was killed: everything written is there, also what was not
+    /// synced; of the data store's own buffers, what `data` says.
+    pub fn kill(&self, data: Lost) -> World {
+        World::with(self.disk.process_kill(), self.data.process_kill(data))
+    }
+
+    /// Opens the store, stepping the background work by hand.
+    pub fn open(&self) -> Result<(Engine, OpenReport), OpenError> {
+        Engine::options()
+            .store(STORE)
+            .segment_bytes(32 * 1024)
+            .background(Background::Manual)
+            .disk(Arc::new(self.disk.clone()))
+            .data(Arc::new(MemoryFactory::new(self.data.clone())))
+            .open("store")
+    }
+}
+
+/// A peer on this store or another.
+pub fn peer(id: u64, store: u64) -> Peer {
+    Peer { id: PeerId(id), store: StoreId(store), role: PeerRole::Voter }
+}
+
+/// A key.
+pub fn key(text: &str) -> Key {
+    Key::from(text.as_bytes())
+}
+
+/// A batch that puts `text` under each key.
+pub fn puts(keys: &[&str], text: &str) -> WriteBatch {
+    let mut batch = WriteBatch::new();
+    for name in keys {
+        batch.put(key(name), text.as_bytes());
+    }
+    batch
+}
+
+/// A Raft position in term 6.
+pub fn at(index: u64) -> RaftPosition {
+    RaftPosition { index, term: 6 }
+}
+
+/// What can be seen of a store, without what differs between two runs (incarnations, LSNs).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Stage and description of each peer.
+    pub peers: BTreeMap<RegionId, (PeerId, &'static str, Option<Region>)>,
+    /// Highest peer and epoch of each tombstone.
+    pub tombstones: BTreeMap<RegionId, (PeerId, RegionEpoch)>,
+}
+
+impl Seen {
+    /// What `engine` shows.
+    pub fn of(engine: &Engine) -> Seen {
+        let peer = |status: RegionStatus| {
+            let region = status.region.map(|region| (*region).clone());
+            (status.id, (status.peer, status.stage, region))
+        };
+        let grave = |(region, stone): (RegionId, Tombstone)| {
+            (region, (stone.highest_peer, stone.epoch))
+        };
+        Seen {
+            peers: engine.regions().into_iter().map(peer).collect(),
+            tombstones: engine.tombstones().into_iter().map(grave).collect(),
+        }
+    }
+}
+
+/// Every row of every region that serves reads.
+pub fn rows(engine: &Engine) -> BTreeMap<(RegionId, Vec<u8>), Vec<u8>> {
+    let mut rows = BTreeMap::new();
+    for status in engine.regions() {
+        let Some(region) = status.region.filter(|_| status.stage == "normal") else { continue };
+        let view = engine.view(region.id, region.epoch).expect("a normal region serves reads");
+        for row in view.scan(..) {
+            let (key, value) = row.expect("a whole store reads");
+            rows.insert((region.id, key.to_vec()), value.to_vec());
+        }
+    }
+    rows
+}
+
+/// The current epoch of a region that has one.
+pub fn epoch(engine: &Engine, region: u64) -> RegionEpoch {
+    let status = engine.region(RegionId(region)).expect("the region is here");
+    status.region.expect("it has a description").epoch
+}
+
+/// The current incarnation of a region's peer.
+pub fn incarnation(engine: &Engine, region: u64) -> Incarnation {
+    engine.region(RegionId(region)).expect("the region is here").incarnation
+}
+
+/// An answer that must mean "it holds now".
+pub fn holds(answer: Result<Answer, EngineError>) -> Result<(), EngineError> {
+    let answer = answer?;
+    assert!(answer.holds(), "{answer:?}");
+    Ok(())
+}
+
+/// A write's answer that must mean "it is in".
+pub fn written(answer: Result<WriteAnswer, EngineError>) -> Result<(), EngineError> {
+    let answer = answer?;
+    assert!(!matches!(answer, WriteAnswer::Refused(_)), "{answer:?}");
+    Ok(())
+}
+
+/// An operator's destroy.
+pub fn destroy(engine: &Engine, region: u64, peer: u64) -> Result<(), EngineError> {
+    let (region, peer) = (RegionId(region), PeerId(peer));
+    holds(engine.destroy(region, None, peer, DestroyCause::Operator))
+}
