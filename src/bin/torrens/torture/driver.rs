@@ -19,7 +19,7 @@ use super::kills::{Kills, Plan};
 use super::model::{Meaning, Model, Wrong};
 use super::oracle::Oracle;
 use super::process::{Heard, Launch, Process, ending};
-use super::protocol::{Digest, Do, Event, Opened, Position, RowChange, STORE, Said, SnapshotLine};
+use super::protocol::{Digest, Do, Event, Opened, Position, STORE, SnapshotLine};
 use super::snapshots;
 use super::tally::Tally;
 use super::workload::{Scene, Wish, Workload};
@@ -239,7 +239,9 @@ impl<'a> Driver<'a> {
         self.oracle.settled(&settled)?;
         let wrongs = check::compare(self.oracle.model(), opened);
         if !wrongs.is_empty() {
-            wrongs.into_iter().for_each(|wrong| drop(self.wrong(wrong)));
+            for wrong in wrongs {
+                self.wrong(wrong);
+            }
             return Ok(LifeEnd::Wrong);
         }
         let mut life = Life {
@@ -584,10 +586,7 @@ fn store_wrong(what: &str, expected: &str, found: String) -> Wrong {
 /// How many rows an entry changes.
 fn rows_of(what: &Do) -> u64 {
     match what {
-        Do::Write { rows, .. } => {
-            let rows: &Vec<RowChange> = rows;
-            rows.len() as u64
-        }
+        Do::Write { rows, .. } => rows.len() as u64,
         _ => 0,
     }
 }

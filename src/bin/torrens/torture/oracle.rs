@@ -88,7 +88,6 @@ enum Line {
     Issued { op: u64, what: Do },
     Unseen { what: Do },
     Answered { op: u64, said: Said },
-    Dropped { op: u64 },
     Settled(Settled),
     Resent { region: u64, index: u64 },
 }
@@ -180,13 +179,6 @@ impl Oracle {
     ) -> Result<Result<Meaning, Wrong>, TortureError> {
         self.write(&Line::Answered { op, said: said.clone() })?;
         Ok(self.model.answered(op, said, &self.data))
-    }
-
-    /// Gives up an operation that is to be asked again as another one.
-    pub(super) fn dropped(&mut self, op: u64) -> Result<(), TortureError> {
-        self.write(&Line::Dropped { op })?;
-        self.model.flights.remove(&op);
-        Ok(())
     }
 
     /// Takes in what an opening said.
@@ -327,7 +319,6 @@ fn replay(path: &Path, model: &mut Model, data: &DataSet) -> Result<(), TortureE
                 // A wrong answer ended the run that got it, and was reported there.
                 let _ = model.answered(op, &said, data);
             }
-            Line::Dropped { op } => drop(model.flights.remove(&op)),
             Line::Settled(settled) => model.settled(&settled),
             Line::Resent { region, index } => model.acknowledge(region, index),
         }

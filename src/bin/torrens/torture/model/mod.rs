@@ -25,7 +25,7 @@ use super::protocol::{Description, Digest, Digester, Do, Key, Position, RowChang
 mod answered;
 mod settle;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod transitions;
 
 pub(super) use answered::{Meaning, Wrong};
