@@ -22,7 +22,8 @@ pub use epoch::RegionEpoch;
 pub use ids::{Incarnation, PeerId, RegionId, StoreId};
 pub use key_range::{Key, KeyRange};
 pub use lifecycle::{
-    CacheState, Derive, DestroyCause, NewRegion, PeerChange, RaftPosition, Refusal, Split, Tombstone,
+    CacheState, Derive, DestroyCause, NewRegion, PeerChange, RaftPosition, Refusal, Split,
+    Tombstone,
 };
 pub use machine::{MachineError, RegisterMachine};
 pub use region::{Peer, PeerRole, Region, RegionError};

@@ -94,7 +94,10 @@ impl Host {
                 holds(engine.bootstrap(region))?;
             }
             S::Write(region, version, index, keys, text) => {
-                let epoch = RegionEpoch { conf_ver: 1, version };
+                let epoch = RegionEpoch {
+                    conf_ver: 1,
+                    version,
+                };
                 let batch: WriteBatch = puts(keys, text);
                 written(engine.write(RegionId(region), epoch, at(index), &batch))?;
             }
@@ -110,19 +113,30 @@ impl Host {
                     epoch: RegionEpoch { conf_ver, version },
                     position: at(index),
                     boundaries: vec![key(boundary)],
-                    children: vec![NewRegion { id: RegionId(child), peers }],
+                    children: vec![NewRegion {
+                        id: RegionId(child),
+                        peers,
+                    }],
                     derive: Derive::Left,
                 };
                 holds(engine.split(split))?;
             }
             S::AddPeer(region, conf_ver, index, (id, store)) => {
-                let change = PeerChange::Add { peer: peer(id, store) };
-                let epoch = RegionEpoch { conf_ver, version: 2 };
+                let change = PeerChange::Add {
+                    peer: peer(id, store),
+                };
+                let epoch = RegionEpoch {
+                    conf_ver,
+                    version: 2,
+                };
                 holds(engine.change_peers(RegionId(region), epoch, at(index), change))?;
             }
             S::RemovePeer(region, conf_ver, index, id) => {
                 let change = PeerChange::Remove { peer: PeerId(id) };
-                let epoch = RegionEpoch { conf_ver, version: 3 };
+                let epoch = RegionEpoch {
+                    conf_ver,
+                    version: 3,
+                };
                 holds(engine.change_peers(RegionId(region), epoch, at(index), change))?;
             }
             S::Create(region, id) => {
@@ -131,7 +145,9 @@ impl Host {
             }
             S::TakeSnapshot(region) => {
                 let taken = engine.take_snapshot(RegionId(region), epoch(engine, region))?;
-                let Taken::Snapshot(staged) = taken else { panic!("{taken:?}") };
+                let Taken::Snapshot(staged) = taken else {
+                    panic!("{taken:?}")
+                };
                 let sent = resent(&engine.open_snapshot(staged.name)?, PeerId(21));
                 engine.remove_snapshot(staged.name)?;
                 self.snapshots.insert(region, sent);
@@ -159,15 +175,27 @@ impl Host {
 fn resent(taken: &SnapshotReader, newer: PeerId) -> (SnapshotName, Vec<u8>) {
     let mut meta = taken.meta().clone();
     meta.region.epoch.conf_ver += 2;
-    for peer in meta.region.peers.iter_mut().filter(|peer| peer.store == STORE) {
+    for peer in meta
+        .region
+        .peers
+        .iter_mut()
+        .filter(|peer| peer.store == STORE)
+    {
         peer.id = newer;
     }
     let (elsewhere, dir) = (Arc::new(SimDisk::new(5)), Path::new("other"));
-    elsewhere.create_dir_all(dir).expect("another store has a disk");
+    elsewhere
+        .create_dir_all(dir)
+        .expect("another store has a disk");
     let mut writer = SnapshotWriter::create(elsewhere.clone(), dir, 77, &meta).expect("and room");
-    for row in taken.rows().expect("a snapshot that was just taken is whole") {
+    for row in taken
+        .rows()
+        .expect("a snapshot that was just taken is whole")
+    {
         let row = row.expect("and so are its rows");
-        writer.push_cf(row.cf, &row.key, &row.value).expect("they go in as they came out");
+        writer
+            .push_cf(row.cf, &row.key, &row.value)
+            .expect("they go in as they came out");
     }
     let name = writer.finish().expect("and make a file").name;
     let bytes = elsewhere.contents(&name.path_in(dir)).expect("with a name");
@@ -181,7 +209,8 @@ fn reference() -> (Vec<Seen>, Vec<Rows>, u64) {
     let (mut host, mut seen, mut data) = (Host::default(), vec![Seen::of(&engine)], vec![]);
     data.push(rows(&engine));
     for step in HISTORY {
-        host.play(&engine, *step).unwrap_or_else(|error| panic!("{step:?}: {error}"));
+        host.play(&engine, *step)
+            .unwrap_or_else(|error| panic!("{step:?}: {error}"));
         seen.push(Seen::of(&engine));
         data.push(rows(&engine));
     }
@@ -216,9 +245,17 @@ fn play_until_dead(op: u64, fault: SimFault) -> Option<(World, Host, Option<usiz
 /// The ways in which a machine comes back.
 fn returns(dead: &World, seed: u64) -> Vec<(String, World)> {
     let mut returns = vec![];
-    for lost in [Lost::Unflushed, Lost::AllButBatches(1), Lost::AllButBatches(usize::MAX)] {
+    for lost in [
+        Lost::Unflushed,
+        Lost::AllButBatches(1),
+        Lost::AllButBatches(usize::MAX),
+    ] {
         returns.push((format!("killed, {lost:?}"), dead.kill(lost.clone())));
-        for choice in [CutChoice::LoseAll, CutChoice::KeepAll, CutChoice::Seeded(seed)] {
+        for choice in [
+            CutChoice::LoseAll,
+            CutChoice::KeepAll,
+            CutChoice::Seeded(seed),
+        ] {
             let name = format!("power cut, {choice:?}, {lost:?}");
             returns.push((name, dead.power_cut(choice, lost.clone())));
         }
@@ -253,11 +290,20 @@ fn come_back(
         }
     }
     if now == seen[before] {
-        assert_eq!(rows(&engine), data[before], "rows after the log was sent again");
+        assert_eq!(
+            rows(&engine),
+            data[before],
+            "rows after the log was sent again"
+        );
     }
-    let next = if now == seen[after] && !must_repeat(before) { after } else { before };
+    let next = if now == seen[after] && !must_repeat(before) {
+        after
+    } else {
+        before
+    };
     for step in &HISTORY[next..] {
-        host.play(&engine, *step).unwrap_or_else(|error| panic!("{step:?}: {error}"));
+        host.play(&engine, *step)
+            .unwrap_or_else(|error| panic!("{step:?}: {error}"));
     }
     assert_eq!(&Seen::of(&engine), seen.last().unwrap());
     assert_eq!(&rows(&engine), data.last().unwrap());
@@ -276,16 +322,22 @@ fn must_repeat(step: usize) -> bool {
 
 /// Whether the peer that a log entry was for still lives, so that its host still sends the log.
 fn still_there(engine: &Engine, step: Step) -> bool {
-    let S::Write(region, _, index, ..) = step else { return false };
-    engine.raft_start(RegionId(region)).is_ok_and(|start| {
-        start.status.stage == "normal" && index > start.data.index
-    })
+    let S::Write(region, _, index, ..) = step else {
+        return false;
+    };
+    engine
+        .raft_start(RegionId(region))
+        .is_ok_and(|start| start.status.stage == "normal" && index > start.data.index)
 }
 
 #[test]
 fn a_crash_at_any_operation_recovers_to_the_state_before_or_after_the_step() {
     let reference = reference();
-    assert!(reference.2 > 150, "the history has {} operations", reference.2);
+    assert!(
+        reference.2 > 150,
+        "the history has {} operations",
+        reference.2
+    );
     let mut op = 1;
     let mut tried = 0;
     while let Some((dead, host, step)) = play_until_dead(op, SimFault::Dies) {

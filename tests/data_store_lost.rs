@@ -40,7 +40,10 @@ fn furnished() -> (World, Seen) {
         epoch: EPOCH,
         position: at(7),
         boundaries: vec![key("m")],
-        children: vec![NewRegion { id: RegionId(2), peers: vec![peer(20, STORE.0)] }],
+        children: vec![NewRegion {
+            id: RegionId(2),
+            peers: vec![peer(20, STORE.0)],
+        }],
         derive: Derive::Left,
     };
     holds(engine.split(split)).unwrap();
@@ -61,22 +64,46 @@ fn expect_damaged(world: &World, seen: &Seen, regions: &[u64]) {
     let now = Seen::of(&engine);
     for (region, (peer, stage, description)) in &seen.peers {
         let (peer_now, stage_now, description_now) = &now.peers[region];
-        assert_eq!((peer_now, description_now), (peer, description), "metadata is exact");
-        let expected = if regions.contains(&region.0) { "damaged" } else { *stage };
+        assert_eq!(
+            (peer_now, description_now),
+            (peer, description),
+            "metadata is exact"
+        );
+        let expected = if regions.contains(&region.0) {
+            "damaged"
+        } else {
+            *stage
+        };
         assert_eq!(*stage_now, expected, "{region}");
     }
     for region in regions {
-        let refused = engine.view(RegionId(*region), epoch(&engine, *region)).unwrap_err();
-        assert!(matches!(refused, ReadError::Refused(Refusal::RegionDamaged { .. })), "{refused}");
         let refused = engine
-            .write(RegionId(*region), epoch(&engine, *region), at(99), &puts(&[], ""))
+            .view(RegionId(*region), epoch(&engine, *region))
+            .unwrap_err();
+        assert!(
+            matches!(refused, ReadError::Refused(Refusal::RegionDamaged { .. })),
+            "{refused}"
+        );
+        let refused = engine
+            .write(
+                RegionId(*region),
+                epoch(&engine, *region),
+                at(99),
+                &puts(&[], ""),
+            )
             .unwrap();
-        assert!(matches!(refused, WriteAnswer::Refused(Refusal::RegionDamaged { .. })));
+        assert!(matches!(
+            refused,
+            WriteAnswer::Refused(Refusal::RegionDamaged { .. })
+        ));
     }
     // And it stays so: the next opening finds a good store, and damage that is journaled.
     engine.close().unwrap();
     let (engine, report) = world.open().unwrap();
-    assert!(report.damaged.is_empty(), "nothing new is damaged: {report}");
+    assert!(
+        report.damaged.is_empty(),
+        "nothing new is damaged: {report}"
+    );
     assert_eq!(Seen::of(&engine), now);
 }
 
@@ -111,7 +138,11 @@ fn data_that_no_barrier_covered_is_asked_for_again_and_is_no_damage() {
     assert!(report.damaged.is_empty(), "{report}");
     assert_eq!(Seen::of(&engine), seen);
     let start = engine.raft_start(RegionId(2)).unwrap();
-    assert_eq!((start.data.index, start.truncate_floor), (6, 6), "index 7 comes again");
+    assert_eq!(
+        (start.data.index, start.truncate_floor),
+        (6, 6),
+        "index 7 comes again"
+    );
     assert_eq!(engine.raft_start(RegionId(1)).unwrap().data.index, 8);
 }
 
@@ -125,7 +156,11 @@ fn a_region_that_never_had_durable_data_is_not_damaged_by_a_new_store() {
     let world = world.power_cut(CutChoice::KeepAll, Lost::Everything);
     let (engine, report) = world.open().unwrap();
     assert!(report.damaged.is_empty(), "{report}");
-    assert_eq!(engine.raft_start(RegionId(1)).unwrap().data.index, 5, "the log comes from its start");
+    assert_eq!(
+        engine.raft_start(RegionId(1)).unwrap().data.index,
+        5,
+        "the log comes from its start"
+    );
 }
 
 #[test]
@@ -135,9 +170,16 @@ fn a_log_that_starts_above_the_gap_damages_the_region() {
     let incarnation = incarnation(&engine, 2);
     let start = engine.raft_start(RegionId(2)).unwrap();
     let next = start.data.index + 1;
-    let fits = engine.report_log_start(RegionId(2), incarnation, next).unwrap();
-    assert!(fits.lsn().is_none(), "a log that joins on changes nothing: {fits:?}");
-    let gap = engine.report_log_start(RegionId(2), incarnation, next + 1).unwrap();
+    let fits = engine
+        .report_log_start(RegionId(2), incarnation, next)
+        .unwrap();
+    assert!(
+        fits.lsn().is_none(),
+        "a log that joins on changes nothing: {fits:?}"
+    );
+    let gap = engine
+        .report_log_start(RegionId(2), incarnation, next + 1)
+        .unwrap();
     assert!(gap.lsn().is_some(), "{gap:?}");
     assert_eq!(engine.region(RegionId(2)).unwrap().stage, "damaged");
 }

@@ -22,7 +22,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let groups = groups()?;
     put("segment", "three_groups", &groups)?;
     put("segment", "torn_in_the_second", &groups[..4096 + 100])?;
-    put("segment", "hole_before_the_third", &[&groups[..4096], &[0; 4096], &groups[8192..]].concat())?;
+    put(
+        "segment",
+        "hole_before_the_third",
+        &[&groups[..4096], &[0; 4096], &groups[8192..]].concat(),
+    )?;
     put("group", "one_record", &groups[..4096])?;
     put("group", "two_records", &groups[4096..8192])?;
     put("group", "two_pages", &groups[8192..16384])?;
@@ -43,7 +47,12 @@ fn groups() -> Result<Vec<u8>, Box<dyn Error>> {
         journal.sync()?;
     }
     let path = dir.join(SegmentId::FIRST.file_name());
-    let bytes = simulated.contents(&path).ok_or("the journal's segment is gone")?;
+    let bytes = simulated
+        .contents(&path)
+        .ok_or("the journal's segment is gone")?;
     let from = usize::try_from(SEGMENT_HEADER_BYTES)?;
-    Ok(bytes.get(from..from + 16384).ok_or("the segment is short")?.to_vec())
+    Ok(bytes
+        .get(from..from + 16384)
+        .ok_or("the segment is short")?
+        .to_vec())
 }

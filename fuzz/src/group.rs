@@ -35,16 +35,27 @@ pub fn group(data: &[u8]) {
 }
 
 fn check(data: &[u8], offset: u64, context: &GroupContext) {
-    let Ok(group) = group::decode(data, offset, context) else { return };
-    assert!(group.bytes().len() <= data.len(), "a group lies inside its input");
+    let Ok(group) = group::decode(data, offset, context) else {
+        return;
+    };
+    assert!(
+        group.bytes().len() <= data.len(),
+        "a group lies inside its input"
+    );
     let mut next = group.header.first_lsn;
     let mut count = 0;
     for record in group.records() {
         let Ok(record) = record else { return };
         assert_eq!(record.lsn, next, "LSNs are dense");
         assert!(record.payload.len() <= data.len());
-        next = record.lsn.next().expect("a header names an LSN after the last record");
+        next = record
+            .lsn
+            .next()
+            .expect("a header names an LSN after the last record");
         count += 1;
     }
-    assert_eq!(count, group.header.record_count, "a group holds as many records as it says");
+    assert_eq!(
+        count, group.header.record_count,
+        "a group holds as many records as it says"
+    );
 }

@@ -29,7 +29,8 @@ fn walk(bytes: &[u8]) {
     let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
     let dir = Path::new("journal");
     let path = dir.join(SegmentId::FIRST.file_name());
-    disk.create_dir_all(dir).expect("an empty simulated disk takes a directory");
+    disk.create_dir_all(dir)
+        .expect("an empty simulated disk takes a directory");
     let file = disk.open(&path, OpenMode::CreateNew).expect("and a file");
     file.write_all_at(0, bytes).expect("and its bytes");
 
@@ -37,7 +38,9 @@ fn walk(bytes: &[u8]) {
     assert_eq!(found.segments.len(), 1);
     let mut reader = SegmentReader::open(&*disk, dir, SegmentId::FIRST, None)
         .expect("a simulated disk reads its file");
-    let Ok(header) = reader.header().cloned() else { return };
+    let Ok(header) = reader.header().cloned() else {
+        return;
+    };
     let mut expected = Expectation::first_of(&header);
     let mut offset = torrens_journal::format::SEGMENT_HEADER_BYTES;
     while let Found::Group(group) = reader.group_at(offset, Some(&expected)).expect("readable") {
@@ -45,7 +48,13 @@ fn walk(bytes: &[u8]) {
         expected = Expectation::after(&group.header);
         offset = group.end_offset_bytes();
     }
-    assert!(offset <= SEGMENT_BYTES, "no group reaches behind the segment");
+    assert!(
+        offset <= SEGMENT_BYTES,
+        "no group reaches behind the segment"
+    );
     let groups = reader.tail_scan(offset).count() as u64;
-    assert!(groups <= SEGMENT_BYTES / 4096, "a tail holds at most one group a page");
+    assert!(
+        groups <= SEGMENT_BYTES / 4096,
+        "a tail holds at most one group a page"
+    );
 }

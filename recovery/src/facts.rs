@@ -162,6 +162,7 @@ pub struct SegmentFacts {
     /// Whether one of the two header copies is damaged.
     pub header_copy_bad: Option<String>,
     /// Where the last page with a byte other than zero ends, if any lies behind the accepted groups.
+    /// Looked for in the last segment only, and not while a writer may be at work.
     pub scraps_end_bytes: Option<u64>,
     /// What verifies behind the accepted groups.
     pub later: LaterGroups,
@@ -291,11 +292,8 @@ pub struct NewerFormat {
 pub struct Evidence {
     /// The store, from the newest usable segment header.
     pub store: Option<StoreUuid>,
-    /// The segments that count, by id.
+    /// The segments, by id.
     pub segments: Vec<SegmentFacts>,
-    /// Segments before a missing one, all of whose records are in every valid checkpoint: what an
-    /// interrupted purge leaves. They were not read.
-    pub leftovers: Vec<SegmentId>,
     /// The accepted groups of the last segment, in order.
     pub last_groups: Vec<GroupPlace>,
     /// The valid marks, oldest first.
@@ -442,7 +440,7 @@ impl Evidence {
     /// Whether nothing in the directory says that a journal ever acknowledged anything here.
     pub fn is_no_journal(&self) -> bool {
         self.segments.is_empty()
-            && self.leftovers.is_empty()
+            && !self.mark_file
             && self.read_failure.is_none()
             && self.newer_format.is_none()
             && self.witness().is_none()

@@ -166,7 +166,12 @@ fn accepted_end(evidence: &Evidence) -> Lsn {
     evidence
         .segments
         .get(..whole)
-        .and_then(|segments| segments.last())
+        .and_then(|segments| {
+            segments
+                .iter()
+                .rev()
+                .find(|segment| segment.first_lsn.is_some())
+        })
         .map_or(evidence.checkpoint_lsn(), |segment| segment.last_lsn())
 }
 

@@ -6,7 +6,7 @@
 //! means that nobody was told. Where the history breaks *before* its last segment, the header of the
 //! following segment is the witness.
 //!
-//! [`judge`] first reduces the evidence to [`Summary`], five small facts, and [`decide`] is the table
+//! [`judge`] first reduces the evidence to [`Summary`], seven small facts, and [`decide`] is the table
 //! over these; a test writes the table down a second time and compares every combination.
 
 use std::fmt;
@@ -267,10 +267,16 @@ pub(crate) fn joins(before: &SegmentFacts, next: &SegmentFacts) -> Result<(), (P
     Err((before.position(), cause))
 }
 
-/// What is wrong with one segment by itself, before its groups are looked at.
-pub(crate) fn flaw(segment: &SegmentFacts) -> Option<(Position, Cause)> {
+/// What is wrong with one segment by itself, before its groups are looked at. `expected` is the LSN
+/// that it should begin with, for the case that its header cannot say.
+pub(crate) fn flaw(segment: &SegmentFacts, expected: Lsn) -> Option<(Position, Cause)> {
     if let Stop::Header(why) = &segment.stop {
-        return Some((segment.position(), Cause::Header(why.clone())));
+        let position = Position {
+            segment: segment.id,
+            offset_bytes: 0,
+            expected,
+        };
+        return Some((position, Cause::Header(why.clone())));
     }
     if segment.file_bytes < segment.stated_bytes {
         let cause = Cause::Short {
@@ -282,7 +288,7 @@ pub(crate) fn flaw(segment: &SegmentFacts) -> Option<(Position, Cause)> {
     None
 }
 
-/// The five facts that the table is about.
+/// The facts that the table is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Summary {
     /// The operating system refused a read.
@@ -433,38 +439,45 @@ fn records_behind(evidence: &Evidence, behind: usize) -> u64 {
 
 /// The first place, in journal order, where the history does not go on before its last segment's end.
 pub(crate) fn first_breach(evidence: &Evidence) -> Option<Breach> {
+    let needed = evidence
+        .checkpoint_lsn()
+        .next()
+        .unwrap_or(Lsn::new(u64::MAX));
     let Some(first) = evidence.segments.first() else {
-        return evidence.witness().map(|witness| Breach {
+        // A mark file is made after the first segment, so that alone it is a sign of loss too.
+        let witness = evidence.witness();
+        let any_sign = witness.is_some() || evidence.mark_file;
+        let segment = witness
+            .and_then(|witness| witness.segment)
+            .unwrap_or(SegmentId::FIRST);
+        return any_sign.then_some(Breach {
             position: Position {
-                segment: SegmentId::FIRST,
+                segment,
                 offset_bytes: 0,
-                expected: evidence.checkpoint_lsn().next().unwrap_or(Lsn::FIRST),
+                expected: needed,
             },
             cause: Cause::MissingSegment {
-                first_missing: witness.segment.unwrap_or(SegmentId::FIRST),
+                first_missing: segment,
             },
             behind: 0,
         });
     };
-    if let Some(first_lsn) = first.first_lsn {
-        let after = evidence.checkpoint_lsn();
-        if after.next().is_none_or(|needed| first_lsn > needed) {
-            let position = Position {
-                segment: first.id,
-                offset_bytes: 0,
-                expected: after.next().unwrap_or(after),
-            };
-            let checkpoint = evidence.checkpoint().map(|info| info.meta.lsn);
-            let cause = Cause::Uncovered {
-                first_lsn,
-                checkpoint,
-            };
-            return Some(Breach {
-                position,
-                cause,
-                behind: 0,
-            });
-        }
+    if let Some(first_lsn) = first.first_lsn.filter(|first_lsn| *first_lsn > needed) {
+        let position = Position {
+            segment: first.id,
+            offset_bytes: 0,
+            expected: needed,
+        };
+        let checkpoint = evidence.checkpoint().map(|info| info.meta.lsn);
+        let cause = Cause::Uncovered {
+            first_lsn,
+            checkpoint,
+        };
+        return Some(Breach {
+            position,
+            cause,
+            behind: 0,
+        });
     }
     let mut before: Option<&SegmentFacts> = None;
     for (index, segment) in evidence.segments.iter().enumerate() {
@@ -477,7 +490,8 @@ pub(crate) fn first_breach(evidence: &Evidence) -> Option<Breach> {
                 behind: index,
             });
         }
-        if let Some((position, cause)) = flaw(segment) {
+        let expected = before.map_or(needed, |before| before.expected);
+        if let Some((position, cause)) = flaw(segment, expected) {
             return Some(Breach {
                 position,
                 cause,

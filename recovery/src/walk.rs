@@ -145,6 +145,7 @@ impl Visitor<'_> {
             return Ok(());
         }
         let nexts = evidence.segments.iter().skip(1).map(Some).chain([None]);
+        let mut expected = evidence.checkpoint_lsn().next().unwrap_or(Lsn::ZERO);
         for ((facts, next), mut reader) in evidence.segments.iter().zip(nexts).zip(readers) {
             // Nothing in this segment is wanted if the next one starts at or below `from`.
             let unwanted = next
@@ -153,7 +154,7 @@ impl Visitor<'_> {
             if !unwanted && self.accepted(facts, &mut reader)?.is_break() {
                 return Ok(());
             }
-            if let Some((position, why)) = broken_behind(facts, next, verdict)
+            if let Some((position, why)) = broken_behind(facts, next, expected, verdict)
                 && self.gap(position, why).is_break()
             {
                 return Ok(());
@@ -163,6 +164,9 @@ impl Visitor<'_> {
                 && self.behind(facts, &mut reader)?.is_break()
             {
                 return Ok(());
+            }
+            if facts.first_lsn.is_some() {
+                expected = facts.expected;
             }
         }
         Ok(())
@@ -247,9 +251,10 @@ fn uncovered(evidence: &Evidence, first: &SegmentFacts) -> Option<(Position, Str
 fn broken_behind(
     facts: &SegmentFacts,
     next: Option<&SegmentFacts>,
+    expected: Lsn,
     verdict: &Verdict,
 ) -> Option<(Position, String)> {
-    let broken = flaw(facts).or_else(|| joins(facts, next?).err());
+    let broken = flaw(facts, expected).or_else(|| joins(facts, next?).err());
     if let Some((position, cause)) = broken {
         return Some((position, cause.to_string()));
     }

@@ -3,10 +3,11 @@
 
 use torrens_journal::RecordKind;
 use torrens_journal::disk::Disk;
-use torrens_recovery::{NewRecord, Recovered};
+use torrens_recovery::{Recovered, ResolutionRecord};
 
-use super::core::{append_error, region_tag, sync_error};
-use super::{EngineError, OpenError};
+use super::OpenError;
+use super::core::region_tag;
+use super::log::{append_error, sync_error};
 use crate::codec;
 use crate::lifecycle::{Accepted, Cause, Event, Outcome, Record, Register, Stamp, apply, step};
 use crate::machine::RegisterMachine;
@@ -20,16 +21,24 @@ pub(super) fn decide(register: &Register, event: &Event, stamp: Stamp) -> Option
 }
 
 /// The record as the journal takes it.
-pub(super) fn encode(record: &Record) -> NewRecord {
+pub(super) fn encode(record: &Record) -> ResolutionRecord {
     let (kind, payload) = codec::encode(record);
     let tag = record.header.region.map_or(0, region_tag);
-    NewRecord { kind: RecordKind::new(kind), tag, payload }
+    ResolutionRecord {
+        kind: RecordKind::new(kind),
+        tag,
+        payload,
+    }
 }
 
 /// When and why a record of this opening is written.
 pub(super) fn stamp(recovered: &Recovered<RegisterMachine>, disk: &dyn Disk) -> Stamp {
     let boot = recovered.journal.boot().get();
-    Stamp { wall_clock_micros: disk.wall_clock_micros(), boot, cause: Cause::Recovery }
+    Stamp {
+        wall_clock_micros: disk.wall_clock_micros(),
+        boot,
+        cause: Cause::Recovery,
+    }
 }
 
 /// Decides an event, appends its record and applies it. Durable at the next [`sync`].
@@ -39,8 +48,10 @@ pub(super) fn append(
     event: &Event,
 ) -> Result<(), OpenError> {
     let stamp = stamp(recovered, disk);
-    let Some(record) = decide(recovered.machine.register(), event, stamp) else { return Ok(()) };
-    let NewRecord { kind, tag, payload } = encode(&record);
+    let Some(record) = decide(recovered.machine.register(), event, stamp) else {
+        return Ok(());
+    };
+    let ResolutionRecord { kind, tag, payload } = encode(&record);
     let lsn = recovered
         .journal
         .append(kind, tag, &payload)
@@ -53,5 +64,7 @@ pub(super) fn append(
 /// Makes everything appended durable.
 pub(super) fn sync(recovered: &Recovered<RegisterMachine>) -> Result<(), OpenError> {
     let synced = recovered.journal.sync();
-    synced.map(drop).map_err(|error| OpenError::Finish(sync_error(error)))
+    synced
+        .map(drop)
+        .map_err(|error| OpenError::Finish(sync_error(error)))
 }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{EngineError, effects};
 use super::core::Core;
+use super::{EngineError, effects};
 use crate::lifecycle::{Cause, DeletionId, Effect, Event};
 use crate::{Incarnation, RegionId};
 
@@ -88,7 +88,10 @@ impl Queue {
         for effect in effects {
             match effect {
                 Effect::ClearRange { deletion, .. } => self.push(Job::Clear(deletion)),
-                Effect::StartLoad { region, incarnation } => {
+                Effect::StartLoad {
+                    region,
+                    incarnation,
+                } => {
                     self.push(Job::Load(region, incarnation));
                 }
                 Effect::FreeCache { region } => self.push(Job::Free(region)),
@@ -121,7 +124,8 @@ impl Queue {
     /// Waits until no job waits or runs. In manual mode that is up to the caller's own steps.
     pub(super) fn wait_idle(&self) {
         let mut state = self.state.lock();
-        while (state.running || !state.jobs.is_empty()) && !state.stopping && state.failed.is_none() {
+        while (state.running || !state.jobs.is_empty()) && !state.stopping && state.failed.is_none()
+        {
             self.changed.wait(&mut state);
         }
     }
@@ -150,7 +154,9 @@ impl Core {
         // No snapshot is ingested meanwhile, so nothing that was ingested can be cleared.
         let _effects = self.effects.lock();
         let Some(range) = self.with_decided(|register| {
-            register.deletion(deletion).map(|deletion| deletion.range.clone())
+            register
+                .deletion(deletion)
+                .map(|deletion| deletion.range.clone())
         }) else {
             return Ok(());
         };
@@ -165,7 +171,9 @@ impl Core {
 
     /// Runs one job, if there is one; answers its name.
     pub(super) fn step_background(&self) -> Result<Option<&'static str>, EngineError> {
-        let Some(job) = self.queue.take() else { return Ok(None) };
+        let Some(job) = self.queue.take() else {
+            return Ok(None);
+        };
         let outcome = match job {
             Job::Clear(deletion) => self.clear_deletion(deletion),
             Job::Load(region, incarnation) => self.load_cache(region, incarnation),
@@ -183,6 +191,8 @@ impl Core {
         if self.journal.appended() > self.journal.synced() {
             self.sync()?;
         }
+        // Written, not waited for: a witness in case the machine stays idle and then dies.
+        self.journal.mark()?;
         let since = self.journal.synced().distance_from(self.last_checkpoint());
         if since >= schedule.checkpoint_records {
             self.checkpoint()?;

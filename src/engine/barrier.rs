@@ -35,14 +35,23 @@ struct State {
 impl Barriers {
     /// `completed` is the last journaled barrier.
     pub(super) fn new(completed: u64) -> Self {
-        let state = State { completed, running: false, failed: None };
-        Barriers { state: Mutex::new(state), changed: Condvar::new() }
+        let state = State {
+            completed,
+            running: false,
+            failed: None,
+        };
+        Barriers {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }
     }
 
     /// An error if the data store has failed.
     pub(super) fn check(&self) -> Result<(), EngineError> {
         match &self.state.lock().failed {
-            Some(first) => Err(EngineError::DataFailed { first: first.clone() }),
+            Some(first) => Err(EngineError::DataFailed {
+                first: first.clone(),
+            }),
             None => Ok(()),
         }
     }
@@ -59,6 +68,7 @@ impl Barriers {
 impl Core {
     /// Makes everything that the data store accepted so far durable; answers the barrier's number.
     pub(super) fn barrier(&self) -> Result<u64, EngineError> {
+        self.journal.check_writable()?;
         let number = self.rows.next_barrier();
         self.reach_barrier(number)?;
         Ok(number)
@@ -73,7 +83,9 @@ impl Core {
                 return Ok(());
             }
             if let Some(first) = &state.failed {
-                return Err(EngineError::DataFailed { first: first.clone() });
+                return Err(EngineError::DataFailed {
+                    first: first.clone(),
+                });
             }
             if state.running {
                 barriers.changed.wait(&mut state);
@@ -106,7 +118,10 @@ impl Core {
             incarnation: row.incarnation,
             index: row.data.index,
         });
-        let event = Event::Barrier { number, floors: floors.collect() };
+        let event = Event::Barrier {
+            number,
+            floors: floors.collect(),
+        };
         match self.commit(&event, Cause::Host)? {
             Answer::Accepted { .. } | Answer::AlreadyApplied => Ok(()),
             Answer::Refused(refusal) => unreachable!("a barrier is never refused: {refusal}"),

@@ -46,7 +46,10 @@ struct Attached {
 
 impl Attached {
     fn is_pinned(&self) -> bool {
-        self.inherited.iter().chain([&self.cache]).any(|cache| cache.pins() > 0)
+        self.inherited
+            .iter()
+            .chain([&self.cache])
+            .any(|cache| cache.pins() > 0)
     }
 }
 
@@ -65,7 +68,11 @@ impl Caches {
     /// Attaches a new, empty cache.
     fn attach(&self, region: RegionId, incarnation: Incarnation, range: KeyRange) -> RegionCache {
         let cache = RegionCache::loading(range, &self.meter);
-        let attached = Attached { incarnation, cache: cache.clone(), inherited: Vec::new() };
+        let attached = Attached {
+            incarnation,
+            cache: cache.clone(),
+            inherited: Vec::new(),
+        };
         self.state.lock().attached.insert(region, attached);
         cache
     }
@@ -81,7 +88,12 @@ impl Caches {
     /// Lets the parts of a split share the cache of the whole. The caller holds the whole's latch.
     pub(super) fn split(&self, whole: RegionId, parts: &[(RegionId, Incarnation, KeyRange)]) {
         let mut state = self.state.lock();
-        let Some(Attached { cache, mut inherited, .. }) = state.attached.remove(&whole) else {
+        let Some(Attached {
+            cache,
+            mut inherited,
+            ..
+        }) = state.attached.remove(&whole)
+        else {
             return;
         };
         inherited.push(cache.clone());
@@ -89,7 +101,11 @@ impl Caches {
         for (region, incarnation, range) in parts {
             if let Some(cache) = cache.view(range.clone()) {
                 let inherited = inherited.clone();
-                let attached = Attached { incarnation: *incarnation, cache, inherited };
+                let attached = Attached {
+                    incarnation: *incarnation,
+                    cache,
+                    inherited,
+                };
                 state.attached.insert(*region, attached);
             }
         }
@@ -98,7 +114,9 @@ impl Caches {
     /// Frees what was detached and is not pinned; says whether that was all of it.
     fn free_retired(&self, region: RegionId) -> bool {
         let mut state = self.state.lock();
-        let Some(retiring) = state.retiring.get_mut(&region) else { return true };
+        let Some(retiring) = state.retiring.get_mut(&region) else {
+            return true;
+        };
         retiring.retain(|attached| {
             let pinned = attached.is_pinned();
             if !pinned {
@@ -134,7 +152,13 @@ impl Core {
         // Attach and choose the sequence under the latch: no write runs, so every version is either
         // in the store at or below `sequence`, or will be mirrored.
         let latch = self.latches.hold(region);
-        let begun = self.commit(&Event::LoadBegin { region, incarnation }, Cause::Host)?;
+        let begun = self.commit(
+            &Event::LoadBegin {
+                region,
+                incarnation,
+            },
+            Cause::Host,
+        )?;
         let (Answer::Accepted { .. }, Some(range)) = (begun, self.decided_range(region)) else {
             return Ok(());
         };
@@ -150,12 +174,17 @@ impl Core {
                         let _latch = self.latches.hold(region);
                         self.caches.detach(region);
                         let reason = EvictReason::LoadFailed;
-                        let event = Event::LoadCancel { region, incarnation, reason };
+                        let event = Event::LoadCancel {
+                            region,
+                            incarnation,
+                            reason,
+                        };
                         let _cancelled = self.commit(&event, Cause::Host)?;
                         return Err(EngineError::Data(error));
                     }
                 };
-                if self.with_decided(|register| register.cache_state(region)) != CacheState::Loading {
+                if self.with_decided(|register| register.cache_state(region)) != CacheState::Loading
+                {
                     return Ok(());
                 }
                 cache.fill(cf, key, sequence, Some(value));
@@ -163,7 +192,13 @@ impl Core {
         }
         cache.finish_load(sequence);
         // The record is only appended; the sync of the next tick makes the cache readable.
-        let _ended = self.commit(&Event::LoadEnd { region, incarnation }, Cause::Host)?;
+        let _ended = self.commit(
+            &Event::LoadEnd {
+                region,
+                incarnation,
+            },
+            Cause::Host,
+        )?;
         Ok(())
     }
 

@@ -13,14 +13,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use torrens_journal::Lsn;
 use torrens_journal::disk::{Disk, DiskLock};
-use torrens_journal::{AppendError, Journal, Lsn, RecordKind, SyncError};
+use torrens_recovery::Directories;
 
 use super::background::Queue;
 use super::barrier::Barriers;
 use super::caches::Caches;
 use super::fence::Fences;
 use super::latch::Latches;
+use super::log::Log;
 use super::rows::Rows;
 use super::{Answer, EngineError};
 use crate::codec;
@@ -61,6 +63,21 @@ impl Layout {
             || name.starts_with(SET_ASIDE)
     }
 
+    /// The part that recovery looks at.
+    pub(super) fn directories(&self) -> Directories {
+        let (journal, checkpoints) = (self.journal.clone(), self.checkpoints.clone());
+        Directories {
+            journal,
+            checkpoints,
+        }
+    }
+
+    /// Whether the data store has ever been made.
+    pub(super) fn has_data(&self, disk: &dyn Disk) -> bool {
+        disk.list(&self.data)
+            .is_ok_and(|entries| !entries.is_empty())
+    }
+
     /// Where a data store that cannot be used is kept.
     pub(super) fn set_aside(&self, unique: u64) -> PathBuf {
         self.root.join(format!("{SET_ASIDE}{unique:016x}"))
@@ -74,7 +91,7 @@ const SET_ASIDE: &str = "data.unusable-";
 pub(super) struct Core {
     pub(super) layout: Layout,
     pub(super) disk: Arc<dyn Disk>,
-    pub(super) journal: Journal,
+    pub(super) journal: Log,
     /// Everything at or below was complete when the store was opened.
     pub(super) opened_at: Sequence,
     pub(super) data: Arc<dyn DataStore>,
@@ -93,7 +110,7 @@ pub(super) struct Core {
     /// Position of the newest checkpoint.
     pub(super) checkpointed: AtomicU64,
     /// Nobody else opens the directory while this lives.
-    _lock: Box<dyn DiskLock>,
+    _lock: Option<Box<dyn DiskLock>>,
     decided: Mutex<Register>,
     unpublished: Mutex<VecDeque<(Lsn, Record)>>,
     published: RwLock<Register>,
@@ -112,8 +129,8 @@ pub(super) struct Decision {
 pub(super) struct Parts {
     pub(super) layout: Layout,
     pub(super) disk: Arc<dyn Disk>,
-    pub(super) journal: Journal,
-    pub(super) lock: Box<dyn DiskLock>,
+    pub(super) journal: Log,
+    pub(super) lock: Option<Box<dyn DiskLock>>,
     pub(super) checkpoint: Option<Lsn>,
     pub(super) data: Arc<dyn DataStore>,
     pub(super) register: Register,
@@ -121,7 +138,15 @@ pub(super) struct Parts {
 
 impl Core {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { layout, disk, journal, lock, checkpoint, data, register } = parts;
+        let Parts {
+            layout,
+            disk,
+            journal,
+            lock,
+            checkpoint,
+            data,
+            register,
+        } = parts;
         let ceiling = register.sequence_ceiling();
         Core {
             rows: Rows::new(register.barrier() + 1),
@@ -172,22 +197,37 @@ impl Core {
             }
         };
         let durability = change.durability();
-        let (wall_clock_micros, boot) = (self.disk.wall_clock_micros(), self.journal.boot().get());
-        let stamp = Stamp { wall_clock_micros, boot, cause };
+        let (_, boot) = self.journal.store_and_boot()?;
+        let (wall_clock_micros, boot) = (self.disk.wall_clock_micros(), boot.get());
+        let stamp = Stamp {
+            wall_clock_micros,
+            boot,
+            cause,
+        };
         let record = Record::new(&decided, change, stamp);
         let (kind, payload) = codec::encode(&record);
         let tag = record.header.region.map_or(0, region_tag);
-        let lsn = self.journal.append(RecordKind::new(kind), tag, &payload).map_err(append_error)?;
+        let lsn = self.journal.append(kind, tag, &payload)?;
         apply(&mut decided, lsn, &record)
             .expect("an accepted outcome applies to the state that it was decided on");
         self.unpublished.lock().push_back((lsn, record));
         let (answer, effects) = (Answer::Accepted { lsn }, effects.at(lsn));
-        Ok(Decision { answer, effects, basis: lsn, durability })
+        Ok(Decision {
+            answer,
+            effects,
+            basis: lsn,
+            durability,
+        })
     }
 
     fn no_change(&self, decided: &Register, answer: Answer) -> Decision {
         let basis = decided.last_lsn();
-        Decision { answer, effects: Vec::new(), basis, durability: Durability::Wait }
+        Decision {
+            answer,
+            effects: Vec::new(),
+            basis,
+            durability: Durability::Wait,
+        }
     }
 
     /// Waits until everything that the decision rests on is durable, and publishes it.
@@ -202,16 +242,14 @@ impl Core {
 
     /// Waits until the record at `lsn` is durable, and publishes up to it.
     pub(super) fn wait_durable(&self, lsn: Lsn) -> Result<(), EngineError> {
-        if self.journal.synced() < lsn {
-            self.journal.wait_durable(lsn).map_err(sync_error)?;
-        }
+        self.journal.wait_durable(lsn)?;
         self.publish();
         Ok(())
     }
 
     /// Makes everything appended durable and publishes it.
     pub(super) fn sync(&self) -> Result<Lsn, EngineError> {
-        let synced = self.journal.sync().map_err(sync_error)?;
+        let synced = self.journal.sync()?;
         self.publish();
         Ok(synced)
     }
@@ -225,8 +263,9 @@ impl Core {
         }
         let mut published = self.published.write();
         while let Some((lsn, record)) = unpublished.pop_front_if(|(lsn, _)| *lsn <= synced) {
-            apply(&mut published, lsn, &record)
-                .expect("a record that applied to the decided picture applies to the published one");
+            apply(&mut published, lsn, &record).expect(
+                "a record that applied to the decided picture applies to the published one",
+            );
         }
     }
 
@@ -243,26 +282,4 @@ impl Core {
 pub(crate) fn region_tag(region: RegionId) -> u32 {
     let [a, b, c, d, e, f, g, h] = region.0.to_le_bytes();
     u32::from_le_bytes([a, b, c, d]) ^ u32::from_le_bytes([e, f, g, h])
-}
-
-pub(super) fn append_error(error: AppendError) -> EngineError {
-    match error {
-        AppendError::Full { source, .. } => EngineError::DiskFull(source),
-        AppendError::Poisoned(_) => EngineError::Poisoned,
-        AppendError::Closed => EngineError::Closed,
-        AppendError::TooLarge { record_bytes, max_bytes } => {
-            EngineError::RecordTooLarge { bytes: record_bytes, bytes_max: max_bytes }
-        }
-        other => EngineError::Append(other),
-    }
-}
-
-pub(super) fn sync_error(error: SyncError) -> EngineError {
-    match error {
-        SyncError::NotAppended { lsn, appended } => {
-            unreachable!("only appended records are waited for: LSN {lsn} of {appended}")
-        }
-        // Poisoned, and whatever may be added: the outcome is unknown.
-        _ => EngineError::Poisoned,
-    }
 }

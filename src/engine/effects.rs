@@ -12,7 +12,9 @@ const INGEST_BATCH_BYTES: usize = 1024 * 1024;
 
 /// Deletes every version of every key in `range`.
 pub(super) fn clear(data: &dyn DataStore, range: &KeyRange) -> Result<(), EngineError> {
-    clear_range(data, range).map(drop).map_err(EngineError::Data)
+    clear_range(data, range)
+        .map(drop)
+        .map_err(EngineError::Data)
 }
 
 /// Replaces the data of the snapshot's range by the rows of the staged file, all at one sequence
@@ -30,7 +32,9 @@ pub(super) fn ingest(
 ) -> Result<(), EngineError> {
     // All of the file is read, checked and compared before the first key goes.
     if reader.verify()? != *staged {
-        return Err(EngineError::Snapshot(SnapshotError::Missing { name: staged.name }));
+        return Err(EngineError::Snapshot(SnapshotError::Missing {
+            name: staged.name,
+        }));
     }
     let region = &reader.meta().region;
     clear(data, &region.range)?;

@@ -4,8 +4,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use torrens_journal::{AppendError, CloseError, PurgeError};
-use torrens_recovery::{RecoveryError, CheckpointError};
+use torrens_journal::{AppendError, CloseError, MarkError, PurgeError};
+use torrens_recovery::RecoveryError;
+use torrens_recovery::checkpoint::CheckpointError;
 
 use crate::snapshot::{SnapshotError, SnapshotName};
 use crate::store::{BatchError, StoreError, StoreOpenError};
@@ -124,7 +125,9 @@ impl OpenError {
 pub enum EngineError {
     /// A sync failed earlier: the outcome of what was not acknowledged is unknown. Reopen and ask
     /// again.
-    #[error("the journal is poisoned since a failed sync; the outcome is unknown until the store is reopened")]
+    #[error(
+        "the journal is poisoned since a failed sync; the outcome is unknown until the store is reopened"
+    )]
     Poisoned,
     /// The record does not fit because the disk is full. Nothing changed; try again when there is
     /// space.
@@ -165,6 +168,9 @@ pub enum EngineError {
     /// Old journal segments could not be removed; nothing is lost but space.
     #[error("the journal could not be purged")]
     Purge(#[source] PurgeError),
+    /// The mark file could not be written; nothing is lost but evidence.
+    #[error("the mark could not be written")]
+    Mark(#[source] MarkError),
     /// The journal is durable, but could not be marked as closed in order.
     #[error("the journal was not closed in order")]
     Close(#[source] CloseError),
@@ -215,6 +221,7 @@ impl EngineError {
             EngineError::Batch(_) => "batch-invalid",
             EngineError::SequencesExhausted => "sequences-exhausted",
             EngineError::Purge(_) => "purge-failed",
+            EngineError::Mark(_) => "mark-failed",
             EngineError::Close(_) => "close-failed",
             EngineError::Append(_) => "append-failed",
             EngineError::NoPeer { .. } => "no-peer",
@@ -271,8 +278,18 @@ mod tests {
     #[test]
     fn a_busy_store_names_its_holder() {
         let path = PathBuf::from("data");
-        let known = OpenError::Busy { path: path.clone(), holder_pid: Some(7) };
+        let known = OpenError::Busy {
+            path: path.clone(),
+            holder_pid: Some(7),
+        };
         assert_eq!(known.to_string(), "data is open in process 7");
-        assert_eq!(OpenError::Busy { path, holder_pid: None }.to_string(), "data is open");
+        assert_eq!(
+            OpenError::Busy {
+                path,
+                holder_pid: None
+            }
+            .to_string(),
+            "data is open"
+        );
     }
 }

@@ -53,7 +53,9 @@ impl Fences {
     /// Lets the parts of a split region stop the views that were taken of the whole.
     pub(super) fn split(&self, parent: RegionId, children: impl IntoIterator<Item = RegionId>) {
         let mut by_region = self.by_region.lock();
-        let Some(mut whole) = by_region.remove(&parent) else { return };
+        let Some(mut whole) = by_region.remove(&parent) else {
+            return;
+        };
         whole.retain(|fence| Arc::strong_count(fence) > 1);
         if whole.is_empty() {
             return;
@@ -90,7 +92,10 @@ mod tests {
         fences.trip(PART);
         assert!(of_whole.is_tripped() && of_part.is_tripped());
         assert!(!of_rest.is_tripped());
-        assert!(!fences.current(PART).is_tripped(), "a later tenant starts unfenced");
+        assert!(
+            !fences.current(PART).is_tripped(),
+            "a later tenant starts unfenced"
+        );
     }
 
     #[test]

@@ -31,7 +31,9 @@ impl Latches {
 
     /// Forgets the latches that nobody holds or waits for.
     pub(super) fn shrink(&self) {
-        self.by_region.lock().retain(|_, latch| Arc::strong_count(latch) > 1);
+        self.by_region
+            .lock()
+            .retain(|_, latch| Arc::strong_count(latch) > 1);
     }
 }
 
@@ -47,7 +49,10 @@ mod tests {
         latches.shrink();
         assert_eq!(latches.by_region.lock().len(), 1);
         let same = Arc::clone(&latches.by_region.lock()[&RegionId(1)]);
-        assert!(same.try_lock().is_none(), "the latch that survived is the one that is held");
+        assert!(
+            same.try_lock().is_none(),
+            "the latch that survived is the one that is held"
+        );
         drop(held);
     }
 }

@@ -28,22 +28,24 @@ impl Core {
         if lsn == self.last_checkpoint() {
             return Ok(lsn);
         }
-        let meta = checkpoint::Meta::new(self.journal.store(), lsn, self.journal.boot());
+        let (store, boot) = self.journal.store_and_boot()?;
+        let meta = checkpoint::Meta::new(store, lsn, boot);
         checkpoint::write(&*self.disk, &self.layout.checkpoints, &meta, &machine)
             .map_err(EngineError::Checkpoint)?;
         self.checkpointed.store(lsn.get(), Ordering::Release);
-        let pruned = checkpoint::prune(&*self.disk, &self.layout.checkpoints, GENERATIONS)
+        let folder = &self.layout.checkpoints;
+        let pruned = checkpoint::prune(&*self.disk, folder, Some(store), GENERATIONS)
             .map_err(EngineError::Checkpoint)?;
-        if let Some(needed) = pruned.first_needed {
-            self.journal.purge_below(needed).map_err(EngineError::Purge)?;
-        }
+        self.journal.purge_below(pruned.purge_below)?;
         Ok(lsn)
     }
 
     /// Marks the journal as ended in order. Nothing is accepted afterwards.
     pub(super) fn close(&self) -> Result<(), EngineError> {
         self.closed.store(true, Ordering::Release);
-        self.sync()?;
-        self.journal.close().map_err(EngineError::Close)
+        if self.journal.check_writable().is_ok() {
+            self.sync()?;
+        }
+        self.journal.close()
     }
 }

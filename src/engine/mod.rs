@@ -23,19 +23,18 @@ use crate::store::WriteBatch;
 use crate::{Incarnation, PeerId, RaftPosition, Region, RegionEpoch, RegionId, StoreId};
 
 mod answer;
+mod append;
 mod background;
 mod barrier;
 mod caches;
 mod core;
+mod effects;
 mod error;
 mod fence;
 mod latch;
+mod log;
 mod maintenance;
 mod open;
-mod append;
-mod effects;
-mod trust;
-mod unfinished;
 mod options;
 mod read;
 mod report;
@@ -43,6 +42,8 @@ mod rows;
 mod snapshots;
 mod status;
 mod transitions;
+mod trust;
+mod unfinished;
 mod write;
 
 pub use answer::{Answer, WriteAnswer};
@@ -322,14 +323,19 @@ impl Engine {
             Some(_) => self.core.queue.wait_idle(),
             None => while self.core.step_background()?.is_some() {},
         }
-        self.core.sync().map(drop)
+        match self.core.journal.check_writable() {
+            Ok(()) => self.core.sync().map(drop),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Ends the engine in order: background work done, data durable, journal marked clean. Every
     /// other handle answers [`EngineError::Closed`] from then on.
     pub fn close(self) -> Result<(), EngineError> {
         self.wait_idle()?;
-        self.core.barrier()?;
+        if self.core.journal.check_writable().is_ok() {
+            self.core.barrier()?;
+        }
         self.handle.stop();
         self.core.close()
     }

@@ -8,79 +8,54 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use torrens_journal::disk::{Disk, DiskLock, EntryKind, LockError};
 use torrens_journal::{Journal, StoreUuid};
-use torrens_recovery::{Directories, Recovered, RecoveryError, RecoveryOptions, recover};
+use torrens_recovery::{
+    InspectOptions, Recovered, RecoveryError, RecoveryOptions, inspect, recover,
+};
 
 use super::background::{self, Background};
 use super::core::{Core, Layout, Parts};
+use super::log::Log;
 use super::report::OpenReport;
+use super::trust::StoreFacts;
 use super::{Engine, Handle, OpenError, OpenMode, Options, append, trust, unfinished};
-use crate::lifecycle::Event;
+use crate::lifecycle::{Event, Register};
 use crate::machine::RegisterMachine;
 use crate::snapshot;
-use crate::store::{DataStore, StoreFactory, StoreOpenMode};
+use crate::store::{DataStore, NoStore, StoreFactory, StoreOpenMode};
 
 pub(super) fn open(options: Options, dir: &Path) -> Result<(Engine, OpenReport), OpenError> {
     let started = Instant::now();
     options.validate()?;
-    let disk = options.open_disk().map_err(io_error("probe the disk for", dir))?;
+    let disk = options
+        .open_disk()
+        .map_err(io_error("probe the disk for", dir))?;
     let layout = Layout::of(dir.to_owned());
     prepare_directory(&*disk, &options, &layout)?;
-    let lock = lock(&*disk, &layout)?;
-
-    let (mut recovered, created) = recover_or_create(&disk, &options, &layout)?;
-    if let Some(found) = recovered.machine.register().store()
-        && found != options.store
-    {
-        return Err(OpenError::OtherStore {
-            path: layout.root,
-            expected: options.store,
-            found,
-        });
-    }
-    let (data, data_store_lost) = open_data(&*disk, &*options.data, &layout)?;
-    let damaged = trust::judge_data(&mut recovered, &*data, &*disk)?;
-    // What a crash left open is ended before anybody looks at the state.
-    unfinished::resolve_all(&mut recovered, &*data, &disk, &layout)?;
-    if recovered.machine.register().store().is_none() {
-        append::append(&mut recovered, &*disk, &Event::Identify { store: options.store })?;
-        append::sync(&recovered)?;
-    }
-    snapshot::remove_unfinished(&*disk, &layout.snapshots)
-        .map_err(|source| OpenError::Finish(source.into()))?;
-
-    let Recovered { machine, journal, report: recovery, .. } = recovered;
-    let report = OpenReport {
-        store: options.store,
-        created,
-        data_store: data.kind(),
-        data_store_lost,
-        damaged,
-        recovery,
-        took: started.elapsed(),
+    let (parts, mut report) = match options.mode {
+        OpenMode::ReadOnly => look(&disk, &options, layout)?,
+        OpenMode::CreateIfMissing | OpenMode::ExistingOnly => bring_up(&disk, &options, layout)?,
     };
-    let core = Arc::new(Core::new(Parts {
-        layout,
-        disk,
-        journal,
-        data,
-        lock,
-        checkpoint: report.recovery.checkpoint.as_ref().map(|used| used.lsn),
-        register: machine.into_register(),
-    }));
-    core.find_rows().map_err(OpenError::Finish)?;
+    report.took = started.elapsed();
+    let core = Arc::new(Core::new(parts));
+    match core.find_rows() {
+        // Nothing to read from is the one thing that a look at the metadata can do without.
+        Err(_) if options.mode == OpenMode::ReadOnly => {}
+        found => found.map_err(OpenError::Finish)?,
+    }
+    let needs_worker = options.mode != OpenMode::ReadOnly;
     let worker = match options.background {
-        Background::Manual => None,
-        Background::Thread => {
+        Background::Thread if needs_worker => {
             let (core, schedule) = (Arc::clone(&core), options.schedule());
             let thread = std::thread::Builder::new().name("torrens".to_owned());
             let spawned = thread.spawn(move || background::run(&core, schedule));
             Some(spawned.map_err(io_error("start a thread for", dir))?)
         }
+        Background::Thread | Background::Manual => None,
     };
     let handle = Handle {
         core: Arc::clone(&core),
@@ -88,15 +63,145 @@ pub(super) fn open(options: Options, dir: &Path) -> Result<(Engine, OpenReport),
         schedule: options.schedule(),
         worker: Mutex::new(worker),
     };
-    Ok((Engine { core, handle: Arc::new(handle) }, report))
+    Ok((
+        Engine {
+            core,
+            handle: Arc::new(handle),
+        },
+        report,
+    ))
+}
+
+/// Everything that opening for writing does: lock, recover, judge the data, end what is open.
+fn bring_up(
+    disk: &Arc<dyn Disk>,
+    options: &Options,
+    layout: Layout,
+) -> Result<(Parts, OpenReport), OpenError> {
+    let lock = lock(&**disk, &layout)?;
+    let (mut recovered, created) = recover_or_create(disk, options, &layout)?;
+    check_store(recovered.machine.register(), options, &layout)?;
+    let OpenedData { data, facts, lost } = open_data(&**disk, &*options.data, &layout)?;
+    let damaged = trust::judge_data(&mut recovered, &*data, &facts, &**disk)?;
+    // What a crash left open is ended before anybody looks at the state.
+    unfinished::resolve_all(&mut recovered, &*data, disk, &layout)?;
+    if recovered.machine.register().store().is_none() {
+        append::append(
+            &mut recovered,
+            &**disk,
+            &Event::Identify {
+                store: options.store,
+            },
+        )?;
+        append::sync(&recovered)?;
+    }
+    snapshot::remove_unfinished(&**disk, &layout.snapshots)
+        .map_err(|source| OpenError::Finish(source.into()))?;
+
+    let Recovered {
+        machine,
+        journal,
+        report: recovery,
+        ..
+    } = recovered;
+    let report = OpenReport {
+        store: options.store,
+        created,
+        data_store: data.kind(),
+        data_store_lost: lost,
+        damaged,
+        recovery,
+        took: Duration::ZERO,
+    };
+    let parts = Parts {
+        layout,
+        disk: Arc::clone(disk),
+        journal: Log::Writable(journal),
+        data,
+        lock: Some(lock),
+        checkpoint: report.recovery.checkpoint.as_ref().map(|used| used.lsn),
+        register: machine.into_register(),
+    };
+    Ok((parts, report))
+}
+
+/// Opening for reading only: takes no lock, changes nothing, sees what is durable.
+fn look(
+    disk: &Arc<dyn Disk>,
+    options: &Options,
+    layout: Layout,
+) -> Result<(Parts, OpenReport), OpenError> {
+    let refused = |source| {
+        let path = layout.root.clone();
+        OpenError::Recovery {
+            path,
+            source: Box::new(source),
+        }
+    };
+    let live = disk
+        .lock_holder(&layout.lock)
+        .is_ok_and(|holder| holder.is_some());
+    let inspection = inspect(
+        &**disk,
+        &layout.directories(),
+        RegisterMachine::default(),
+        InspectOptions::new(live),
+    )
+    .map_err(refused)?;
+    let recovery = inspection.report;
+    if !recovery.verdict.can_open() {
+        return Err(refused(RecoveryError::Refused {
+            report: Box::new(recovery),
+        }));
+    }
+    check_store(inspection.machine.register(), options, &layout)?;
+    let data = match options.data.open(&layout.data, StoreOpenMode::ReadOnly) {
+        Ok(data) => data,
+        // Not every store can be read without writing to it; then only metadata is there to see.
+        Err(_) => Arc::new(NoStore),
+    };
+    let report = OpenReport {
+        store: inspection
+            .machine
+            .register()
+            .store()
+            .unwrap_or(options.store),
+        created: false,
+        data_store: data.kind(),
+        data_store_lost: None,
+        damaged: Vec::new(),
+        recovery,
+        took: Duration::ZERO,
+    };
+    let parts = Parts {
+        layout,
+        disk: Arc::clone(disk),
+        journal: Log::ReadOnly(inspection.position),
+        data,
+        lock: None,
+        checkpoint: None,
+        register: inspection.machine.into_register(),
+    };
+    Ok((parts, report))
+}
+
+/// Refuses another store's directory.
+fn check_store(register: &Register, options: &Options, layout: &Layout) -> Result<(), OpenError> {
+    match register.store() {
+        Some(found) if found != options.store => {
+            let (path, expected) = (layout.root.clone(), options.store);
+            Err(OpenError::OtherStore {
+                path,
+                expected,
+                found,
+            })
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Refuses what is not a store's directory, and makes the folders of one that is new.
-fn prepare_directory(
-    disk: &dyn Disk,
-    options: &Options,
-    layout: &Layout,
-) -> Result<(), OpenError> {
+fn prepare_directory(disk: &dyn Disk, options: &Options, layout: &Layout) -> Result<(), OpenError> {
     let path = &layout.root;
     let entries = match disk.list(path) {
         Ok(entries) => entries,
@@ -105,26 +210,42 @@ fn prepare_directory(
     };
     let foreign = entries.iter().find(|entry| !Layout::is_ours(&entry.name));
     if let Some(entry) = foreign {
-        return Err(OpenError::NotAStore { path: path.clone(), found: entry.name.clone() });
+        return Err(OpenError::NotAStore {
+            path: path.clone(),
+            found: entry.name.clone(),
+        });
     }
     let journal = entries.iter().find(|entry| entry.name == "journal");
     if journal.is_none() && options.mode != OpenMode::CreateIfMissing {
         return Err(OpenError::NotFound { path: path.clone() });
     }
     if let Some(entry) = journal.filter(|entry| entry.kind != EntryKind::Directory) {
-        return Err(OpenError::NotAStore { path: path.clone(), found: entry.name.clone() });
+        return Err(OpenError::NotAStore {
+            path: path.clone(),
+            found: entry.name.clone(),
+        });
     }
-    for folder in [path, &layout.journal, &layout.checkpoints, &layout.snapshots] {
-        disk.create_dir_all(folder).map_err(io_error("create", folder))?;
+    if options.mode == OpenMode::ReadOnly {
+        return Ok(());
+    }
+    for folder in [
+        path,
+        &layout.journal,
+        &layout.checkpoints,
+        &layout.snapshots,
+    ] {
+        disk.create_dir_all(folder)
+            .map_err(io_error("create", folder))?;
     }
     disk.sync_dir(path).map_err(io_error("sync", path))
 }
 
 fn lock(disk: &dyn Disk, layout: &Layout) -> Result<Box<dyn DiskLock>, OpenError> {
     disk.lock(&layout.lock).map_err(|error| match error {
-        LockError::Busy { holder_pid } => {
-            OpenError::Busy { path: layout.root.clone(), holder_pid }
-        }
+        LockError::Busy { holder_pid } => OpenError::Busy {
+            path: layout.root.clone(),
+            holder_pid,
+        },
         LockError::Io(source) => io_error("lock", &layout.lock)(source),
         error => io_error("lock", &layout.lock)(io::Error::other(error)),
     })
@@ -136,15 +257,22 @@ fn recover_or_create(
     options: &Options,
     layout: &Layout,
 ) -> Result<(Recovered<RegisterMachine>, bool), OpenError> {
-    let directories =
-        Directories { journal: layout.journal.clone(), checkpoints: layout.checkpoints.clone() };
+    let directories = layout.directories();
     let recover_now = || {
         let recovery = RecoveryOptions::new(options.journal());
-        recover(Arc::clone(disk), &directories, RegisterMachine::default(), recovery)
+        recover(
+            Arc::clone(disk),
+            &directories,
+            RegisterMachine::default(),
+            recovery,
+        )
     };
     let recovery_error = |source| {
         let path = layout.root.clone();
-        OpenError::Recovery { path, source: Box::new(source) }
+        OpenError::Recovery {
+            path,
+            source: Box::new(source),
+        }
     };
     match recover_now() {
         Ok(recovered) => return Ok((recovered, false)),
@@ -158,8 +286,12 @@ fn recover_or_create(
     for part in uuid.chunks_exact_mut(8) {
         part.copy_from_slice(&disk.random_u64().to_le_bytes());
     }
-    let created =
-        Journal::create(Arc::clone(disk), &layout.journal, StoreUuid(uuid), options.journal());
+    let created = Journal::create(
+        Arc::clone(disk),
+        &layout.journal,
+        StoreUuid(uuid),
+        options.journal(),
+    );
     let created = created.map_err(|source| OpenError::CreateJournal {
         path: layout.journal.clone(),
         source,
@@ -169,26 +301,58 @@ fn recover_or_create(
     Ok((recover_now().map_err(recovery_error)?, true))
 }
 
+/// An opened data store.
+struct OpenedData {
+    data: Arc<dyn DataStore>,
+    facts: StoreFacts,
+    /// Why the one that was there before could not be used, if it could not.
+    lost: Option<String>,
+}
+
 /// Opens the data store; one that cannot be used is set aside, and a new one takes its place.
 fn open_data(
     disk: &dyn Disk,
     factory: &dyn StoreFactory,
     layout: &Layout,
-) -> Result<(Arc<dyn DataStore>, Option<String>), OpenError> {
-    let failed = |source| OpenError::Data { path: layout.root.clone(), source };
-    let damage = match factory.open(&layout.data, StoreOpenMode::CreateOrOpen) {
-        Ok(data) => return Ok((data, None)),
-        Err(error) if error.is_damage() => error,
+) -> Result<OpenedData, OpenError> {
+    let failed = |source| OpenError::Data {
+        path: layout.root.clone(),
+        source,
+    };
+    let open = || factory.open(&layout.data, StoreOpenMode::CreateOrOpen);
+    let damage = match open() {
+        Ok(data) => match StoreFacts::read(&*data) {
+            Ok(facts) => {
+                return Ok(OpenedData {
+                    data,
+                    facts,
+                    lost: None,
+                });
+            }
+            Err(error) => error.to_string(),
+        },
+        Err(error) if error.is_damage() => error.to_string(),
         Err(error) => return Err(failed(error)),
     };
     let aside = layout.set_aside(disk.random_u64());
-    disk.rename(&layout.data, &aside).map_err(io_error("set aside", &layout.data))?;
-    disk.sync_dir(&layout.root).map_err(io_error("sync", &layout.root))?;
-    let data = factory.open(&layout.data, StoreOpenMode::CreateOrOpen).map_err(failed)?;
-    Ok((data, Some(format!("{damage}; it is kept in {}", aside.display()))))
+    disk.rename(&layout.data, &aside)
+        .map_err(io_error("set aside", &layout.data))?;
+    disk.sync_dir(&layout.root)
+        .map_err(io_error("sync", &layout.root))?;
+    let data = open().map_err(failed)?;
+    let lost = Some(format!("{damage}; it is kept in {}", aside.display()));
+    Ok(OpenedData {
+        data,
+        facts: StoreFacts::default(),
+        lost,
+    })
 }
 
 pub(super) fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_owned();
-    move |source| OpenError::Io { doing, path, source }
+    move |source| OpenError::Io {
+        doing,
+        path,
+        source,
+    }
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use torrens_journal::JournalOptions;
 use torrens_journal::disk::{Disk, RealDisk, RealDiskOptions, SyncChoice};
-use torrens_journal::{JournalOptions, SEGMENT_BYTES_DEFAULT};
 
 use super::background::{Background, Schedule};
 use super::report::OpenReport;
@@ -46,7 +46,7 @@ impl Default for Options {
         Options {
             store: StoreId(1),
             mode: OpenMode::default(),
-            segment_bytes: SEGMENT_BYTES_DEFAULT,
+            segment_bytes: JournalOptions::default().get_segment_bytes(),
             barrier_interval: Duration::from_millis(50),
             checkpoint_records: 100_000,
             background: Background::default(),
@@ -135,18 +135,32 @@ impl Options {
     }
 
     pub(super) fn validate(&self) -> Result<(), OpenError> {
-        let wrong = |option, given: String, must| Err(OpenError::Option { option, given, must });
+        let wrong = |option, given: String, must| {
+            Err(OpenError::Option {
+                option,
+                given,
+                must,
+            })
+        };
         if self.store.0 == 0 {
             return wrong("store", "0".to_owned(), "at least 1");
         }
         if self.barrier_interval < Duration::from_millis(1) {
-            return wrong("barrier_interval", format!("{:?}", self.barrier_interval), "at least 1 ms");
+            return wrong(
+                "barrier_interval",
+                format!("{:?}", self.barrier_interval),
+                "at least 1 ms",
+            );
         }
         if self.checkpoint_records == 0 {
             return wrong("checkpoint_records", "0".to_owned(), "at least 1");
         }
         if let Err(error) = self.journal().validate() {
-            return wrong("segment_bytes", error.to_string(), "a multiple of 4096, at least 32768");
+            return wrong(
+                "segment_bytes",
+                error.to_string(),
+                "a multiple of 4096, at least 32768",
+            );
         }
         Ok(())
     }
@@ -155,7 +169,10 @@ impl Options {
         match &self.disk {
             Some(disk) => Ok(Arc::clone(disk)),
             None => {
-                let options = RealDiskOptions { sync: self.sync, ..RealDiskOptions::default() };
+                let options = RealDiskOptions {
+                    sync: self.sync,
+                    ..RealDiskOptions::default()
+                };
                 Ok(Arc::new(RealDisk::with(options)?))
             }
         }

@@ -12,15 +12,15 @@ use super::fence::Fence;
 use super::{EngineError, ReadError};
 use crate::cache::CachePin;
 use crate::lifecycle::{CacheState, Refusal};
-use crate::store::{Value, versions};
-use crate::{Key, KeyRange, Region, RegionEpoch, RegionId};
+use crate::store::{ColumnFamily, Direction, Value, get_at, scan_at};
+use crate::{Key, KeyRange, Region, RegionEpoch, RegionId, Sequence};
 
 /// A consistent picture of one region's data.
 #[derive(Debug)]
 pub struct RegionView {
     core: Arc<Core>,
     region: Arc<Region>,
-    sequence: u64,
+    sequence: Sequence,
     fence: Arc<Fence>,
     cache: Option<CachePin>,
 }
@@ -34,19 +34,31 @@ impl Core {
         // The fence comes first: whatever is cleared from here on trips it.
         let fence = self.fences.current(region);
         let published = self.published();
-        let normal = published.admit_read(region, epoch).map_err(ReadError::Refused)?;
+        let normal = published
+            .admit_read(region, epoch)
+            .map_err(ReadError::Refused)?;
         let sequence = self.read_sequence(region, normal.incarnation);
         let cache = match published.cache_state(region) {
             CacheState::Active => self
                 .caches
                 .attached(region, normal.incarnation)
-                .filter(|cache| cache.load_sequence() <= sequence)
+                .filter(|cache| {
+                    cache
+                        .load_sequence()
+                        .is_some_and(|oldest| oldest <= sequence)
+                })
                 .map(|cache| cache.pin()),
             _ => None,
         };
         let region = Arc::clone(&normal.region);
         drop(published);
-        Ok(RegionView { core: Arc::clone(self), region, sequence, fence, cache })
+        Ok(RegionView {
+            core: Arc::clone(self),
+            region,
+            sequence,
+            fence,
+            cache,
+        })
     }
 }
 
@@ -57,7 +69,7 @@ impl RegionView {
     }
 
     /// The sequence number that the view reads at.
-    pub fn sequence(&self) -> u64 {
+    pub fn sequence(&self) -> Sequence {
         self.sequence
     }
 
@@ -66,53 +78,79 @@ impl RegionView {
         self.cache.is_some()
     }
 
-    /// The value of `key`, if it has one.
+    /// The value of `key` in the default column family, if it has one.
+    ///
+    /// # Errors
+    /// See [`RegionView::get_cf`].
+    pub fn get(&self, key: &[u8]) -> Result<Option<Value>, ReadError> {
+        self.get_cf(ColumnFamily::DEFAULT, key)
+    }
+
+    /// The value of `key` in a column family, if it has one.
     ///
     /// # Errors
     /// [`ReadError::Refused`] if the key lies outside the region, [`ReadError::ViewEnded`] if the
     /// data is being cleared, [`ReadError::Engine`] if the store failed.
-    pub fn get(&self, key: &[u8]) -> Result<Option<Value>, ReadError> {
+    pub fn get_cf(&self, cf: ColumnFamily, key: &[u8]) -> Result<Option<Value>, ReadError> {
         if !self.region.range.contains(key) {
             let region = self.region.id;
-            return Err(ReadError::Refused(Refusal::KeyOutOfRange { region, key: key.into() }));
+            return Err(ReadError::Refused(Refusal::KeyOutOfRange {
+                region,
+                key: key.into(),
+            }));
         }
-        let value = match &self.cache {
-            Some(cache) => Ok(cache.get_at(key, self.sequence)),
-            None => versions::get_at(&*self.core.data, key, self.sequence),
+        // A view pins a cache that can serve it; were that ever wrong, the store still can.
+        let cached = self
+            .cache
+            .as_ref()
+            .and_then(|cache| cache.get_at(cf, key, self.sequence).ok());
+        let value = match cached {
+            Some(value) => Ok(value),
+            None => get_at(&*self.core.data, cf, key, self.sequence),
         };
         self.check_fence()?;
         value.map_err(|error| ReadError::Engine(EngineError::Data(error)))
     }
 
-    /// The rows whose keys lie in `range` (and in the region), in ascending key order.
+    /// The rows of the default column family whose keys lie in `range` (and in the region), in
+    /// ascending key order. After an error nothing follows.
     pub fn scan<'a>(
         &'a self,
         range: impl RangeBounds<&'a [u8]>,
     ) -> impl Iterator<Item = Result<(Key, Value), ReadError>> + 'a {
-        self.scan_towards(range, false)
+        self.scan_cf(ColumnFamily::DEFAULT, range, Direction::Forward)
     }
 
-    /// The rows whose keys lie in `range` (and in the region), in descending key order.
+    /// As [`RegionView::scan`], in descending key order.
     pub fn scan_reverse<'a>(
         &'a self,
         range: impl RangeBounds<&'a [u8]>,
     ) -> impl Iterator<Item = Result<(Key, Value), ReadError>> + 'a {
-        self.scan_towards(range, true)
+        self.scan_cf(ColumnFamily::DEFAULT, range, Direction::Reverse)
     }
 
-    fn scan_towards<'a>(
+    /// The rows of a column family whose keys lie in `range` (and in the region), in key order or
+    /// its reverse. After an error nothing follows.
+    pub fn scan_cf<'a>(
         &'a self,
+        cf: ColumnFamily,
         range: impl RangeBounds<&'a [u8]>,
-        reverse: bool,
+        direction: Direction,
     ) -> impl Iterator<Item = Result<(Key, Value), ReadError>> + 'a {
         let wanted = half_open(&range).and_then(|range| range.intersection(&self.region.range));
-        let rows = wanted.map(|range| match &self.cache {
-            Some(cache) => {
-                let rows = cache.scan_at(&range, self.sequence, reverse).map(Ok);
-                Box::new(rows) as Box<dyn Iterator<Item = Result<(Key, Value), _>>>
-            }
-            None => {
-                Box::new(versions::scan_at(&*self.core.data, &range, self.sequence, reverse))
+        let rows = wanted.map(|range| {
+            let cached = self.cache.as_ref();
+            let cached =
+                cached.and_then(|cache| cache.scan_at(cf, &range, self.sequence, direction).ok());
+            match cached {
+                Some(rows) => Box::new(rows.map(Ok)) as Box<dyn Iterator<Item = _>>,
+                None => Box::new(scan_at(
+                    &*self.core.data,
+                    cf,
+                    &range,
+                    self.sequence,
+                    direction,
+                )),
             }
         });
         rows.into_iter().flatten().map(move |row| {
@@ -124,7 +162,9 @@ impl RegionView {
     /// After a read: was the data still whole?
     fn check_fence(&self) -> Result<(), ReadError> {
         if self.fence.is_tripped() {
-            return Err(ReadError::ViewEnded { region: self.region.id });
+            return Err(ReadError::ViewEnded {
+                region: self.region.id,
+            });
         }
         Ok(())
     }
@@ -165,7 +205,11 @@ mod tests {
         for bounds in all {
             let range = half_open(&bounds).unwrap();
             for key in keys {
-                assert_eq!(range.contains(key), bounds.contains(&key), "{bounds:?} {key:?}");
+                assert_eq!(
+                    range.contains(key),
+                    bounds.contains(&key),
+                    "{bounds:?} {key:?}"
+                );
             }
         }
         assert_eq!(half_open(&(Bound::Included(b), Bound::Excluded(a))), None);

@@ -42,7 +42,11 @@ impl OpenReport {
 impl fmt::Display for OpenReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let created = if self.created { ", created" } else { "" };
-        writeln!(f, "store     {}{created}, opened in {:.1?}", self.store, self.took)?;
+        writeln!(
+            f,
+            "store     {}{created}, opened in {:.1?}",
+            self.store, self.took
+        )?;
         writeln!(f, "{}", self.recovery)?;
         match &self.data_store_lost {
             None => writeln!(f, "data      {}", self.data_store)?,

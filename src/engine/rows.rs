@@ -42,13 +42,23 @@ impl Rows {
     /// No rows; the first barrier to start will be `next_barrier`.
     pub(super) fn new(next_barrier: u64) -> Self {
         let (by_region, dirty) = Default::default();
-        Rows { state: Mutex::new(State { by_region, dirty, next_barrier }) }
+        Rows {
+            state: Mutex::new(State {
+                by_region,
+                dirty,
+                next_barrier,
+            }),
+        }
     }
 
     /// The row of this incarnation, if one is known.
     pub(super) fn get(&self, region: RegionId, incarnation: Incarnation) -> Option<Row> {
         let state = self.state.lock();
-        state.by_region.get(&region).filter(|row| row.incarnation == incarnation).copied()
+        state
+            .by_region
+            .get(&region)
+            .filter(|row| row.incarnation == incarnation)
+            .copied()
     }
 
     /// Notes a row that was read from the store, or that a new region of a split starts with:
@@ -60,7 +70,12 @@ impl Rows {
         data: RaftPosition,
         sequence: Sequence,
     ) {
-        let row = Row { incarnation, data, sequence, barrier: 0 };
+        let row = Row {
+            incarnation,
+            data,
+            sequence,
+            barrier: 0,
+        };
         self.state.lock().by_region.insert(region, row);
     }
 
@@ -74,7 +89,15 @@ impl Rows {
     ) {
         let mut state = self.state.lock();
         let barrier = state.next_barrier;
-        state.by_region.insert(region, Row { incarnation, data, sequence, barrier });
+        state.by_region.insert(
+            region,
+            Row {
+                incarnation,
+                data,
+                sequence,
+                barrier,
+            },
+        );
         state.dirty.insert(region);
     }
 
@@ -85,14 +108,24 @@ impl Rows {
         state.next_barrier += 1;
         let dirty = std::mem::take(&mut state.dirty);
         let row_of = |region: &RegionId| state.by_region.get(region).copied();
-        (number, dirty.iter().filter_map(|region| Some((*region, row_of(region)?))).collect())
+        (
+            number,
+            dirty
+                .iter()
+                .filter_map(|region| Some((*region, row_of(region)?)))
+                .collect(),
+        )
     }
 
     /// Puts the rows of a barrier that did not come about under the next one.
     pub(super) fn barrier_failed(&self, number: u64, covered: &[(RegionId, Row)]) {
         let state = &mut *self.state.lock();
         for (region, _) in covered {
-            if let Some(row) = state.by_region.get_mut(region).filter(|row| row.barrier == number) {
+            if let Some(row) = state
+                .by_region
+                .get_mut(region)
+                .filter(|row| row.barrier == number)
+            {
                 row.barrier = state.next_barrier;
                 state.dirty.insert(*region);
             }
@@ -109,13 +142,11 @@ impl Rows {
         !self.state.lock().dirty.is_empty()
     }
 
-    /// Forgets the row of a peer that is gone.
-    pub(super) fn forget(&self, region: RegionId, incarnation: Incarnation) {
+    /// Forgets the row of a peer that is gone. The caller holds the region's latch.
+    pub(super) fn forget(&self, region: RegionId) {
         let mut state = self.state.lock();
-        if state.by_region.get(&region).is_some_and(|row| row.incarnation == incarnation) {
-            state.by_region.remove(&region);
-            state.dirty.remove(&region);
-        }
+        state.by_region.remove(&region);
+        state.dirty.remove(&region);
     }
 }
 
@@ -142,7 +173,18 @@ mod tests {
         rows.note_written(REGION, FIRST, at(7), Sequence::new(11));
         assert_eq!(rows.get(REGION, FIRST).unwrap().barrier, 4);
         rows.barrier_failed(3, &covered);
-        assert_eq!(rows.start_barrier().1, vec![(REGION, Row { incarnation: FIRST, data: at(7), sequence: Sequence::new(11), barrier: 4 })]);
+        assert_eq!(
+            rows.start_barrier().1,
+            vec![(
+                REGION,
+                Row {
+                    incarnation: FIRST,
+                    data: at(7),
+                    sequence: Sequence::new(11),
+                    barrier: 4
+                }
+            )]
+        );
     }
 
     #[test]
@@ -161,9 +203,8 @@ mod tests {
         rows.note_written(REGION, FIRST, at(6), Sequence::new(10));
         let second = Incarnation::new(Lsn::new(9));
         assert_eq!(rows.get(REGION, second), None);
-        rows.forget(REGION, second);
-        assert!(rows.get(REGION, FIRST).is_some());
-        rows.forget(REGION, FIRST);
+        rows.forget(REGION);
+        assert!(!rows.is_dirty());
         assert_eq!(rows.get(REGION, FIRST), None);
     }
 }

@@ -35,11 +35,13 @@ impl Core {
         region: RegionId,
         epoch: RegionEpoch,
     ) -> Result<Taken, EngineError> {
+        self.journal.check_writable()?;
         // Under the latch no write runs: the row and the sequence belong together.
         let latch = self.latches.hold(region);
-        let admitted = self.published().admit_read(region, epoch).map(|normal| {
-            (normal.region, normal.incarnation)
-        });
+        let admitted = self
+            .published()
+            .admit_read(region, epoch)
+            .map(|normal| (normal.region, normal.incarnation));
         let (description, incarnation) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => return Ok(Taken::Refused(refusal)),
@@ -66,8 +68,13 @@ impl Core {
             }
         }
         if fence.is_tripped() {
+            let live = self.published().incarnation(region);
             // The data went away while it was read: what was written is no picture of anything.
-            return Ok(Taken::Refused(Refusal::IncarnationGone { region, incarnation }));
+            return Ok(Taken::Refused(Refusal::IncarnationGone {
+                region,
+                given: incarnation,
+                live,
+            }));
         }
         Ok(Taken::Snapshot(writer.finish()?))
     }
@@ -77,6 +84,7 @@ impl Core {
         name: SnapshotName,
         from: impl Read,
     ) -> Result<StagedSnapshot, EngineError> {
+        self.journal.check_writable()?;
         let disk = Arc::clone(&self.disk);
         let folder = &self.layout.snapshots;
         let (_, staged) = snapshot::receive(disk, folder, name, from, RECEIVE_BYTES_MAX)?;
@@ -84,13 +92,20 @@ impl Core {
     }
 
     pub(super) fn open_snapshot(&self, name: SnapshotName) -> Result<SnapshotReader, EngineError> {
-        Ok(SnapshotReader::open(&*self.disk, &self.layout.snapshots, name)?)
+        Ok(SnapshotReader::open(
+            &*self.disk,
+            &self.layout.snapshots,
+            name,
+        )?)
     }
 
     pub(super) fn remove_unused_snapshot(&self, name: SnapshotName) -> Result<bool, EngineError> {
+        self.journal.check_writable()?;
         let _latch = self.latches.hold(name.region);
         let in_use = self.with_decided(|register| {
-            let Some(peer) = register.peer(name.region) else { return false };
+            let Some(peer) = register.peer(name.region) else {
+                return false;
+            };
             match &peer.stage {
                 PeerStage::Applying(applying) => applying.snapshot.staged(name.region).name == name,
                 PeerStage::Uninitialized | PeerStage::Normal(_) | PeerStage::Damaged(_) => false,
@@ -112,10 +127,13 @@ impl Core {
         incarnation: Incarnation,
         staged: &StagedSnapshot,
     ) -> Result<Answer, EngineError> {
+        self.journal.check_writable()?;
         self.barriers.check()?;
         let reader = self.open_snapshot(staged.name)?;
         if reader.verify()? != *staged {
-            return Err(EngineError::Snapshot(SnapshotError::Missing { name: staged.name }));
+            return Err(EngineError::Snapshot(SnapshotError::Missing {
+                name: staged.name,
+            }));
         }
         // Held to the end: no write and no other transition comes between begin and end, except a
         // destroy, which waits.
@@ -146,7 +164,10 @@ impl Core {
         reader: &SnapshotReader,
         staged: &StagedSnapshot,
     ) -> Result<Answer, EngineError> {
-        let data = RaftPosition { index: reader.meta().index, term: reader.meta().term };
+        let data = RaftPosition {
+            index: reader.meta().index,
+            term: reader.meta().term,
+        };
         let meta_lsn = self.with_decided(|register| register.last_transition(region));
         let row = RegionRow {
             incarnation,
@@ -161,7 +182,11 @@ impl Core {
             Err(EngineError::Data(error)) => return Err(self.barriers.fail(error)),
             Err(EngineError::Snapshot(error)) => {
                 let reason = AbortReason::StagedFileLost;
-                let event = Event::AbortSnapshot { region, incarnation, reason };
+                let event = Event::AbortSnapshot {
+                    region,
+                    incarnation,
+                    reason,
+                };
                 let _aborted = self.commit(&event, Cause::Host)?;
                 return Err(EngineError::Snapshot(error));
             }
@@ -169,8 +194,15 @@ impl Core {
         }
         self.rows.note_written(region, incarnation, data, sequence);
         let barrier = self.barrier()?;
-        let floor = Floor { index: data.index, barrier };
-        let event = Event::EndSnapshot { region, incarnation, floor };
+        let floor = Floor {
+            index: data.index,
+            barrier,
+        };
+        let event = Event::EndSnapshot {
+            region,
+            incarnation,
+            floor,
+        };
         let answer = self.commit(&event, Cause::Host)?;
         self.remove_snapshot(reader.name())?;
         Ok(answer)

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use super::EngineError;
-use super::core::Core;
-use crate::lifecycle::{CacheState, PeerStage, Register};
+use crate::lifecycle::{CacheState, Register};
 use crate::{Incarnation, PeerId, RaftPosition, Region, RegionId};
 
 /// The durable state of one region's peer on this store.
@@ -58,5 +56,8 @@ pub(super) fn of(register: &Register, id: RegionId) -> Option<RegionStatus> {
 }
 
 pub(super) fn all(register: &Register) -> Vec<RegionStatus> {
-    register.region_ids().filter_map(|id| of(register, id)).collect()
+    register
+        .region_ids()
+        .filter_map(|id| of(register, id))
+        .collect()
 }

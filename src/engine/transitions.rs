@@ -4,15 +4,17 @@
 use super::core::Core;
 use super::{Answer, EngineError, RaftStart, status};
 use crate::lifecycle::{
-    CacheState, Cause, DamageReason, DestroyCause, Event, EvictReason, INITIAL_POSITION, PeerChange,
-    PeerStage, Register, Split,
+    CacheState, Cause, DamageReason, DestroyCause, Event, EvictReason, INITIAL_POSITION,
+    PeerChange, PeerStage, Register, Split,
 };
 use crate::{Incarnation, PeerId, RaftPosition, Region, RegionEpoch, RegionId, StoreId};
 
 impl Core {
     pub(super) fn bootstrap(&self, region: Region) -> Result<Answer, EngineError> {
         let _latch = self.latches.hold(region.id);
-        let store = self.with_decided(Register::store).expect("opening gives the store its id");
+        let store = self
+            .with_decided(Register::store)
+            .expect("opening gives the store its id");
         self.commit(&Event::Bootstrap { store, region }, Cause::Host)
     }
 
@@ -24,7 +26,12 @@ impl Core {
         epoch: RegionEpoch,
     ) -> Result<Answer, EngineError> {
         let _latch = self.latches.hold(region);
-        let event = Event::CreateByMessage { region, peer, from_store, message_epoch: epoch };
+        let event = Event::CreateByMessage {
+            region,
+            peer,
+            from_store,
+            message_epoch: epoch,
+        };
         self.commit(&event, Cause::Message { from_store })
     }
 
@@ -56,12 +63,19 @@ impl Core {
     ) -> Result<Answer, EngineError> {
         let latch = self.latches.hold(region);
         let incarnation = None;
-        let event = Event::ChangePeers { region, incarnation, epoch, position, change };
+        let event = Event::ChangePeers {
+            region,
+            incarnation,
+            epoch,
+            position,
+            change,
+        };
         let decision = self.decide(&event, cause_of(position))?;
         let gone = self.with_decided(|register| register.incarnation(region).is_none());
         let (answer, effects) = self.settle(decision)?;
         if gone {
             self.withdraw(region);
+            self.rows.forget(region);
         }
         drop(latch);
         self.queue.push_effects(effects);
@@ -76,12 +90,18 @@ impl Core {
         cause: DestroyCause,
     ) -> Result<Answer, EngineError> {
         let latch = self.latches.hold(region);
-        let event = Event::Destroy { region, incarnation, peer, cause };
+        let event = Event::Destroy {
+            region,
+            incarnation,
+            peer,
+            cause,
+        };
         let decision = self.decide(&event, Cause::Host)?;
         let happened = decision.answer.lsn().is_some();
         let (answer, effects) = self.settle(decision)?;
         if happened {
             self.withdraw(region);
+            self.rows.forget(region);
         }
         drop(latch);
         self.queue.push_effects(effects);
@@ -101,13 +121,17 @@ impl Core {
             let parts: Vec<_> = part(whole).into_iter().chain(born).collect();
             (parts, register.cache_state(whole))
         });
-        let Some((_, incarnation, _)) = parts.first() else { return };
+        let Some((_, incarnation, _)) = parts.first() else {
+            return;
+        };
         let sequence = self.read_sequence(whole, *incarnation);
         let born = parts.get(1..).unwrap_or_default();
         for (region, incarnation, _) in born {
-            self.rows.note_clean(*region, *incarnation, INITIAL_POSITION, sequence);
+            self.rows
+                .note_clean(*region, *incarnation, INITIAL_POSITION, sequence);
         }
-        self.fences.split(whole, born.iter().map(|(region, ..)| *region));
+        self.fences
+            .split(whole, born.iter().map(|(region, ..)| *region));
         match cache {
             CacheState::Active => self.caches.split(whole, &parts),
             _ => self.caches.detach(whole),
@@ -119,13 +143,20 @@ impl Core {
         let Some(incarnation) = self.with_decided(|register| register.incarnation(region)) else {
             return Err(EngineError::NoPeer { region });
         };
-        let event = Event::LoadRequest { region, incarnation, epoch };
+        let event = Event::LoadRequest {
+            region,
+            incarnation,
+            epoch,
+        };
         self.commit(&event, Cause::Host)
     }
 
     pub(super) fn evict(&self, region: RegionId) -> Result<Answer, EngineError> {
         let _latch = self.latches.hold(region);
-        let event = Event::Evict { region, reason: EvictReason::Requested };
+        let event = Event::Evict {
+            region,
+            reason: EvictReason::Requested,
+        };
         let answer = self.commit(&event, Cause::Host);
         // Serving less happens also when the record could not be written.
         self.caches.detach(region);
@@ -143,8 +174,18 @@ impl Core {
         if first_index <= data_index.saturating_add(1) {
             return Ok(Answer::AlreadyApplied);
         }
-        let reason = DamageReason::LogTruncated { first_index, data_index };
-        let answer = self.commit(&Event::Damage { region, incarnation, reason }, Cause::Host)?;
+        let reason = DamageReason::LogTruncated {
+            first_index,
+            data_index,
+        };
+        let answer = self.commit(
+            &Event::Damage {
+                region,
+                incarnation,
+                reason,
+            },
+            Cause::Host,
+        )?;
         if answer.lsn().is_some() {
             self.withdraw(region);
         }
@@ -155,19 +196,29 @@ impl Core {
         let published = self.published();
         let no_peer = EngineError::NoPeer { region };
         let status = status::of(&published, region).ok_or(no_peer)?;
-        let peer = published.peer(region).ok_or(EngineError::NoPeer { region })?;
+        let peer = published
+            .peer(region)
+            .ok_or(EngineError::NoPeer { region })?;
         let found = self.data_position(region, peer.incarnation);
         let (data, truncate_floor, damaged) = match &peer.stage {
             PeerStage::Uninitialized => (RaftPosition::default(), 0, false),
             PeerStage::Normal(normal) => (found, normal.floor.index, false),
             PeerStage::Damaged(damaged) => (found, damaged.floor.index, true),
             // Until it ends there is no data to start from but the snapshot's.
-            PeerStage::Applying(applying) => {
-                (applying.snapshot.position, applying.snapshot.position.index, false)
-            }
+            PeerStage::Applying(applying) => (
+                applying.snapshot.position,
+                applying.snapshot.position.index,
+                false,
+            ),
         };
         let predecessor = peer.predecessor;
-        Ok(RaftStart { status, predecessor, data, truncate_floor, damaged })
+        Ok(RaftStart {
+            status,
+            predecessor,
+            data,
+            truncate_floor,
+            damaged,
+        })
     }
 
     /// Stops everything that serves a peer's data from memory. The record is durable.
@@ -188,5 +239,8 @@ impl Core {
 }
 
 fn cause_of(position: RaftPosition) -> Cause {
-    Cause::Raft { term: position.term, index: position.index }
+    Cause::Raft {
+        term: position.term,
+        index: position.index,
+    }
 }

@@ -3,56 +3,118 @@
 //! The journal knows, for each region, a *floor*: an index that a barrier made durable, and which
 //! barrier. The store knows its generation and the last barrier that it took part in, and each
 //! region's row. A region is damaged if its floor's barrier is one that this store never saw (the
-//! store came back empty, older, or is another one), or if its row is missing or below the floor.
-//! A region whose floor no barrier ever raised has lost nothing: its host sends everything again.
+//! store came back empty, older, or is another one), or if its row is missing, unreadable or below
+//! the floor. A region whose floor no barrier ever raised has lost nothing: its host sends everything
+//! again.
+
+use std::collections::HashMap;
 
 use torrens_journal::disk::Disk;
 use torrens_recovery::Recovered;
 
 use super::{EngineError, OpenError, append};
-use crate::lifecycle::{Cause, DamageReason, Event, INITIAL_INDEX, Normal};
+use crate::lifecycle::{DamageReason, Event, Floor, INITIAL_INDEX};
 use crate::machine::RegisterMachine;
 use crate::store::{
-    DataStore, RegionRow, StoreBatch, StoreError, read_barrier, read_generation, read_region_row,
+    DataStore, RegionRow, StoreBatch, StoreError, StoreGeneration, read_barrier, read_generation,
+    region_rows,
 };
 use crate::{Incarnation, RegionId};
 
-/// What the store says of itself, held against what the register expects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct StoreState {
-    /// The generation that the register knows; `false` if it has none or another.
-    is_ours: bool,
-    /// The last barrier that the store took part in; 0 for a store that is not ours.
+/// What the store says of itself.
+#[derive(Debug, Default)]
+pub(super) struct StoreFacts {
+    generation: Option<StoreGeneration>,
     barrier: u64,
+    rows: HashMap<RegionId, RegionRow>,
+}
+
+impl StoreFacts {
+    /// Reads them. A row that is not readable counts as missing: it damages one region, not all.
+    ///
+    /// # Errors
+    /// The store cannot be used at all.
+    pub(super) fn read(data: &dyn DataStore) -> Result<StoreFacts, StoreError> {
+        let mut rows = HashMap::new();
+        for found in region_rows(data) {
+            if let (region, Ok(row)) = found? {
+                rows.insert(region, row);
+            }
+        }
+        let barrier = read_barrier(data)?.unwrap_or(0);
+        Ok(StoreFacts {
+            generation: read_generation(data)?,
+            barrier,
+            rows,
+        })
+    }
+
+    /// The row of that incarnation.
+    pub(super) fn row(&self, region: RegionId, incarnation: Incarnation) -> Option<&RegionRow> {
+        self.rows
+            .get(&region)
+            .filter(|row| row.incarnation == incarnation)
+    }
+
+    /// Why a serving region's data cannot be trusted, if it cannot. `expected` is the generation
+    /// that the register knows.
+    fn distrust(
+        &self,
+        expected: Option<StoreGeneration>,
+        (region, incarnation, floor): (RegionId, Incarnation, Floor),
+    ) -> Option<DamageReason> {
+        let is_ours = self.generation.is_some() && self.generation == expected;
+        if !is_ours && floor.barrier > 0 {
+            return Some(DamageReason::StoreReplaced);
+        }
+        if floor.barrier > self.barrier {
+            let (barrier, floor) = (self.barrier, floor.barrier);
+            return Some(DamageReason::StoreOlder { barrier, floor });
+        }
+        // A peer that was never written to since it was created needs no row.
+        let row = self.row(region, incarnation);
+        let have = row.map_or(INITIAL_INDEX, |row| row.data_index);
+        match (have < floor.index, row) {
+            (false, _) => None,
+            (true, None) => Some(DamageReason::RowMissing { floor: floor.index }),
+            (true, Some(_)) => Some(DamageReason::BelowFloor {
+                have,
+                floor: floor.index,
+            }),
+        }
+    }
 }
 
 /// Journals the regions whose data cannot be trusted as damaged, and adopts a new store.
 pub(super) fn judge_data(
     recovered: &mut Recovered<RegisterMachine>,
     data: &dyn DataStore,
+    facts: &StoreFacts,
     disk: &dyn Disk,
 ) -> Result<Vec<(RegionId, String)>, OpenError> {
-    let failed = |source: StoreError| OpenError::Finish(EngineError::Data(source));
     let register = recovered.machine.register();
-    let generation = read_generation(data).map_err(failed)?;
-    let is_ours = generation.is_some() && generation == register.generation();
-    let barrier = if is_ours { read_barrier(data).map_err(failed)?.unwrap_or(0) } else { 0 };
-    let store = StoreState { is_ours, barrier };
-
-    let mut damaged = Vec::new();
-    for (region, incarnation, normal) in register.normal_peers() {
-        let row = read_region_row(data, region).map_err(failed)?;
-        if let Some(reason) = distrust(store, incarnation, normal, row) {
-            damaged.push((region, incarnation, reason));
-        }
-    }
+    let expected = register.generation();
+    let peers = register.normal_peers();
+    let damaged: Vec<_> = peers
+        .filter_map(|(region, incarnation, normal)| {
+            let reason = facts.distrust(expected, (region, incarnation, normal.floor))?;
+            Some((region, incarnation, reason))
+        })
+        .collect();
     let mut report = Vec::new();
     for (region, incarnation, reason) in damaged {
         report.push((region, reason.to_string()));
-        let event = Event::Damage { region, incarnation, reason };
-        append::append(recovered, disk, &event)?;
+        append::append(
+            recovered,
+            disk,
+            &Event::Damage {
+                region,
+                incarnation,
+                reason,
+            },
+        )?;
     }
-    if !is_ours {
+    if expected.is_none() || facts.generation != expected {
         // Durable as damaged before the new store can look like the old one.
         append::sync(recovered)?;
         let mut generation = [0; 16];
@@ -61,34 +123,98 @@ pub(super) fn judge_data(
         }
         let mut batch = StoreBatch::new();
         batch.put_generation(&generation);
-        data.apply(&batch).and_then(|()| data.flush()).map_err(failed)?;
+        let adopted = data.apply(&batch).and_then(|()| data.flush());
+        adopted.map_err(|source| OpenError::Finish(EngineError::Data(source)))?;
         append::append(recovered, disk, &Event::NewDataStore { generation })?;
-        append::sync(recovered)?;
     }
+    append::sync(recovered)?;
     Ok(report)
 }
 
-/// Why a region's data cannot be trusted, if it cannot.
-fn distrust(
-    store: StoreState,
-    incarnation: Incarnation,
-    normal: &Normal,
-    row: Option<RegionRow>,
-) -> Option<DamageReason> {
-    let floor = normal.floor;
-    if floor.barrier > store.barrier {
-        return Some(match store.is_ours {
-            true => DamageReason::StoreOlder { barrier: store.barrier, floor: floor.barrier },
-            false => DamageReason::StoreReplaced,
-        });
+#[cfg(test)]
+mod tests {
+    use torrens_journal::Lsn;
+
+    use super::*;
+
+    const REGION: RegionId = RegionId(7);
+    const OURS: Option<StoreGeneration> = Some([1; 16]);
+
+    fn incarnation(lsn: u64) -> Incarnation {
+        Incarnation::new(Lsn::new(lsn))
     }
-    // A row of an earlier incarnation is not this one's. A peer that was never written since it was
-    // created needs none.
-    let row = row.filter(|row| row.incarnation == incarnation);
-    let have = row.map_or(INITIAL_INDEX, |row| row.data_index);
-    match (have < floor.index, row) {
-        (false, _) => None,
-        (true, None) => Some(DamageReason::RowMissing { floor: floor.index }),
-        (true, Some(_)) => Some(DamageReason::BelowFloor { have, floor: floor.index }),
+
+    fn facts(generation: u8, barrier: u64, row: Option<(u64, u64)>) -> StoreFacts {
+        let row = row.map(|(lsn, data_index)| {
+            let (incarnation, meta_lsn) = (incarnation(lsn), Lsn::new(lsn));
+            (
+                REGION,
+                RegionRow {
+                    incarnation,
+                    data_index,
+                    data_term: 6,
+                    meta_lsn,
+                },
+            )
+        });
+        let generation = (generation > 0).then_some([generation; 16]);
+        StoreFacts {
+            generation,
+            barrier,
+            rows: row.into_iter().collect(),
+        }
+    }
+
+    #[test]
+    fn every_way_to_lose_data_is_seen_and_nothing_else_is() {
+        use DamageReason::*;
+        let floor = |index, barrier| Floor { index, barrier };
+        let cases = [
+            (facts(1, 3, Some((4, 9))), floor(9, 3), None),
+            (facts(1, 5, Some((4, 12))), floor(9, 3), None),
+            (
+                facts(1, 3, Some((4, 8))),
+                floor(9, 3),
+                Some(BelowFloor { have: 8, floor: 9 }),
+            ),
+            (
+                facts(1, 3, None),
+                floor(9, 3),
+                Some(RowMissing { floor: 9 }),
+            ),
+            // Another incarnation's row is no row.
+            (
+                facts(1, 3, Some((2, 99))),
+                floor(9, 3),
+                Some(RowMissing { floor: 9 }),
+            ),
+            (
+                facts(1, 2, Some((4, 9))),
+                floor(9, 3),
+                Some(StoreOlder {
+                    barrier: 2,
+                    floor: 3,
+                }),
+            ),
+            (facts(2, 9, Some((4, 9))), floor(9, 3), Some(StoreReplaced)),
+            (facts(0, 0, None), floor(9, 3), Some(StoreReplaced)),
+            // A child of a split that was never written to: its data was durable with its parent's.
+            (facts(1, 3, None), floor(5, 3), None),
+            (
+                facts(1, 2, None),
+                floor(5, 3),
+                Some(StoreOlder {
+                    barrier: 2,
+                    floor: 3,
+                }),
+            ),
+            (facts(2, 9, None), floor(5, 3), Some(StoreReplaced)),
+            // A region that no barrier ever covered.
+            (facts(0, 0, None), floor(5, 0), None),
+        ];
+        for (facts, floor, expected) in cases {
+            let reason = facts.distrust(OURS, (REGION, incarnation(4), floor));
+            assert_eq!(reason, expected, "{facts:?} {floor:?}");
+        }
     }
 }

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use torrens_journal::disk::Disk;
 use torrens_recovery::{Direction, Recovered, Resolution, ResolveError, resolve};
 
-use super::core::{Layout, append_error, sync_error};
+use super::core::Layout;
+use super::log::{append_error, sync_error};
 use super::write::LEASE_SEQUENCES;
 use super::{EngineError, OpenError, append, effects};
 use crate::lifecycle::{AbortReason, Event, Floor, OpenOperation, Register};
@@ -45,14 +46,20 @@ pub(super) fn resolve_all(
         return Ok(());
     }
     let done = carry_out(recovered, &operations, data, disk, layout).map_err(OpenError::Finish)?;
-    let floors = Event::Barrier { number: done.barrier, floors: Vec::new() };
+    let floors = Event::Barrier {
+        number: done.barrier,
+        floors: Vec::new(),
+    };
     append::append(recovered, &**disk, &floors)?;
     let stamp = append::stamp(recovered, &**disk);
     resolve(recovered, operations.clone(), |machine, operation| {
         let (event, resolution) = ending(machine.register(), operation, &done);
         let record = append::decide(machine.register(), &event, stamp);
         let records = record.iter().map(append::encode).collect();
-        Ok::<_, Infallible>(Resolution { records, ..resolution })
+        Ok::<_, Infallible>(Resolution {
+            records,
+            ..resolution
+        })
     })
     .map_err(|error| match error {
         ResolveError::Append(source) => OpenError::Finish(append_error(source)),
@@ -60,7 +67,10 @@ pub(super) fn resolve_all(
         error => unreachable!("the end of an open operation is legal and known: {error}"),
     })?;
     for operation in &operations {
-        if let OpenOperation::SnapshotApply { region, snapshot, .. } = operation {
+        if let OpenOperation::SnapshotApply {
+            region, snapshot, ..
+        } = operation
+        {
             snapshot::remove(&**disk, &layout.snapshots, snapshot.staged(*region).name)
                 .map_err(|source| OpenError::Finish(source.into()))?;
         }
@@ -77,7 +87,10 @@ fn carry_out(
     layout: &Layout,
 ) -> Result<Done, EngineError> {
     let barrier = recovered.machine.register().barrier().saturating_add(1);
-    let mut done = Done { barrier, lost: BTreeSet::new() };
+    let mut done = Done {
+        barrier,
+        lost: BTreeSet::new(),
+    };
     let mut touched = false;
     for operation in operations {
         match operation {
@@ -85,7 +98,12 @@ fn carry_out(
                 effects::clear(data, range)?;
                 touched = true;
             }
-            OpenOperation::SnapshotApply { region, incarnation, snapshot, begun } => {
+            OpenOperation::SnapshotApply {
+                region,
+                incarnation,
+                snapshot,
+                begun,
+            } => {
                 let staged = snapshot.staged(*region);
                 let row = RegionRow {
                     incarnation: *incarnation,
@@ -95,9 +113,9 @@ fn carry_out(
                 };
                 let sequence = lease(recovered, &**disk)?;
                 let opened = SnapshotReader::open(&**disk, &layout.snapshots, staged.name);
-                let ingested = opened.map_err(EngineError::Snapshot).and_then(|reader| {
-                    effects::ingest(data, &reader, &staged, &row, sequence)
-                });
+                let ingested = opened
+                    .map_err(EngineError::Snapshot)
+                    .and_then(|reader| effects::ingest(data, &reader, &staged, &row, sequence));
                 match ingested {
                     Ok(()) => touched = true,
                     // The operating system refusing to read is no reason to give the data up.
@@ -132,7 +150,7 @@ fn lease(
     if up_to.get() == ceiling {
         return Err(EngineError::SequencesExhausted);
     }
-    let leased = append::append(recovered, disk, &Event::LeaseSequences { up_to })
+    let leased = append::append(recovered, disk, &Event::SequenceLease { up_to })
         .and_then(|()| append::sync(recovered));
     match leased {
         Ok(()) => Ok(Sequence::new(ceiling + 1)),
@@ -142,34 +160,81 @@ fn lease(
 }
 
 /// The event that ends an operation, and how the report puts it.
-fn ending(
-    register: &Register,
-    operation: &OpenOperation,
-    done: &Done,
-) -> (Event, Resolution) {
+fn ending(register: &Register, operation: &OpenOperation, done: &Done) -> (Event, Resolution) {
     let records = Vec::new();
     match operation {
-        OpenOperation::SnapshotApply { region, incarnation, snapshot, begun } => {
+        OpenOperation::SnapshotApply {
+            region,
+            incarnation,
+            snapshot,
+            begun,
+        } => {
             let (region, incarnation, begin) = (*region, *incarnation, *begun);
             let what = format!("snapshot apply of {region} at {}", snapshot.position);
             if done.lost.contains(&region) {
                 let reason = AbortReason::StagedFileLost;
-                let event = Event::AbortSnapshot { region, incarnation, reason };
+                let event = Event::AbortSnapshot {
+                    region,
+                    incarnation,
+                    reason,
+                };
                 let rule = "the staged file is missing or damaged".to_owned();
                 let direction = Direction::Back;
-                return (event, Resolution { direction, what, begin, rule, records });
+                return (
+                    event,
+                    Resolution {
+                        direction,
+                        what,
+                        begin,
+                        rule,
+                        records,
+                    },
+                );
             }
-            let floor = Floor { index: snapshot.position.index, barrier: done.barrier };
-            let event = Event::EndSnapshot { region, incarnation, floor };
+            let floor = Floor {
+                index: snapshot.position.index,
+                barrier: done.barrier,
+            };
+            let event = Event::EndSnapshot {
+                region,
+                incarnation,
+                floor,
+            };
             let rule = "the staged file is whole: ingested again".to_owned();
-            (event, Resolution { direction: Direction::Forward, what, begin, rule, records })
+            (
+                event,
+                Resolution {
+                    direction: Direction::Forward,
+                    what,
+                    begin,
+                    rule,
+                    records,
+                },
+            )
         }
-        OpenOperation::Deletion { deletion, cause, .. } => {
-            let what = format!("deletion of keys that {} left ({})", cause.region(), cause.as_str());
+        OpenOperation::Deletion {
+            deletion, cause, ..
+        } => {
+            let what = format!(
+                "deletion of keys that {} left ({})",
+                cause.region(),
+                cause.as_str()
+            );
             let rule = "cleared again".to_owned();
             let (direction, begin) = (Direction::Forward, deletion.lsn);
-            let event = Event::FinishDeletion { deletion: *deletion };
-            (event, Resolution { direction, what, begin, rule, records })
+            let event = Event::FinishDeletion {
+                deletion: *deletion,
+            };
+            (
+                event,
+                Resolution {
+                    direction,
+                    what,
+                    begin,
+                    rule,
+                    records,
+                },
+            )
         }
         OpenOperation::Cache { region, state, .. } => {
             let what = format!("cache of {region} ({})", state.as_str());
@@ -177,7 +242,16 @@ fn ending(
             let begin = register.last_record(*region).unwrap_or_default();
             let direction = Direction::Forward;
             let event = Event::CacheLost { region: *region };
-            (event, Resolution { direction, what, begin, rule, records })
+            (
+                event,
+                Resolution {
+                    direction,
+                    what,
+                    begin,
+                    rule,
+                    records,
+                },
+            )
         }
     }
 }

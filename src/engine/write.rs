@@ -1,9 +1,10 @@
 //! Writes of region data: one Raft entry, one atomic batch with the region's applied index.
 
 use super::core::Core;
+use super::trust::StoreFacts;
 use super::{EngineError, WriteAnswer};
 use crate::lifecycle::{Cause, Event, INITIAL_POSITION, Refusal};
-use crate::store::{BatchError, RegionRow, WriteBatch, read_region_row};
+use crate::store::{BatchError, RegionRow, WriteBatch};
 use crate::{Incarnation, RaftPosition, RegionEpoch, RegionId, Sequence, SequenceGuard};
 
 /// How many sequence numbers are leased at once: one journal record for a million batches.
@@ -17,6 +18,7 @@ impl Core {
         position: RaftPosition,
         batch: &WriteBatch,
     ) -> Result<WriteAnswer, EngineError> {
+        self.journal.check_writable()?;
         self.barriers.check()?;
         // Held to the end: no transition of this region comes between the check and the batch.
         let _latch = self.latches.hold(region);
@@ -59,7 +61,8 @@ impl Core {
             cache.insert(batch, sequence);
         }
         guard.finish();
-        self.rows.note_written(region, incarnation, position, sequence);
+        self.rows
+            .note_written(region, incarnation, position, sequence);
         Ok(WriteAnswer::Applied { sequence })
     }
 
@@ -71,28 +74,35 @@ impl Core {
 
     /// Reads every serving region's row, once, when the store is opened.
     pub(super) fn find_rows(&self) -> Result<(), EngineError> {
-        let peers: Vec<_> = self.with_decided(|register| {
-            register.normal_peers().map(|(region, incarnation, _)| (region, incarnation)).collect()
-        });
-        for (region, incarnation) in peers {
-            let row = read_region_row(&*self.data, region)?;
-            if let Some(row) = row.filter(|row| row.incarnation == incarnation) {
-                let data = RaftPosition { index: row.data_index, term: row.data_term };
-                self.rows.note_clean(region, incarnation, data, self.opened_at);
+        let facts = StoreFacts::read(&*self.data)?;
+        self.with_decided(|register| {
+            for (region, incarnation, _) in register.normal_peers() {
+                if let Some(row) = facts.row(region, incarnation) {
+                    let data = RaftPosition {
+                        index: row.data_index,
+                        term: row.data_term,
+                    };
+                    self.rows
+                        .note_clean(region, incarnation, data, self.opened_at);
+                }
             }
-        }
+        });
         Ok(())
     }
 
     /// Last entry whose data the store holds, for a live peer with a range.
     pub(super) fn data_position(&self, region: RegionId, incarnation: Incarnation) -> RaftPosition {
-        self.rows.get(region, incarnation).map_or(INITIAL_POSITION, |row| row.data)
+        self.rows
+            .get(region, incarnation)
+            .map_or(INITIAL_POSITION, |row| row.data)
     }
 
     /// The sequence number that a read of the region uses now: everything that was acknowledged for
     /// it is at or below, and nothing of it is still being written at or below.
     pub(super) fn read_sequence(&self, region: RegionId, incarnation: Incarnation) -> Sequence {
-        self.rows.get(region, incarnation).map_or(self.opened_at, |row| row.sequence)
+        self.rows
+            .get(region, incarnation)
+            .map_or(self.opened_at, |row| row.sequence)
     }
 
     /// Takes the next sequence number, leasing another block if the last one is used up.
@@ -107,7 +117,7 @@ impl Core {
                 return Err(EngineError::SequencesExhausted);
             }
             // Durable before the first of them is used, whoever journaled it.
-            let _leased = self.commit(&Event::LeaseSequences { up_to }, Cause::Host)?;
+            let _leased = self.commit(&Event::SequenceLease { up_to }, Cause::Host)?;
             self.sequencer.raise_ceiling(up_to);
         }
     }

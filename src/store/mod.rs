@@ -24,6 +24,7 @@ mod error;
 mod keys;
 mod memory;
 pub(crate) mod newest;
+mod none;
 mod panic_guard;
 mod rows;
 mod sled;
@@ -39,6 +40,7 @@ pub use clear::clear_range;
 pub use error::{StoreError, StoreOpenError};
 pub use keys::{DataKey, KeyError, StoreKey};
 pub use memory::{DurableImage, Lost, MemoryFactory, MemoryStore, StoreFault, StoreHook};
+pub use none::NoStore;
 pub use rows::{
     RegionRow, RegionRowFound, RowError, StoreGeneration, read_barrier, read_generation,
     read_region_row, region_rows,

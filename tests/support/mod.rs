@@ -64,7 +64,11 @@ impl World {
 
 /// A peer on this store or another.
 pub fn peer(id: u64, store: u64) -> Peer {
-    Peer { id: PeerId(id), store: StoreId(store), role: PeerRole::Voter }
+    Peer {
+        id: PeerId(id),
+        store: StoreId(store),
+        role: PeerRole::Voter,
+    }
 }
 
 /// A key.
@@ -102,9 +106,8 @@ impl Seen {
             let region = status.region.map(|region| (*region).clone());
             (status.id, (status.peer, status.stage, region))
         };
-        let grave = |(region, stone): (RegionId, Tombstone)| {
-            (region, (stone.highest_peer, stone.epoch))
-        };
+        let grave =
+            |(region, stone): (RegionId, Tombstone)| (region, (stone.highest_peer, stone.epoch));
         Seen {
             peers: engine.regions().into_iter().map(peer).collect(),
             tombstones: engine.tombstones().into_iter().map(grave).collect(),
@@ -116,8 +119,12 @@ impl Seen {
 pub fn rows(engine: &Engine) -> BTreeMap<(RegionId, Vec<u8>), Vec<u8>> {
     let mut rows = BTreeMap::new();
     for status in engine.regions() {
-        let Some(region) = status.region.filter(|_| status.stage == "normal") else { continue };
-        let view = engine.view(region.id, region.epoch).expect("a normal region serves reads");
+        let Some(region) = status.region.filter(|_| status.stage == "normal") else {
+            continue;
+        };
+        let view = engine
+            .view(region.id, region.epoch)
+            .expect("a normal region serves reads");
         for row in view.scan(..) {
             let (key, value) = row.expect("a whole store reads");
             rows.insert((region.id, key.to_vec()), value.to_vec());
@@ -134,7 +141,10 @@ pub fn epoch(engine: &Engine, region: u64) -> RegionEpoch {
 
 /// The current incarnation of a region's peer.
 pub fn incarnation(engine: &Engine, region: u64) -> Incarnation {
-    engine.region(RegionId(region)).expect("the region is here").incarnation
+    engine
+        .region(RegionId(region))
+        .expect("the region is here")
+        .incarnation
 }
 
 /// An answer that must mean "it holds now".

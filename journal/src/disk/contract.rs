@@ -26,7 +26,7 @@ impl Place {
         }) {
             Ok(disk) => Arc::new(disk),
             Err(error) => {
-                eprintln!("skipped: {error}");
+                crate::testing::skip("the disk contract with io_uring", error);
                 return None;
             }
         };

@@ -17,7 +17,9 @@ const PAGE: usize = PAGE_BYTES as usize;
 pub fn mend(bytes: &mut [u8], offset_bytes: u64, context: &GroupContext) {
     let (mut rest, mut offset_bytes) = (bytes, offset_bytes);
     while let Some(group_bytes) = mend_one(rest, offset_bytes, context) {
-        let Some((_, after)) = rest.split_at_mut_checked(group_bytes) else { return };
+        let Some((_, after)) = rest.split_at_mut_checked(group_bytes) else {
+            return;
+        };
         rest = after;
         offset_bytes += group_bytes as u64;
     }
@@ -33,13 +35,19 @@ fn mend_one(bytes: &mut [u8], offset_bytes: u64, context: &GroupContext) -> Opti
         return None;
     }
     put(group, group_at::MAGIC, &GROUP_MAGIC.to_le_bytes());
-    put(group, group_at::SEGMENT, &context.segment.get().to_le_bytes());
+    put(
+        group,
+        group_at::SEGMENT,
+        &context.segment.get().to_le_bytes(),
+    );
     // Records are mended as far as their lengths go; the rest stays as it is.
     let _ = mend_records(group, offset_bytes, context);
     for page in 0..pages {
         let from = if page == 0 { table_end } else { page * PAGE };
         let summed = group.get(from..(page + 1) * PAGE)?;
-        let sum = context.seed.sum(offset_bytes + (page * PAGE) as u64, summed);
+        let sum = context
+            .seed
+            .sum(offset_bytes + (page * PAGE) as u64, summed);
         put(group, group_at::TABLE + 4 * page, &sum.to_le_bytes());
     }
     let summed = group.get(group_at::CRC_FROM..table_end)?;

@@ -54,7 +54,7 @@ fn work(journal: &Journal, heard: &mut Heard, steps: u64) {
             return;
         }
         if step == 9 {
-            heard.purged_below = Lsn::new(10);
+            heard.purged_below = Lsn::new(20);
             if journal.purge_below(heard.purged_below).is_err() {
                 return;
             }

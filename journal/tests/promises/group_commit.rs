@@ -11,43 +11,54 @@ use torrens_journal::disk::{
     Disk, DiskFile, DiskLock, DiskMap, Entry, LockError, OpenMode, RealDisk, SyncPath,
 };
 use torrens_journal::testing::{CutChoice, SimDisk, SimFault};
-use torrens_journal::{Journal, JournalOptions, Lsn, SyncError};
+use torrens_journal::{Journal, JournalOptions, Lsn, PoisonedBy, SyncError};
 
 use crate::support::{KIND, STORE, create, dir, payload, small, walk};
 
 /// Holds syncs back until a test lets them through, one by one.
 #[derive(Debug, Default)]
 struct Gate {
-    inner: Mutex<(bool, u64, u64)>,
+    inner: Mutex<GateInner>,
     changed: Condvar,
+    /// The next sync that comes through panics.
+    panics: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct GateInner {
+    closed: bool,
+    standing: u64,
+    let_through: u64,
 }
 
 impl Gate {
     fn close(&self) {
-        self.inner.lock().0 = true;
+        self.inner.lock().closed = true;
     }
 
     fn pass(&self) {
         let mut inner = self.inner.lock();
-        inner.1 += 1;
+        inner.standing += 1;
         self.changed.notify_all();
-        while inner.0 && inner.2 == 0 {
+        while inner.closed && inner.let_through == 0 {
             self.changed.wait(&mut inner);
         }
-        inner.2 = inner.2.saturating_sub(1);
-        inner.1 -= 1;
+        inner.let_through = inner.let_through.saturating_sub(1);
+        inner.standing -= 1;
+        drop(inner);
+        assert!(!self.panics.load(Ordering::Relaxed), "as the test asked");
     }
 
     /// Waits until a sync stands at the gate.
     fn wait_for_one(&self) {
         let mut inner = self.inner.lock();
-        while inner.1 == 0 {
+        while inner.standing == 0 {
             self.changed.wait(&mut inner);
         }
     }
 
     fn let_one_through(&self) {
-        self.inner.lock().2 += 1;
+        self.inner.lock().let_through += 1;
         self.changed.notify_all();
     }
 }
@@ -215,6 +226,24 @@ fn a_failed_sync_fails_those_it_was_for_and_those_behind_it() {
     }
     assert_eq!(journal.synced(), Lsn::ZERO);
     assert_eq!(disk.disk.ops(), next, "nothing is tried again");
+}
+
+#[test]
+fn a_panic_of_the_syncing_thread_leaves_nobody_waiting() {
+    let (disk, journal) = gated();
+    let mut threads = waiters(&journal, 1);
+    disk.gate.wait_for_one();
+    threads.extend(waiters(&journal, 3));
+    disk.gate.panics.store(true, Ordering::Relaxed);
+    disk.gate.let_one_through();
+    let outcomes: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
+    assert!(outcomes[0].is_err(), "the thread that synced panicked");
+    for outcome in &outcomes[1..] {
+        match outcome {
+            Ok(Err(SyncError::Poisoned(poison))) => assert_eq!(poison.by, PoisonedBy::Panic),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]

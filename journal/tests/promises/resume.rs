@@ -67,6 +67,23 @@ fn leftovers_of_an_unfinished_file_are_replaced() {
 }
 
 #[test]
+fn resuming_removes_what_a_killed_writer_did_not_finish() {
+    let disk = SimDisk::new(1);
+    create(&disk, small()).close().unwrap();
+    for name in [
+        "00000000000000000002.seg.new",
+        "journal.mark.new",
+        "mine.new",
+    ] {
+        disk.open(&dir().join(name), OpenMode::CreateNew).unwrap();
+    }
+    reopen(&disk, small()).close().unwrap();
+    let listing = list(&disk, &dir()).unwrap();
+    assert!(listing.unfinished.is_empty());
+    assert_eq!(listing.unknown, ["mine.new"], "not the journal's");
+}
+
+#[test]
 fn options_out_of_range_are_refused_before_anything_is_touched() {
     let disk = SimDisk::new(1);
     let bad = JournalOptions::new().segment_bytes(1);
@@ -121,6 +138,7 @@ fn resuming_is_durable_before_it_returns() {
     let journal = reopen(&disk, small());
     let after = disk.power_cut(torrens_journal::testing::CutChoice::LoseAll);
     let found = walk(&after);
+    assert_eq!(found.groups, 1);
     assert_eq!(found.tail.unwrap().boot, Boot::new(2));
     let marks = read_marks(&after, &dir(), Some(STORE)).unwrap();
     assert_eq!(marks.last().unwrap().boot, Boot::new(2));
@@ -270,6 +288,25 @@ fn dropping_makes_everything_durable_and_marks_a_clean_close() {
     let found = walk(&after);
     assert_eq!(found.payloads, [b"one"]);
     assert!(found.clean_close);
+}
+
+#[test]
+fn a_mark_never_claims_what_is_only_stored() {
+    let disk = SimDisk::new(1);
+    let journal = create(&disk, small().group_bytes_max(4096));
+    journal.append(KIND, 0, b"durable").unwrap();
+    journal.sync().unwrap();
+    for number in 2..=4 {
+        journal.append(KIND, 0, &payload(number, 3000)).unwrap();
+    }
+    assert!(journal.stats().groups >= 3, "stored without a sync");
+    journal.write_mark_synced().unwrap();
+    let mark = read_marks(&disk, &dir(), Some(STORE))
+        .unwrap()
+        .pop()
+        .unwrap();
+    assert_eq!(mark.durable_lsn, Lsn::FIRST);
+    assert_eq!(mark.end_offset_bytes, 12288);
 }
 
 #[test]

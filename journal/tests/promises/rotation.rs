@@ -1,6 +1,6 @@
 //! Records survive in order across groups and segments, and a place is reserved before an LSN.
 
-use torrens_journal::testing::SimDisk;
+use torrens_journal::testing::{CutChoice, SimDisk};
 use torrens_journal::{AppendError, JournalOptions, Lsn, NewRecord, SegmentId, list};
 
 use crate::support::{KIND, create, dir, payload, small, walk};
@@ -39,7 +39,7 @@ fn many_appends_without_a_sync_cross_segments_and_one_sync_covers_them() {
     assert_eq!(stats.syncs, 1);
     assert!(stats.rotations >= 4, "{stats:?}");
     // Nothing unsynced is left: a power cut takes nothing away.
-    let after = disk.power_cut(torrens_journal::testing::CutChoice::LoseAll);
+    let after = disk.power_cut(CutChoice::LoseAll);
     assert_eq!(walk(&after).payloads.len(), 100);
 }
 
@@ -168,10 +168,22 @@ fn purging_removes_whole_old_segments_and_never_the_active_one() {
     assert_eq!(ids(), [8]);
     assert_eq!(journal.stats().segments, 1);
     // A power cut brings nothing back, and the rest is read as before.
-    journal.append(KIND, 0, b"last").unwrap();
-    journal.sync().unwrap();
-    let after = disk.power_cut(torrens_journal::testing::CutChoice::LoseAll);
+    let after = disk.power_cut(CutChoice::LoseAll);
     let found = walk(&after);
     assert_eq!(found.first_lsn, Lsn::new(36));
-    assert_eq!(found.last_lsn(), Lsn::new(41));
+    assert_eq!(found.last_lsn(), Lsn::new(40));
+}
+
+#[test]
+fn purging_spares_segments_that_are_not_durable() {
+    let disk = SimDisk::new(1);
+    let journal = create(&disk, small());
+    for number in 1..=40 {
+        journal.append(KIND, 0, &payload(number, 2000)).unwrap();
+    }
+    assert!(journal.stats().rotations > 2);
+    let purged = journal.purge_below(Lsn::new(40)).unwrap();
+    assert!(purged.segments.is_empty(), "{purged:?}");
+    journal.sync().unwrap();
+    assert_eq!(walk(&disk).payloads.len(), 40);
 }

@@ -132,7 +132,7 @@ fn walk(
         // A record goes to the feed only if everything before it is whole: within a segment the scan
         // sees to that, across segments their stitches do.
         let next = facts_of_header(reader, evidence.store);
-        if flaw(&next).is_some() || !follows(&evidence, &next) {
+        if flaw(&next, Lsn::ZERO).is_some() || !follows(&evidence, &next) {
             feeding = false;
         }
         let id = reader.id();
@@ -140,6 +140,7 @@ fn walk(
             disk: look.disk,
             store: evidence.store,
             is_last: index + 1 == count,
+            live: look.live,
             marks: &mut evidence.marks,
         };
         let scanned = scan(reader, &mut around, &mut |record| {

@@ -32,6 +32,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) disk: &'a dyn Disk,
     pub(super) store: Option<StoreUuid>,
     pub(super) is_last: bool,
+    /// A writer may be at work.
+    pub(super) live: bool,
     /// The marks; those of this segment are placed.
     pub(super) marks: &'a mut [MarkFacts],
 }
@@ -102,9 +104,21 @@ pub(super) fn scan(
     let mut facts = facts_of_header(reader, around.store);
     let mut groups = Vec::new();
     if !matches!(facts.stop, Stop::Header(_)) {
-        accept_groups(reader, &mut facts, around, &mut groups, on_record).map_err(refused)?;
-        look_behind(reader, &mut facts).map_err(refused)?;
-        if around.is_last {
+        loop {
+            let accepted = facts.groups;
+            accept_groups(reader, &mut facts, around, &mut groups, on_record).map_err(refused)?;
+            // A live writer may have stored the group that was missing a moment ago, and more behind
+            // it. Groups are stored in order, so whoever sees a later one sees the earlier ones too
+            // when looking again: what is still missing then is missing.
+            let looked_again = facts.later.groups > 0 && facts.groups == accepted;
+            facts.later = LaterGroups::default();
+            look_behind(reader, &mut facts).map_err(refused)?;
+            if !around.live || facts.later.groups == 0 || looked_again {
+                break;
+            }
+        }
+        // With a writer at work they are in flight, and a purge may have taken the file's name away.
+        if around.is_last && !around.live {
             facts.scraps_end_bytes =
                 scraps_end(around.disk, reader.path(), facts.end_offset_bytes)?;
         }

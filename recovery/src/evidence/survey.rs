@@ -7,8 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use torrens_journal::{
-    HeaderFault, Lsn, Mark, ReadError, SegmentHeader, SegmentId, SegmentReader, StoreUuid, list,
-    read_marks,
+    HeaderFault, Lsn, Mark, ReadError, SegmentHeader, SegmentReader, StoreUuid, list, read_marks,
 };
 
 use super::Look;
@@ -34,7 +33,7 @@ impl Survey {
                 .next()
                 .is_none_or(|needed| header.first_lsn > needed)
         });
-        uncovered || first_gap(&self.readers).is_some()
+        uncovered || has_gap(&self.readers)
     }
 }
 
@@ -90,7 +89,6 @@ fn fill(look: &Look<'_>, survey: &mut Survey) -> Result<(), ReadFailure> {
         .checkpoints
         .iter()
         .position(|file| file.state.info().is_some());
-    drop_leftovers(look, evidence, readers)?;
     choose_start(look, evidence, readers)?;
     evidence.marks = marks
         .iter()
@@ -214,55 +212,15 @@ fn refuse_foreign_checkpoints(evidence: &mut Evidence, store: StoreUuid) {
     }
 }
 
-/// The last place where the numbers of the segments are not consecutive: the index behind it.
-fn first_gap(readers: &[SegmentReader]) -> Option<usize> {
-    let consecutive = |pair: &[SegmentReader]| match pair {
-        [before, after] => before.id().next() == Some(after.id()),
-        _ => true,
-    };
-    readers
-        .windows(2)
-        .rposition(|pair| !consecutive(pair))
-        .map(|index| index + 1)
+/// Whether the numbers of the segments are not consecutive.
+fn has_gap(readers: &[SegmentReader]) -> bool {
+    readers.windows(2).any(|pair| match pair {
+        [before, after] => before.id().next() != Some(after.id()),
+        _ => false,
+    })
 }
 
-/// An interrupted purge may have removed a segment and left an older one. That is so only if every
-/// checkpoint that is valid has all that was in them; otherwise the gap stays, for the verdict.
-fn drop_leftovers(
-    look: &Look<'_>,
-    evidence: &mut Evidence,
-    readers: &mut Vec<SegmentReader>,
-) -> Result<(), ReadFailure> {
-    let Some(index) = first_gap(readers) else {
-        return Ok(());
-    };
-    let Some(first) = readers
-        .get(index)
-        .and_then(|reader| Some(reader.header().ok()?.first_lsn))
-    else {
-        return Ok(());
-    };
-    look_at_all(look, evidence)?;
-    let oldest = evidence
-        .checkpoints
-        .iter()
-        .filter_map(|file| file.state.info())
-        .next_back();
-    if oldest.is_some_and(|info| info.meta.lsn.next().is_none_or(|needed| needed >= first)) {
-        evidence.leftovers = readers.drain(..index).map(|reader| reader.id()).collect();
-        let ids: Vec<String> = evidence
-            .leftovers
-            .iter()
-            .map(SegmentId::to_string)
-            .collect();
-        let ids = ids.join(", ");
-        evidence
-            .notes
-            .push(format!("segments left over by an interrupted purge: {ids}"));
-    }
-    Ok(())
-}
-
+/// Looks at the checkpoints that nobody looked at because a newer one is valid.
 fn look_at_all(look: &Look<'_>, evidence: &mut Evidence) -> Result<(), ReadFailure> {
     let store = evidence.store;
     for file in &mut evidence.checkpoints {

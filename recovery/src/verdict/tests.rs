@@ -231,6 +231,12 @@ fn a_missing_segment_is_corrupt_wherever_it_was() {
         ..Evidence::default()
     };
     assert_eq!(corruption(&nothing).kind, CorruptKind::AckedLoss);
+    let only_a_mark_file = Evidence {
+        mark_file: true,
+        ..Evidence::default()
+    };
+    assert_eq!(corruption(&only_a_mark_file).position.expected, Lsn::FIRST);
+    assert!(Evidence::default().is_no_journal() && !only_a_mark_file.is_no_journal());
 }
 
 #[test]
@@ -257,6 +263,10 @@ fn a_header_a_length_and_a_mark_that_are_wrong_are_corrupt() {
     let found = corruption(&evidence);
     assert_eq!(found.cause, Cause::Header("checksum".to_owned()));
     assert_eq!(found.kind, CorruptKind::AckedLoss);
+    assert_eq!(
+        (found.position.offset_bytes, found.position.expected),
+        (0, Lsn::new(9))
+    );
 
     let mut evidence = whole();
     evidence.segments[2].file_bytes -= 1;

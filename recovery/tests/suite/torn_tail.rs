@@ -1,13 +1,16 @@
 //! Torn tails: cut, kept aside, reported; and records that only the page cache held.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use torrens_journal::disk::Disk;
 use torrens_journal::testing::{CutChoice, SimDisk, SimFault};
 use torrens_recovery::facts::WitnessKind;
-use torrens_recovery::{Verdict, WalkOptions, walk};
+use torrens_recovery::{RecoveryOptions, Verdict, WalkOptions, recover, walk};
 
 use crate::host::{Host, check, contents, copy, directories, look, options, segment, try_recover};
+use crate::sticky::StickyCache;
+use crate::tally::Tally;
 
 /// A store with three acknowledged values of one page each, left without closing.
 fn three_values() -> SimDisk {
@@ -171,6 +174,37 @@ fn what_only_the_page_cache_held_after_a_failed_sync_is_durable_before_it_is_exp
         );
     }
     assert!(exposed > 0);
+}
+
+#[test]
+fn a_cache_that_will_not_be_dropped_does_not_keep_what_is_exposed_from_the_device() {
+    let mut phantoms = 0;
+    for number in 1..60 {
+        let disk = SimDisk::new(3);
+        disk.fail_at(number, SimFault::SyncLies);
+        let Ok(mut host) = Host::create(&disk) else {
+            continue;
+        };
+        let _ = host.put(100).and_then(|()| host.put(100));
+        host.vanish();
+        let live = disk.process_kill();
+        let on_device = look(&live.power_cut(CutChoice::LoseAll))
+            .machine
+            .values
+            .len();
+        let sticky = Arc::new(StickyCache(live.clone()));
+        let options = RecoveryOptions::new(options());
+        let recovered = recover(sticky, &directories(), Tally::default(), options);
+        let recovered = recovered.expect("a torn tail or a clean end");
+        phantoms += recovered.machine.values.len() - on_device;
+        std::mem::forget(recovered.journal);
+        let cut = try_recover(&live.power_cut(CutChoice::LoseAll)).expect("nothing is lost");
+        assert_eq!(
+            cut.machine, recovered.machine,
+            "sync failed at operation {number}"
+        );
+    }
+    assert!(phantoms > 0, "some record was in the cache alone");
 }
 
 #[test]

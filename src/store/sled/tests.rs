@@ -62,6 +62,7 @@ fn flush_child() {
 fn flush_is_seen_to_reach_the_device() {
     let place = tempfile::tempdir().unwrap();
     let trace = place.path().join("trace");
+    const NAME: &str = "flush_is_seen_to_reach_the_device";
     let child = Command::new("strace")
         .args(["-f", "-y", "-e", "trace=fsync,fdatasync,write", "-o"])
         .arg(&trace)
@@ -79,11 +80,11 @@ fn flush_is_seen_to_reach_the_device() {
         Ok(child) => {
             let text = String::from_utf8_lossy(&child.stderr).into_owned();
             assert!(text.contains("ptrace") || text.contains("PTRACE"), "{text}");
-            println!("SKIPPED flush_is_seen_to_reach_the_device: strace is not allowed here");
+            torrens_journal::testing::skip(NAME, "strace is not allowed here");
             return;
         }
         Err(error) => {
-            println!("SKIPPED flush_is_seen_to_reach_the_device: no strace here ({error})");
+            torrens_journal::testing::skip(NAME, format!("no strace here ({error})"));
             return;
         }
     };

@@ -1,0 +1,428 @@
+//! One piece of a register as an item of a checkpoint: a tag, a version byte, and the piece.
+//!
+//! The ledger is not written; loading rebuilds it from the pieces.
+
+use bincode::{BorrowDecode, Decode, Encode};
+use torrens_journal::Lsn;
+
+use super::wire::{
+    self, WireDamage, WireDeletionCause, WireDeletionId, WireDestroy, WireEpoch, WireEvict,
+    WireFloor, WirePosition, WireRange, WireRegion, WireSnapshot,
+};
+use super::{CodecError, bytes};
+use crate::lifecycle::{
+    Applying, CacheEntry, Damaged, Normal, PeerStage, PeerState, PendingDeletion, Previous,
+    QueuedLoad, Register, RegisterHead, RegisterItem, Slot, Tombstone, TombstoneCause,
+};
+use crate::{PeerId, RegionId, Sequence, StoreId};
+
+/// Version of the items that this code writes.
+const ITEM_VERSION: u8 = 1;
+const TAG_HEAD: u8 = 1;
+const TAG_SLOT: u8 = 2;
+const TAG_DELETION: u8 = 3;
+
+#[derive(Encode, Decode)]
+struct WireHead {
+    store: Option<u64>,
+    generation: Option<[u8; 16]>,
+    sequence_ceiling: u64,
+    barrier: u64,
+    last_lsn: u64,
+}
+
+#[derive(Encode, BorrowDecode)]
+struct WireSlot<'a> {
+    region: u64,
+    last_record: u64,
+    last_transition: u64,
+    peer: Option<WirePeerState<'a>>,
+    tombstone: Option<WireTombstone>,
+    cache: WireCache,
+}
+
+#[derive(Encode, BorrowDecode)]
+struct WirePeerState<'a> {
+    peer: u64,
+    incarnation: u64,
+    predecessor: Option<u64>,
+    stage: WireStage<'a>,
+}
+
+#[derive(Encode, BorrowDecode)]
+enum WireStage<'a> {
+    Uninitialized,
+    Normal {
+        region: WireRegion<'a>,
+        meta_index: WirePosition,
+        floor: WireFloor,
+    },
+    Applying {
+        region: WireRegion<'a>,
+        snapshot: WireSnapshot,
+        previous: Option<WirePrevious<'a>>,
+        begun: u64,
+    },
+    Damaged {
+        region: WireRegion<'a>,
+        meta_index: WirePosition,
+        floor: WireFloor,
+        reason: WireDamage,
+    },
+}
+
+#[derive(Encode, BorrowDecode)]
+struct WirePrevious<'a> {
+    region: WireRegion<'a>,
+    meta_index: WirePosition,
+}
+
+#[derive(Encode, Decode)]
+struct WireTombstone {
+    highest_peer: u64,
+    epoch: WireEpoch,
+    cause: WireTombstoneCause,
+}
+
+#[derive(Encode, Decode)]
+enum WireTombstoneCause {
+    PeersChanged,
+    Destroyed(WireDestroy),
+}
+
+#[derive(Encode, Decode)]
+enum WireCache {
+    Absent,
+    LoadRequested(u64),
+    Loading(u64),
+    Active {
+        incarnation: u64,
+        shared_from: Option<u64>,
+    },
+    Cancelled(WireLeaving),
+    EvictPending(WireLeaving),
+    Evicting(WireLeaving),
+}
+
+#[derive(Encode, Decode)]
+struct WireLeaving {
+    incarnation: u64,
+    reason: WireEvict,
+    queued: Option<WireQueued>,
+}
+
+#[derive(Clone, Copy, Encode, Decode)]
+struct WireQueued {
+    incarnation: u64,
+    version: u64,
+}
+
+#[derive(Encode, BorrowDecode)]
+struct WireDeletion<'a> {
+    id: WireDeletionId,
+    range: WireRange<'a>,
+    cause: WireDeletionCause,
+}
+
+/// Gives the whole register to `sink`, item by item, in an order that [`load_item`] takes.
+///
+/// # Errors
+/// Whatever `sink` answered; encoding itself has nothing to fail at.
+pub fn save_register<E>(
+    register: &Register,
+    sink: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut item = Vec::with_capacity(256);
+    for piece in register.items() {
+        item.clear();
+        match &piece {
+            RegisterItem::Head(head) => {
+                item.extend([TAG_HEAD, ITEM_VERSION]);
+                bytes::put(&mut item, &head_to_wire(head));
+            }
+            RegisterItem::Slot(region, slot) => {
+                item.extend([TAG_SLOT, ITEM_VERSION]);
+                bytes::put(&mut item, &slot_to_wire(*region, slot));
+            }
+            RegisterItem::Deletion(id, PendingDeletion { range, cause }) => {
+                item.extend([TAG_DELETION, ITEM_VERSION]);
+                let (id, range, cause) = ((*id).into(), range.into(), (*cause).into());
+                bytes::put(&mut item, &WireDeletion { id, range, cause });
+            }
+        }
+        sink(&item)?;
+    }
+    Ok(())
+}
+
+/// Takes back one item, on a register that holds the items before it.
+///
+/// # Errors
+/// [`CodecError`] if the bytes are not an item, or not one that could follow; the register is as
+/// before.
+pub fn load_item(register: &mut Register, item: &[u8]) -> Result<(), CodecError> {
+    let (tag, rest) = item.split_first().ok_or(CodecError::Empty)?;
+    let (version, mut rest) = rest.split_first().ok_or(CodecError::Empty)?;
+    match *version {
+        0 => return Err(CodecError::VersionZero),
+        ITEM_VERSION => {}
+        found => {
+            let known = ITEM_VERSION;
+            return Err(CodecError::NewerVersion { found, known });
+        }
+    }
+    let piece = match *tag {
+        TAG_HEAD => RegisterItem::Head(head_from_wire(bytes::take(&mut rest, "a head item")?)),
+        TAG_SLOT => slot_from_wire(bytes::take(&mut rest, "a region item")?)?,
+        TAG_DELETION => {
+            let wire: WireDeletion<'_> = bytes::take(&mut rest, "a deletion item")?;
+            let deletion = PendingDeletion {
+                range: wire.range.try_into()?,
+                cause: wire.cause.try_into()?,
+            };
+            RegisterItem::Deletion(wire.id.try_into()?, deletion)
+        }
+        found => return Err(CodecError::UnknownItem { found }),
+    };
+    bytes::end(rest, "an item")?;
+    register.restore(piece).map_err(CodecError::Restore)
+}
+
+fn head_to_wire(head: &RegisterHead) -> WireHead {
+    WireHead {
+        store: head.store.map(|store| store.0),
+        generation: head.generation,
+        sequence_ceiling: head.sequence_ceiling.get(),
+        barrier: head.barrier,
+        last_lsn: head.last_lsn.get(),
+    }
+}
+
+fn head_from_wire(wire: WireHead) -> RegisterHead {
+    RegisterHead {
+        store: wire.store.map(StoreId),
+        generation: wire.generation,
+        sequence_ceiling: Sequence::new(wire.sequence_ceiling),
+        barrier: wire.barrier,
+        last_lsn: Lsn::new(wire.last_lsn),
+    }
+}
+
+fn slot_to_wire(region: RegionId, slot: &Slot) -> WireSlot<'_> {
+    let peer = slot.peer.as_ref().map(|peer| WirePeerState {
+        peer: peer.peer.0,
+        incarnation: wire::from_incarnation(peer.incarnation),
+        predecessor: peer.predecessor.map(wire::from_incarnation),
+        stage: stage_to_wire(&peer.stage),
+    });
+    let tombstone = slot.tombstone.map(|tombstone| WireTombstone {
+        highest_peer: tombstone.highest_peer.0,
+        epoch: tombstone.epoch.into(),
+        cause: match tombstone.cause {
+            TombstoneCause::PeersChanged => WireTombstoneCause::PeersChanged,
+            TombstoneCause::Destroyed(cause) => WireTombstoneCause::Destroyed(cause.into()),
+        },
+    });
+    WireSlot {
+        region: region.0,
+        last_record: slot.last_record.get(),
+        last_transition: slot.last_transition.get(),
+        peer,
+        tombstone,
+        cache: cache_to_wire(slot.cache),
+    }
+}
+
+fn slot_from_wire(wire: WireSlot<'_>) -> Result<RegisterItem, CodecError> {
+    let region = RegionId(wire.region);
+    let peer = match wire.peer {
+        None => None,
+        Some(peer) => Some(PeerState {
+            peer: PeerId(peer.peer),
+            incarnation: wire::incarnation(peer.incarnation)?,
+            predecessor: peer.predecessor.map(wire::incarnation).transpose()?,
+            stage: stage_from_wire(region, peer.stage)?,
+        }),
+    };
+    let tombstone = wire.tombstone.map(|tombstone| Tombstone {
+        highest_peer: PeerId(tombstone.highest_peer),
+        epoch: tombstone.epoch.into(),
+        cause: match tombstone.cause {
+            WireTombstoneCause::PeersChanged => TombstoneCause::PeersChanged,
+            WireTombstoneCause::Destroyed(cause) => TombstoneCause::Destroyed(cause.into()),
+        },
+    });
+    let slot = Slot {
+        peer,
+        tombstone,
+        cache: cache_from_wire(wire.cache)?,
+        last_record: wire::lsn(wire.last_record)?,
+        last_transition: wire::lsn(wire.last_transition)?,
+    };
+    Ok(RegisterItem::Slot(region, slot))
+}
+
+fn stage_to_wire(stage: &PeerStage) -> WireStage<'_> {
+    match stage {
+        PeerStage::Uninitialized => WireStage::Uninitialized,
+        PeerStage::Normal(normal) => WireStage::Normal {
+            region: (&*normal.region).into(),
+            meta_index: normal.meta_index.into(),
+            floor: normal.floor.into(),
+        },
+        PeerStage::Applying(applying) => WireStage::Applying {
+            region: (&*applying.region).into(),
+            snapshot: applying.snapshot.into(),
+            previous: applying.previous.as_ref().map(|previous| WirePrevious {
+                region: (&*previous.region).into(),
+                meta_index: previous.meta_index.into(),
+            }),
+            begun: applying.begun.get(),
+        },
+        PeerStage::Damaged(damaged) => WireStage::Damaged {
+            region: (&*damaged.region).into(),
+            meta_index: damaged.meta_index.into(),
+            floor: damaged.floor.into(),
+            reason: damaged.reason.into(),
+        },
+    }
+}
+
+fn stage_from_wire(id: RegionId, wire: WireStage<'_>) -> Result<PeerStage, CodecError> {
+    Ok(match wire {
+        WireStage::Uninitialized => PeerStage::Uninitialized,
+        WireStage::Normal {
+            region,
+            meta_index,
+            floor,
+        } => PeerStage::Normal(Normal {
+            region: region.into_shared(id)?,
+            meta_index: meta_index.into(),
+            floor: floor.into(),
+        }),
+        WireStage::Applying {
+            region,
+            snapshot,
+            previous,
+            begun,
+        } => PeerStage::Applying(Applying {
+            region: region.into_shared(id)?,
+            snapshot: snapshot.into(),
+            previous: match previous {
+                None => None,
+                Some(previous) => Some(Previous {
+                    region: previous.region.into_shared(id)?,
+                    meta_index: previous.meta_index.into(),
+                }),
+            },
+            begun: wire::lsn(begun)?,
+        }),
+        WireStage::Damaged {
+            region,
+            meta_index,
+            floor,
+            reason,
+        } => PeerStage::Damaged(Damaged {
+            region: region.into_shared(id)?,
+            meta_index: meta_index.into(),
+            floor: floor.into(),
+            reason: reason.into(),
+        }),
+    })
+}
+
+fn cache_to_wire(cache: CacheEntry) -> WireCache {
+    let leaving = |incarnation, reason: crate::lifecycle::EvictReason, queued| WireLeaving {
+        incarnation: wire::from_incarnation(incarnation),
+        reason: reason.into(),
+        queued: Option::map(queued, |load: QueuedLoad| WireQueued {
+            incarnation: wire::from_incarnation(load.incarnation),
+            version: load.version,
+        }),
+    };
+    match cache {
+        CacheEntry::Absent => WireCache::Absent,
+        CacheEntry::LoadRequested { incarnation } => {
+            WireCache::LoadRequested(wire::from_incarnation(incarnation))
+        }
+        CacheEntry::Loading { incarnation } => {
+            WireCache::Loading(wire::from_incarnation(incarnation))
+        }
+        CacheEntry::Active {
+            incarnation,
+            shared_from,
+        } => WireCache::Active {
+            incarnation: wire::from_incarnation(incarnation),
+            shared_from: shared_from.map(|region| region.0),
+        },
+        CacheEntry::Cancelled {
+            incarnation,
+            reason,
+            queued,
+        } => WireCache::Cancelled(leaving(incarnation, reason, queued)),
+        CacheEntry::EvictPending {
+            incarnation,
+            reason,
+            queued,
+        } => WireCache::EvictPending(leaving(incarnation, reason, queued)),
+        CacheEntry::Evicting {
+            incarnation,
+            reason,
+            queued,
+        } => WireCache::Evicting(leaving(incarnation, reason, queued)),
+    }
+}
+
+fn cache_from_wire(wire: WireCache) -> Result<CacheEntry, CodecError> {
+    let leaving = |leaving: WireLeaving| {
+        let queued = match leaving.queued {
+            None => None,
+            Some(load) => Some(QueuedLoad {
+                incarnation: wire::incarnation(load.incarnation)?,
+                version: load.version,
+            }),
+        };
+        let incarnation = wire::incarnation(leaving.incarnation)?;
+        Ok::<_, CodecError>((incarnation, leaving.reason.into(), queued))
+    };
+    Ok(match wire {
+        WireCache::Absent => CacheEntry::Absent,
+        WireCache::LoadRequested(created) => CacheEntry::LoadRequested {
+            incarnation: wire::incarnation(created)?,
+        },
+        WireCache::Loading(created) => CacheEntry::Loading {
+            incarnation: wire::incarnation(created)?,
+        },
+        WireCache::Active {
+            incarnation,
+            shared_from,
+        } => CacheEntry::Active {
+            incarnation: wire::incarnation(incarnation)?,
+            shared_from: shared_from.map(RegionId),
+        },
+        WireCache::Cancelled(wire) => {
+            let (incarnation, reason, queued) = leaving(wire)?;
+            CacheEntry::Cancelled {
+                incarnation,
+                reason,
+                queued,
+            }
+        }
+        WireCache::EvictPending(wire) => {
+            let (incarnation, reason, queued) = leaving(wire)?;
+            CacheEntry::EvictPending {
+                incarnation,
+                reason,
+                queued,
+            }
+        }
+        WireCache::Evicting(wire) => {
+            let (incarnation, reason, queued) = leaving(wire)?;
+            CacheEntry::Evicting {
+                incarnation,
+                reason,
+                queued,
+            }
+        }
+    })
+}

@@ -1,0 +1,24 @@
+//! Records and checkpoint items as bytes: the one place that knows how a transition lies on disk.
+//!
+//! * `record`: one record's payload.
+//! * `item`: one piece of a register, for checkpoints.
+//! * `wire`: the shapes that both share. They are their own types, frozen by golden files; the
+//!   domain may change without them and they may change only with the version byte.
+//! * `bytes`: bincode itself, bounded.
+//!
+//! Invariants
+//! * Decoding never panics and never allocates more than the input justifies; trailing bytes, counts
+//!   and keys out of bounds, and spellings other than the one that encoding writes are errors.
+//! * `decode(encode(x)) == x`, and whatever decodes encodes to the very same bytes.
+//!
+//! Not here: frames and checksums (`torrens-journal`), whether a record fits the state (`lifecycle`).
+
+mod bytes;
+mod error;
+mod item;
+mod record;
+mod wire;
+
+pub use error::CodecError;
+pub use item::{load_item, save_register};
+pub use record::{PAYLOAD_VERSION, decode, encode};

@@ -1,0 +1,474 @@
+//! The shapes that records and checkpoint items share, as they lie in bytes, and the way between
+//! them and the domain.
+//!
+//! The order of fields and of variants is the format: append nothing, move nothing; a change is a
+//! new payload version.
+
+use std::sync::Arc;
+
+use bincode::{BorrowDecode, Decode, Encode};
+use torrens_journal::Lsn;
+
+use super::CodecError;
+use crate::lifecycle::{
+    self, DamageReason, DeletionCause, DeletionId, DestroyCause, Floor, RaftPosition, SnapshotRef,
+};
+use crate::{
+    Incarnation, Key, KeyRange, Peer, PeerId, PeerRole, Region, RegionEpoch, RegionId, StoreId,
+};
+
+/// An enum without facts, mirrored variant by variant.
+macro_rules! mirror {
+    ($name:ident = $domain:path { $($variant:ident),+ $(,)? }) => {
+        #[derive(Clone, Copy, Encode, Decode)]
+        pub(super) enum $name {
+            $($variant),+
+        }
+
+        impl From<$domain> for $name {
+            fn from(value: $domain) -> Self {
+                match value {
+                    $(<$domain>::$variant => $name::$variant),+
+                }
+            }
+        }
+
+        impl From<$name> for $domain {
+            fn from(value: $name) -> Self {
+                match value {
+                    $($name::$variant => <$domain>::$variant),+
+                }
+            }
+        }
+    };
+}
+
+mirror!(WireRole = PeerRole { Voter, Learner });
+mirror!(WireDerive = lifecycle::Derive { Left, Right });
+mirror!(
+    WireAbort = lifecycle::AbortReason {
+        StagedFileLost,
+        IngestFailed,
+        Operator
+    }
+);
+mirror!(
+    WireDrop = lifecycle::DropReason {
+        IncarnationGone,
+        NotServing,
+        RangeChanged
+    }
+);
+mirror!(
+    WireEvict = lifecycle::EvictReason {
+        Requested,
+        MemoryLimit,
+        LoadFailed,
+        Split,
+        Snapshot,
+        Destroyed,
+        Damaged,
+        Restart,
+    }
+);
+
+/// The journal's positions start at 1.
+pub(super) fn lsn(position: u64) -> Result<Lsn, CodecError> {
+    match position {
+        0 => Err(CodecError::LsnZero),
+        position => Ok(Lsn::new(position)),
+    }
+}
+
+pub(super) fn incarnation(position: u64) -> Result<Incarnation, CodecError> {
+    lsn(position).map(Incarnation::new)
+}
+
+pub(super) fn from_incarnation(incarnation: Incarnation) -> u64 {
+    incarnation.lsn().get()
+}
+
+/// A list may not be longer than `max`.
+pub(super) fn bounded(what: &'static str, count: usize, max: usize) -> Result<(), CodecError> {
+    if count > max {
+        return Err(CodecError::TooMany { what, count, max });
+    }
+    Ok(())
+}
+
+pub(super) fn key(bytes: &[u8]) -> Result<Key, CodecError> {
+    bounded("bytes in a key", bytes.len(), Region::KEY_BYTES_MAX)?;
+    Ok(Key::from(bytes))
+}
+
+#[derive(Encode, BorrowDecode)]
+pub(super) struct WireRange<'a> {
+    start: &'a [u8],
+    end: Option<&'a [u8]>,
+}
+
+impl<'a> From<&'a KeyRange> for WireRange<'a> {
+    fn from(range: &'a KeyRange) -> Self {
+        WireRange {
+            start: range.start(),
+            end: range.end().map(|end| &**end),
+        }
+    }
+}
+
+impl TryFrom<WireRange<'_>> for KeyRange {
+    type Error = CodecError;
+
+    fn try_from(wire: WireRange<'_>) -> Result<Self, CodecError> {
+        let start = key(wire.start)?;
+        let end = wire.end.map(key).transpose()?;
+        KeyRange::new(start, end).ok_or(CodecError::EmptyRange)
+    }
+}
+
+#[derive(Clone, Copy, Encode, Decode)]
+pub(super) struct WireEpoch {
+    conf_ver: u64,
+    version: u64,
+}
+
+impl From<RegionEpoch> for WireEpoch {
+    fn from(epoch: RegionEpoch) -> Self {
+        let RegionEpoch { conf_ver, version } = epoch;
+        WireEpoch { conf_ver, version }
+    }
+}
+
+impl From<WireEpoch> for RegionEpoch {
+    fn from(wire: WireEpoch) -> Self {
+        let WireEpoch { conf_ver, version } = wire;
+        RegionEpoch { conf_ver, version }
+    }
+}
+
+#[derive(Clone, Copy, Encode, Decode)]
+pub(super) struct WirePeer {
+    id: u64,
+    store: u64,
+    role: WireRole,
+}
+
+impl From<Peer> for WirePeer {
+    fn from(peer: Peer) -> Self {
+        WirePeer {
+            id: peer.id.0,
+            store: peer.store.0,
+            role: peer.role.into(),
+        }
+    }
+}
+
+impl From<WirePeer> for Peer {
+    fn from(wire: WirePeer) -> Self {
+        Peer {
+            id: PeerId(wire.id),
+            store: StoreId(wire.store),
+            role: wire.role.into(),
+        }
+    }
+}
+
+pub(super) fn from_peers(peers: &[Peer]) -> Vec<WirePeer> {
+    peers.iter().copied().map(WirePeer::from).collect()
+}
+
+pub(super) fn peers(wire: Vec<WirePeer>) -> Result<Vec<Peer>, CodecError> {
+    bounded("peers", wire.len(), Region::PEERS_MAX)?;
+    Ok(wire.into_iter().map(Peer::from).collect())
+}
+
+/// A description without its id, which stands before it.
+#[derive(Encode, BorrowDecode)]
+pub(super) struct WireRegion<'a> {
+    range: WireRange<'a>,
+    epoch: WireEpoch,
+    peers: Vec<WirePeer>,
+}
+
+impl<'a> From<&'a Region> for WireRegion<'a> {
+    fn from(region: &'a Region) -> Self {
+        WireRegion {
+            range: (&region.range).into(),
+            epoch: region.epoch.into(),
+            peers: from_peers(&region.peers),
+        }
+    }
+}
+
+impl WireRegion<'_> {
+    pub(super) fn into_region(self, id: RegionId) -> Result<Region, CodecError> {
+        Ok(Region {
+            id,
+            range: self.range.try_into()?,
+            epoch: self.epoch.into(),
+            peers: peers(self.peers)?,
+        })
+    }
+
+    pub(super) fn into_shared(self, id: RegionId) -> Result<Arc<Region>, CodecError> {
+        self.into_region(id).map(Arc::new)
+    }
+}
+
+#[derive(Clone, Copy, Encode, Decode)]
+pub(super) struct WirePosition {
+    index: u64,
+    term: u64,
+}
+
+impl From<RaftPosition> for WirePosition {
+    fn from(position: RaftPosition) -> Self {
+        let RaftPosition { index, term } = position;
+        WirePosition { index, term }
+    }
+}
+
+impl From<WirePosition> for RaftPosition {
+    fn from(wire: WirePosition) -> Self {
+        let WirePosition { index, term } = wire;
+        RaftPosition { index, term }
+    }
+}
+
+#[derive(Clone, Copy, Encode, Decode)]
+pub(super) struct WireFloor {
+    index: u64,
+    barrier: u64,
+}
+
+impl From<Floor> for WireFloor {
+    fn from(floor: Floor) -> Self {
+        let Floor { index, barrier } = floor;
+        WireFloor { index, barrier }
+    }
+}
+
+impl From<WireFloor> for Floor {
+    fn from(wire: WireFloor) -> Self {
+        let WireFloor { index, barrier } = wire;
+        Floor { index, barrier }
+    }
+}
+
+#[derive(Clone, Copy, Encode, Decode)]
+pub(super) struct WireSnapshot {
+    position: WirePosition,
+    id: u64,
+    /// Fixed width: checksums do not get shorter as variable-length integers.
+    checksum: [u8; 4],
+    bytes: u64,
+    rows: u64,
+}
+
+impl From<SnapshotRef> for WireSnapshot {
+    fn from(snapshot: SnapshotRef) -> Self {
+        WireSnapshot {
+            position: snapshot.position.into(),
+            id: snapshot.id,
+            checksum: snapshot.checksum.to_le_bytes(),
+            bytes: snapshot.bytes,
+            rows: snapshot.rows,
+        }
+    }
+}
+
+impl From<WireSnapshot> for SnapshotRef {
+    fn from(wire: WireSnapshot) -> Self {
+        SnapshotRef {
+            position: wire.position.into(),
+            id: wire.id,
+            checksum: u32::from_le_bytes(wire.checksum),
+            bytes: wire.bytes,
+            rows: wire.rows,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Encode, Decode)]
+pub(super) enum WireDamage {
+    RowMissing { floor: u64 },
+    BelowFloor { have: u64, floor: u64 },
+    StoreReplaced,
+    StoreOlder { barrier: u64, floor: u64 },
+    LogTruncated { first_index: u64, data_index: u64 },
+    SnapshotLost { reason: WireAbort },
+}
+
+impl From<DamageReason> for WireDamage {
+    fn from(reason: DamageReason) -> Self {
+        use DamageReason as D;
+        match reason {
+            D::RowMissing { floor } => WireDamage::RowMissing { floor },
+            D::BelowFloor { have, floor } => WireDamage::BelowFloor { have, floor },
+            D::StoreReplaced => WireDamage::StoreReplaced,
+            D::StoreOlder { barrier, floor } => WireDamage::StoreOlder { barrier, floor },
+            D::LogTruncated {
+                first_index,
+                data_index,
+            } => WireDamage::LogTruncated {
+                first_index,
+                data_index,
+            },
+            D::SnapshotLost { reason } => WireDamage::SnapshotLost {
+                reason: reason.into(),
+            },
+        }
+    }
+}
+
+impl From<WireDamage> for DamageReason {
+    fn from(wire: WireDamage) -> Self {
+        use DamageReason as D;
+        match wire {
+            WireDamage::RowMissing { floor } => D::RowMissing { floor },
+            WireDamage::BelowFloor { have, floor } => D::BelowFloor { have, floor },
+            WireDamage::StoreReplaced => D::StoreReplaced,
+            WireDamage::StoreOlder { barrier, floor } => D::StoreOlder { barrier, floor },
+            WireDamage::LogTruncated {
+                first_index,
+                data_index,
+            } => D::LogTruncated {
+                first_index,
+                data_index,
+            },
+            WireDamage::SnapshotLost { reason } => D::SnapshotLost {
+                reason: reason.into(),
+            },
+        }
+    }
+}
+
+#[derive(Clone, Copy, Encode, Decode)]
+pub(super) enum WireDestroy {
+    Removed { epoch: WireEpoch },
+    LargerPeer { peer: u64 },
+    Operator,
+}
+
+impl From<DestroyCause> for WireDestroy {
+    fn from(cause: DestroyCause) -> Self {
+        match cause {
+            DestroyCause::Removed { epoch } => WireDestroy::Removed {
+                epoch: epoch.into(),
+            },
+            DestroyCause::LargerPeer { peer } => WireDestroy::LargerPeer { peer: peer.0 },
+            DestroyCause::Operator => WireDestroy::Operator,
+        }
+    }
+}
+
+impl From<WireDestroy> for DestroyCause {
+    fn from(wire: WireDestroy) -> Self {
+        match wire {
+            WireDestroy::Removed { epoch } => DestroyCause::Removed {
+                epoch: epoch.into(),
+            },
+            WireDestroy::LargerPeer { peer } => DestroyCause::LargerPeer { peer: PeerId(peer) },
+            WireDestroy::Operator => DestroyCause::Operator,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Encode, Decode)]
+pub(super) struct WireDeletionId {
+    lsn: u64,
+    ordinal: u32,
+}
+
+impl From<DeletionId> for WireDeletionId {
+    fn from(id: DeletionId) -> Self {
+        WireDeletionId {
+            lsn: id.lsn.get(),
+            ordinal: id.ordinal,
+        }
+    }
+}
+
+impl TryFrom<WireDeletionId> for DeletionId {
+    type Error = CodecError;
+
+    fn try_from(wire: WireDeletionId) -> Result<Self, CodecError> {
+        Ok(DeletionId {
+            lsn: lsn(wire.lsn)?,
+            ordinal: wire.ordinal,
+        })
+    }
+}
+
+#[derive(Clone, Copy, Encode, Decode)]
+pub(super) enum WireDeletionCause {
+    Destroyed { region: u64, incarnation: u64 },
+    SplitSkipped { region: u64 },
+    SnapshotShrank { region: u64, incarnation: u64 },
+    SnapshotAborted { region: u64, incarnation: u64 },
+}
+
+impl From<DeletionCause> for WireDeletionCause {
+    fn from(cause: DeletionCause) -> Self {
+        use DeletionCause as D;
+        let region = cause.region().0;
+        match cause {
+            D::SplitSkipped { .. } => WireDeletionCause::SplitSkipped { region },
+            D::Destroyed { incarnation, .. } => {
+                let incarnation = from_incarnation(incarnation);
+                WireDeletionCause::Destroyed {
+                    region,
+                    incarnation,
+                }
+            }
+            D::SnapshotShrank { incarnation, .. } => {
+                let incarnation = from_incarnation(incarnation);
+                WireDeletionCause::SnapshotShrank {
+                    region,
+                    incarnation,
+                }
+            }
+            D::SnapshotAborted { incarnation, .. } => {
+                let incarnation = from_incarnation(incarnation);
+                WireDeletionCause::SnapshotAborted {
+                    region,
+                    incarnation,
+                }
+            }
+        }
+    }
+}
+
+impl TryFrom<WireDeletionCause> for DeletionCause {
+    type Error = CodecError;
+
+    fn try_from(wire: WireDeletionCause) -> Result<Self, CodecError> {
+        use DeletionCause as D;
+        Ok(match wire {
+            WireDeletionCause::Destroyed {
+                region,
+                incarnation: created,
+            } => D::Destroyed {
+                region: RegionId(region),
+                incarnation: incarnation(created)?,
+            },
+            WireDeletionCause::SplitSkipped { region } => D::SplitSkipped {
+                region: RegionId(region),
+            },
+            WireDeletionCause::SnapshotShrank {
+                region,
+                incarnation: created,
+            } => D::SnapshotShrank {
+                region: RegionId(region),
+                incarnation: incarnation(created)?,
+            },
+            WireDeletionCause::SnapshotAborted {
+                region,
+                incarnation: created,
+            } => D::SnapshotAborted {
+                region: RegionId(region),
+                incarnation: incarnation(created)?,
+            },
+        })
+    }
+}

@@ -1,0 +1,116 @@
+//! The engine's side of the journal: open for writing, or (in a store that is open for reading only)
+//! just the position that was read. Its errors are the engine's.
+
+use torrens_journal::{
+    AppendError, Boot, Journal, JournalStats, Lsn, RecordKind, StoreUuid, SyncError,
+};
+
+use super::EngineError;
+
+/// The journal, if the store may be written.
+#[derive(Debug)]
+pub(super) enum Log {
+    /// Open for writing.
+    Writable(Journal),
+    /// Read up to this record, which is durable.
+    ReadOnly(Lsn),
+}
+
+impl Log {
+    fn journal(&self) -> Result<&Journal, EngineError> {
+        match self {
+            Log::Writable(journal) => Ok(journal),
+            Log::ReadOnly(_) => Err(EngineError::ReadOnly),
+        }
+    }
+
+    /// An error if nothing may be written.
+    pub(super) fn check_writable(&self) -> Result<(), EngineError> {
+        self.journal().map(drop)
+    }
+
+    pub(super) fn append(&self, kind: u16, tag: u32, payload: &[u8]) -> Result<Lsn, EngineError> {
+        self.journal()?
+            .append(RecordKind::new(kind), tag, payload)
+            .map_err(append_error)
+    }
+
+    pub(super) fn wait_durable(&self, lsn: Lsn) -> Result<(), EngineError> {
+        if lsn <= self.synced() {
+            return Ok(());
+        }
+        self.journal()?.wait_durable(lsn).map_err(sync_error)
+    }
+
+    pub(super) fn sync(&self) -> Result<Lsn, EngineError> {
+        self.journal()?.sync().map_err(sync_error)
+    }
+
+    pub(super) fn appended(&self) -> Lsn {
+        match self {
+            Log::Writable(journal) => journal.appended(),
+            Log::ReadOnly(lsn) => *lsn,
+        }
+    }
+
+    pub(super) fn synced(&self) -> Lsn {
+        match self {
+            Log::Writable(journal) => journal.synced(),
+            Log::ReadOnly(lsn) => *lsn,
+        }
+    }
+
+    /// Says in the mark file how far everything is durable; a witness for the next opening.
+    pub(super) fn mark(&self) -> Result<(), EngineError> {
+        self.journal()?.write_mark().map_err(EngineError::Mark)
+    }
+
+    pub(super) fn purge_below(&self, lsn: Lsn) -> Result<(), EngineError> {
+        self.journal()?
+            .purge_below(lsn)
+            .map(drop)
+            .map_err(EngineError::Purge)
+    }
+
+    pub(super) fn close(&self) -> Result<(), EngineError> {
+        match self {
+            Log::Writable(journal) => journal.close().map_err(EngineError::Close),
+            Log::ReadOnly(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn store_and_boot(&self) -> Result<(StoreUuid, Boot), EngineError> {
+        self.journal()
+            .map(|journal| (journal.store(), journal.boot()))
+    }
+
+    pub(super) fn stats(&self) -> JournalStats {
+        self.journal().map(Journal::stats).unwrap_or_default()
+    }
+}
+
+pub(super) fn append_error(error: AppendError) -> EngineError {
+    match error {
+        AppendError::Full { source, .. } => EngineError::DiskFull(source),
+        AppendError::Poisoned(_) => EngineError::Poisoned,
+        AppendError::Closed => EngineError::Closed,
+        AppendError::TooLarge {
+            record_bytes,
+            max_bytes,
+        } => EngineError::RecordTooLarge {
+            bytes: record_bytes,
+            bytes_max: max_bytes,
+        },
+        other => EngineError::Append(other),
+    }
+}
+
+pub(super) fn sync_error(error: SyncError) -> EngineError {
+    match error {
+        SyncError::NotAppended { lsn, appended } => {
+            unreachable!("only appended records are waited for: LSN {lsn} of {appended}")
+        }
+        // Poisoned, and whatever may be added: the outcome is unknown.
+        _ => EngineError::Poisoned,
+    }
+}

@@ -1,0 +1,287 @@
+//! Records about a region's description: bootstrap, split, change of peers.
+
+use std::sync::Arc;
+
+use torrens_journal::Lsn;
+
+use super::peers::{check_fence, hand_over, owner, set_stage};
+use super::{ApplyError, slot, wrong_stage};
+use crate::lifecycle::register::Claim;
+use crate::lifecycle::step::{SplitPlan, changed, split_parts};
+use crate::lifecycle::{
+    CacheEntry, ChildFate, DeletionCause, Derive, EvictReason, Floor, INITIAL_INDEX,
+    INITIAL_POSITION, Normal, PeerChange, PeerStage, PeerState, RaftPosition, Register, SplitChild,
+};
+use crate::{Incarnation, Key, PeerId, Region, RegionId, StoreId};
+
+pub(super) fn identify(register: &mut Register, store: StoreId) -> Result<(), ApplyError> {
+    if register.store.is_some() || store.0 == 0 {
+        return Err(ApplyError::Store {
+            store: register.store,
+        });
+    }
+    register.store = Some(store);
+    Ok(())
+}
+
+pub(super) fn bootstrap(
+    register: &mut Register,
+    lsn: Lsn,
+    store: StoreId,
+    region: &Region,
+) -> Result<(), ApplyError> {
+    let id = region.id;
+    if store.0 == 0 || register.store.is_some_and(|current| current != store) {
+        return Err(ApplyError::Store {
+            store: register.store,
+        });
+    }
+    if !register.slots.is_empty() {
+        return Err(wrong_stage(register, id, "region.bootstrap"));
+    }
+    region
+        .validate()
+        .map_err(|source| ApplyError::Description { region: id, source })?;
+    let Some(peer) = region.peer_on(store) else {
+        return Err(ApplyError::Parts { region: id });
+    };
+    let incarnation = Incarnation::new(lsn);
+    let taken = Claim {
+        range: region.range.clone(),
+        owner: owner(id, incarnation),
+    };
+    register
+        .ledger
+        .exchange(&[], &[taken])
+        .map_err(ApplyError::Ledger)?;
+    register.store = Some(store);
+    let normal = Normal {
+        region: Arc::new(region.clone()),
+        meta_index: INITIAL_POSITION,
+        floor: Floor {
+            index: INITIAL_INDEX,
+            barrier: 0,
+        },
+    };
+    register.slots.entry(id).or_default().peer = Some(PeerState {
+        peer: peer.id,
+        incarnation,
+        predecessor: None,
+        stage: PeerStage::Normal(normal),
+    });
+    Ok(())
+}
+
+/// What a serving peer serves; an error of `kind` otherwise.
+fn normal(register: &Register, region: RegionId, kind: &'static str) -> Result<Normal, ApplyError> {
+    match register.peer(region).map(|peer| &peer.stage) {
+        Some(PeerStage::Normal(normal)) => Ok(normal.clone()),
+        Some(PeerStage::Uninitialized | PeerStage::Applying(_) | PeerStage::Damaged(_)) | None => {
+            Err(wrong_stage(register, region, kind))
+        }
+    }
+}
+
+pub(super) fn change_peers(
+    register: &mut Register,
+    id: RegionId,
+    position: RaftPosition,
+    conf_ver: u64,
+    change: PeerChange,
+) -> Result<(), ApplyError> {
+    let before = normal(register, id, "region.change-peers")?;
+    let current = before.region.epoch.conf_ver;
+    if position.index <= before.meta_index.index || conf_ver <= current {
+        return Err(ApplyError::Backwards {
+            what: "the epoch of a region",
+        });
+    }
+    let misfit = ApplyError::PeerChange { region: id };
+    let region = changed(&before.region, conf_ver, change).map_err(|_| misfit.clone())?;
+    let own = register.peer(id).map(|peer| peer.peer);
+    let listed = register.store.and_then(|store| region.peer_on(store));
+    if listed.map(|listed| listed.id) != own {
+        return Err(misfit);
+    }
+    let after = Normal {
+        region: Arc::new(region),
+        meta_index: position,
+        floor: before.floor,
+    };
+    set_stage(register, id, PeerStage::Normal(after));
+    Ok(())
+}
+
+/// One child that this store has, ready to be put in.
+struct Born {
+    region: Arc<Region>,
+    peer: PeerId,
+    predecessor: Option<Incarnation>,
+}
+
+pub(super) fn split(
+    register: &mut Register,
+    lsn: Lsn,
+    id: RegionId,
+    position: RaftPosition,
+    (version, derive, boundaries): (u64, Derive, &[Key]),
+    children: &[SplitChild],
+) -> Result<(), ApplyError> {
+    const KIND: &str = "region.split";
+    let whole = normal(register, id, KIND)?;
+    if position.index <= whole.meta_index.index || version <= whole.region.epoch.version {
+        return Err(ApplyError::Backwards {
+            what: "the epoch of a region",
+        });
+    }
+    let misfit = ApplyError::Parts { region: id };
+    let Some(incarnation) = register.incarnation(id) else {
+        return Err(wrong_stage(register, id, KIND));
+    };
+    let plan = SplitPlan {
+        version,
+        derive,
+        boundaries,
+    };
+    let new = children
+        .iter()
+        .map(|child| (child.id, child.peers.as_slice()));
+    let parts = split_parts(&whole.region, plan, new).map_err(|_| misfit.clone())?;
+
+    let mut taken = vec![Claim {
+        range: parts.derived.range.clone(),
+        owner: owner(id, incarnation),
+    }];
+    let (mut born, mut left) = (Vec::new(), Vec::new());
+    for (child, region) in children.iter().zip(parts.children) {
+        let is_twice = children.iter().filter(|other| other.id == child.id).count() > 1;
+        let own = register.store.and_then(|store| region.peer_on(store));
+        let (false, false, Some(own)) = (is_twice, child.id == id, own.map(|own| own.id)) else {
+            return Err(misfit);
+        };
+        let Some(predecessor) = check_fate(register, child, own)? else {
+            left.push((
+                region.range,
+                DeletionCause::SplitSkipped { region: child.id },
+            ));
+            continue;
+        };
+        taken.push(Claim {
+            range: region.range.clone(),
+            owner: owner(child.id, Incarnation::new(lsn)),
+        });
+        born.push(Born {
+            region: Arc::new(region),
+            peer: own,
+            predecessor,
+        });
+    }
+    let released = Claim {
+        range: whole.region.range.clone(),
+        owner: owner(id, incarnation),
+    };
+    hand_over(register, lsn, Some(released), taken, left)?;
+
+    let derived = Normal {
+        region: Arc::new(parts.derived),
+        meta_index: position,
+        floor: whole.floor,
+    };
+    set_stage(register, id, PeerStage::Normal(derived));
+    let shared = share_cache(register, id);
+    for child in born {
+        put_child(register, lsn, id, &whole.floor, child, shared);
+    }
+    Ok(())
+}
+
+/// What a created or adopted child's predecessor is; none for a skipped one.
+///
+/// # Errors
+/// The fate cannot have been decided on this state.
+fn check_fate(
+    register: &Register,
+    child: &SplitChild,
+    own: PeerId,
+) -> Result<Option<Option<Incarnation>>, ApplyError> {
+    const KIND: &str = "region.split";
+    let live = register.peer(child.id);
+    match child.fate {
+        ChildFate::Skipped { .. } => Ok(None),
+        ChildFate::Created => {
+            check_fence(register, child.id, own)?;
+            match live {
+                None => Ok(Some(None)),
+                Some(_) => Err(wrong_stage(register, child.id, KIND)),
+            }
+        }
+        ChildFate::Adopted { predecessor } => match live {
+            Some(PeerState {
+                peer,
+                incarnation,
+                stage: PeerStage::Uninitialized,
+                ..
+            }) if *peer == own && *incarnation == predecessor => Ok(Some(Some(predecessor))),
+            Some(_) | None => Err(wrong_stage(register, child.id, KIND)),
+        },
+    }
+}
+
+/// The whole's cache goes on as the derived region's if it is complete; a load under way ends. Says
+/// whether the children share it.
+fn share_cache(register: &mut Register, id: RegionId) -> bool {
+    let Some(slot) = slot(register, id) else {
+        return false;
+    };
+    match slot.cache {
+        CacheEntry::Active { .. } => true,
+        CacheEntry::Absent
+        | CacheEntry::LoadRequested { .. }
+        | CacheEntry::Loading { .. }
+        | CacheEntry::Cancelled { .. }
+        | CacheEntry::EvictPending { .. }
+        | CacheEntry::Evicting { .. } => {
+            slot.cache = slot.cache.withdrawn(EvictReason::Split);
+            false
+        }
+    }
+}
+
+fn put_child(
+    register: &mut Register,
+    lsn: Lsn,
+    parent: RegionId,
+    floor: &Floor,
+    child: Born,
+    shares_cache: bool,
+) {
+    let Born {
+        region,
+        peer,
+        predecessor,
+    } = child;
+    let incarnation = Incarnation::new(lsn);
+    let slot = register.slots.entry(region.id).or_default();
+    // An earlier incarnation's memory may still be on its way out; that comes first.
+    if shares_cache && slot.cache == CacheEntry::Absent {
+        slot.cache = CacheEntry::Active {
+            incarnation,
+            shared_from: Some(parent),
+        };
+    }
+    let normal = Normal {
+        region,
+        meta_index: INITIAL_POSITION,
+        // The part's data was the whole's, and relies on the same barrier.
+        floor: Floor {
+            index: INITIAL_INDEX,
+            barrier: floor.barrier,
+        },
+    };
+    slot.peer = Some(PeerState {
+        peer,
+        incarnation,
+        predecessor,
+        stage: PeerStage::Normal(normal),
+    });
+}

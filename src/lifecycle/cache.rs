@@ -1,0 +1,255 @@
+//! The state of a region's cache: what the memory of this process holds of it, and why.
+//!
+//! ```text
+//!            request              begin           end
+//!  Absent ───────────► LoadRequested ──► Loading ──► Active
+//!    ▲  ▲                 │                 │ cancel,    │ evict
+//!    │  └─────evict───────┘                 ▼ evict      ▼
+//!    │                                  Cancelled   EvictPending
+//!    │               end                    └──begin─┬───┘
+//!    └──────────────────────────────── Evicting ◄────┘
+//!           (or to LoadRequested, if a load was queued meanwhile and still makes sense)
+//! ```
+//!
+//! Not here: the memory (`crate::cache`), when a load or an eviction runs (`engine`).
+
+use crate::{Incarnation, RegionId};
+
+/// A region's cache, with what its state needs to remember.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CacheEntry {
+    /// No memory is held, none is wanted.
+    #[default]
+    Absent,
+    /// A load was asked for and has not begun; no memory is held.
+    LoadRequested {
+        /// The peer it is for.
+        incarnation: Incarnation,
+    },
+    /// The memory is being filled, and writes are mirrored into it.
+    Loading {
+        /// The peer it is for.
+        incarnation: Incarnation,
+    },
+    /// The memory is complete and serves reads.
+    Active {
+        /// The peer it is for.
+        incarnation: Incarnation,
+        /// The region whose load filled it, if a split handed it over.
+        shared_from: Option<RegionId>,
+    },
+    /// A load was cancelled; its memory is not yet let go.
+    Cancelled {
+        /// The peer it was for.
+        incarnation: Incarnation,
+        /// Why.
+        reason: EvictReason,
+        /// A load that was asked for meanwhile.
+        queued: Option<QueuedLoad>,
+    },
+    /// Serves no new reads; readers that hold it may still pin it.
+    EvictPending {
+        /// The peer it was for.
+        incarnation: Incarnation,
+        /// Why.
+        reason: EvictReason,
+        /// A load that was asked for meanwhile.
+        queued: Option<QueuedLoad>,
+    },
+    /// Nothing pins it; the memory is being freed.
+    Evicting {
+        /// The peer it was for.
+        incarnation: Incarnation,
+        /// Why.
+        reason: EvictReason,
+        /// A load that was asked for meanwhile.
+        queued: Option<QueuedLoad>,
+    },
+}
+
+/// A [`CacheEntry`] without its facts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CacheState {
+    /// See [`CacheEntry::Absent`].
+    Absent,
+    /// See [`CacheEntry::LoadRequested`].
+    LoadRequested,
+    /// See [`CacheEntry::Loading`].
+    Loading,
+    /// See [`CacheEntry::Active`].
+    Active,
+    /// See [`CacheEntry::Cancelled`].
+    Cancelled,
+    /// See [`CacheEntry::EvictPending`].
+    EvictPending,
+    /// See [`CacheEntry::Evicting`].
+    Evicting,
+}
+
+/// A load that waits for an eviction to end. The peer and the range it was asked for are named by
+/// incarnation and version: both must still hold when it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct QueuedLoad {
+    /// The peer it is for.
+    pub incarnation: Incarnation,
+    /// The region's version when it was asked for.
+    pub version: u64,
+}
+
+/// What became of a queued load when the eviction before it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum QueuedLoadFate {
+    /// None was queued.
+    None,
+    /// It starts now.
+    Starts,
+    /// It makes no sense any more.
+    Dropped(DropReason),
+}
+
+/// Why a queued load was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DropReason {
+    /// The peer it was for is gone.
+    IncarnationGone,
+    /// The peer does not serve its region: a snapshot is applied, or it is damaged.
+    NotServing,
+    /// The region's range changed.
+    RangeChanged,
+}
+
+/// Why a cache is let go, or a load cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EvictReason {
+    /// Somebody asked for it.
+    Requested,
+    /// Memory is needed for others.
+    MemoryLimit,
+    /// The load could not be finished.
+    LoadFailed,
+    /// The region was split while its load was under way.
+    Split,
+    /// A snapshot replaces the data.
+    Snapshot,
+    /// The peer is gone.
+    Destroyed,
+    /// The data cannot be trusted.
+    Damaged,
+    /// The process that held the memory is gone.
+    Restart,
+}
+
+impl CacheEntry {
+    /// The state without its facts.
+    pub const fn state(&self) -> CacheState {
+        match self {
+            CacheEntry::Absent => CacheState::Absent,
+            CacheEntry::LoadRequested { .. } => CacheState::LoadRequested,
+            CacheEntry::Loading { .. } => CacheState::Loading,
+            CacheEntry::Active { .. } => CacheState::Active,
+            CacheEntry::Cancelled { .. } => CacheState::Cancelled,
+            CacheEntry::EvictPending { .. } => CacheState::EvictPending,
+            CacheEntry::Evicting { .. } => CacheState::Evicting,
+        }
+    }
+
+    /// The peer whose data it holds, held or will hold.
+    pub const fn incarnation(&self) -> Option<Incarnation> {
+        match self {
+            CacheEntry::Absent => None,
+            CacheEntry::LoadRequested { incarnation }
+            | CacheEntry::Loading { incarnation }
+            | CacheEntry::Active { incarnation, .. }
+            | CacheEntry::Cancelled { incarnation, .. }
+            | CacheEntry::EvictPending { incarnation, .. }
+            | CacheEntry::Evicting { incarnation, .. } => Some(*incarnation),
+        }
+    }
+
+    /// The load that waits behind it.
+    pub const fn queued(&self) -> Option<QueuedLoad> {
+        match self {
+            CacheEntry::Absent
+            | CacheEntry::LoadRequested { .. }
+            | CacheEntry::Loading { .. }
+            | CacheEntry::Active { .. } => None,
+            CacheEntry::Cancelled { queued, .. }
+            | CacheEntry::EvictPending { queued, .. }
+            | CacheEntry::Evicting { queued, .. } => *queued,
+        }
+    }
+
+    /// What is left of it when its peer stops serving (or, with [`EvictReason::Split`], when a load
+    /// under way can no longer be right): serving less needs nobody's consent.
+    pub(super) const fn withdrawn(self, reason: EvictReason) -> CacheEntry {
+        match self {
+            CacheEntry::Absent | CacheEntry::LoadRequested { .. } => CacheEntry::Absent,
+            CacheEntry::Loading { incarnation } => CacheEntry::Cancelled {
+                incarnation,
+                reason,
+                queued: None,
+            },
+            CacheEntry::Active { incarnation, .. } => CacheEntry::EvictPending {
+                incarnation,
+                reason,
+                queued: None,
+            },
+            CacheEntry::Cancelled { .. }
+            | CacheEntry::EvictPending { .. }
+            | CacheEntry::Evicting { .. } => self,
+        }
+    }
+}
+
+impl CacheState {
+    /// Every state, in the order of a cache's life.
+    pub const ALL: [CacheState; 7] = [
+        CacheState::Absent,
+        CacheState::LoadRequested,
+        CacheState::Loading,
+        CacheState::Active,
+        CacheState::Cancelled,
+        CacheState::EvictPending,
+        CacheState::Evicting,
+    ];
+
+    /// Stable lower-case name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            CacheState::Absent => "absent",
+            CacheState::LoadRequested => "load-requested",
+            CacheState::Loading => "loading",
+            CacheState::Active => "active",
+            CacheState::Cancelled => "cancelled",
+            CacheState::EvictPending => "evict-pending",
+            CacheState::Evicting => "evicting",
+        }
+    }
+}
+
+impl EvictReason {
+    /// Stable lower-case name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            EvictReason::Requested => "requested",
+            EvictReason::MemoryLimit => "memory-limit",
+            EvictReason::LoadFailed => "load-failed",
+            EvictReason::Split => "split",
+            EvictReason::Snapshot => "snapshot",
+            EvictReason::Destroyed => "destroyed",
+            EvictReason::Damaged => "damaged",
+            EvictReason::Restart => "restart",
+        }
+    }
+}
+
+impl DropReason {
+    /// Stable lower-case name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DropReason::IncarnationGone => "incarnation-gone",
+            DropReason::NotServing => "not-serving",
+            DropReason::RangeChanged => "range-changed",
+        }
+    }
+}

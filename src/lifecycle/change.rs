@@ -1,0 +1,297 @@
+//! `Change`: the outcome of an accepted event, as a record keeps it for ever.
+//!
+//! A change says *what came of it*, in full: replay carries it out and decides nothing again. What
+//! follows from the state alone (which keys a destroyed peer leaves, which states its cache passes)
+//! is part of what the change means and is not repeated in it.
+//!
+//! The kinds and their meanings are frozen: a new meaning is a new kind. Not here: the bytes
+//! (`codec`), carrying it out (`apply`).
+
+use super::{
+    AbortReason, DamageReason, DeletionId, Derive, DestroyCause, EvictReason, Floor, FloorUpdate,
+    PeerChange, QueuedLoadFate, RaftPosition, SnapshotRef,
+};
+use crate::{Incarnation, Key, Peer, PeerId, Region, RegionEpoch, RegionId, Sequence, StoreId};
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The store has an id.
+    StoreIdentified {
+        /// The id.
+        store: StoreId,
+    },
+    /// The data store is a new one.
+    DataStoreReplaced {
+        /// Its generation.
+        generation: [u8; 16],
+    },
+    /// Sequence numbers up to this one may be used.
+    SequencesLeased {
+        /// The new ceiling.
+        up_to: Sequence,
+    },
+    /// All data written before this barrier is durable.
+    BarrierReached {
+        /// Its number.
+        number: u64,
+        /// The floors that it raised.
+        floors: Vec<FloorUpdate>,
+    },
+    /// The first region of a cluster stands.
+    RegionBootstrapped {
+        /// This node.
+        store: StoreId,
+        /// Its description.
+        region: Region,
+    },
+    /// A peer without description exists.
+    PeerCreated {
+        /// Which region.
+        region: RegionId,
+        /// Which replica.
+        peer: PeerId,
+        /// The epoch that the message's sender knew.
+        message_epoch: RegionEpoch,
+    },
+    /// A region was split.
+    RegionSplit {
+        /// The region that was split.
+        region: RegionId,
+        /// The entry.
+        position: RaftPosition,
+        /// The version that all parts have now.
+        version: u64,
+        /// Which part kept the id.
+        derive: Derive,
+        /// Where the parts meet, in key order; as many as children.
+        boundaries: Vec<Key>,
+        /// The new regions, in key order.
+        children: Vec<SplitChild>,
+    },
+    /// A region has other peers.
+    PeersChanged {
+        /// Which region.
+        region: RegionId,
+        /// The entry.
+        position: RaftPosition,
+        /// The `conf_ver` that it has now.
+        conf_ver: u64,
+        /// The change.
+        change: PeerChange,
+    },
+    /// A region removed this store's own peer, which is the begin of its destroy.
+    OwnPeerRemoved {
+        /// Which region.
+        region: RegionId,
+        /// The entry.
+        position: RaftPosition,
+        /// The `conf_ver` that it has now.
+        conf_ver: u64,
+        /// The peer that went.
+        peer: PeerId,
+    },
+    /// A peer is being replaced by a snapshot.
+    SnapshotBegun {
+        /// The description that it brings.
+        description: Region,
+        /// The staged file.
+        snapshot: SnapshotRef,
+    },
+    /// The snapshot is in.
+    SnapshotEnded {
+        /// Which region.
+        region: RegionId,
+        /// What is durable now.
+        floor: Floor,
+    },
+    /// The snapshot was given up.
+    SnapshotAborted {
+        /// Which region.
+        region: RegionId,
+        /// Why.
+        reason: AbortReason,
+    },
+    /// A peer is gone; its keys, if it had any, are a pending deletion.
+    PeerDestroyed {
+        /// Which region.
+        region: RegionId,
+        /// The peer that went.
+        peer: PeerId,
+        /// The epoch that the tombstone keeps.
+        epoch: RegionEpoch,
+        /// Why.
+        cause: DestroyCause,
+    },
+    /// The keys of a pending deletion are cleared: nobody owns them any more.
+    DeletionFinished {
+        /// The region that left them.
+        region: RegionId,
+        /// Which.
+        deletion: DeletionId,
+    },
+    /// A peer's data cannot be trusted.
+    PeerDamaged {
+        /// Which region.
+        region: RegionId,
+        /// Why.
+        reason: DamageReason,
+    },
+    /// A load was asked for.
+    CacheLoadRequested {
+        /// Which region.
+        region: RegionId,
+    },
+    /// A load was asked for while an eviction is under way, and waits for its end.
+    CacheLoadQueued {
+        /// Which region.
+        region: RegionId,
+        /// The region's version that it was asked for.
+        version: u64,
+    },
+    /// A queued load is not wanted any more.
+    CacheLoadUnqueued {
+        /// Which region.
+        region: RegionId,
+        /// Why.
+        reason: EvictReason,
+    },
+    /// The load began.
+    CacheLoading {
+        /// Which region.
+        region: RegionId,
+    },
+    /// The cache serves reads.
+    CacheActive {
+        /// Which region.
+        region: RegionId,
+    },
+    /// The load under way was cancelled.
+    CacheCancelled {
+        /// Which region.
+        region: RegionId,
+        /// Why.
+        reason: EvictReason,
+    },
+    /// The cache serves no new reads.
+    CacheEvictPending {
+        /// Which region.
+        region: RegionId,
+        /// Why.
+        reason: EvictReason,
+    },
+    /// The memory is being freed.
+    CacheEvicting {
+        /// Which region.
+        region: RegionId,
+    },
+    /// No memory is held.
+    CacheGone {
+        /// Which region.
+        region: RegionId,
+        /// Why it went.
+        reason: EvictReason,
+        /// What became of a load that waited for that.
+        queued: QueuedLoadFate,
+    },
+}
+
+/// One new region of a split, and what came of it on this store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SplitChild {
+    /// Its id.
+    pub id: RegionId,
+    /// Its peers.
+    pub peers: Vec<Peer>,
+    /// Whether this store has its part.
+    pub fate: ChildFate,
+}
+
+/// What came of a new region on this store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ChildFate {
+    /// Its peer was created.
+    Created,
+    /// A message had made the same peer: the new incarnation takes its place.
+    Adopted {
+        /// The incarnation that a message had made.
+        predecessor: Incarnation,
+    },
+    /// This store may not have it; its keys are a pending deletion.
+    Skipped {
+        /// Why.
+        reason: SkipReason,
+    },
+}
+
+/// Why a new region of a split was skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SkipReason {
+    /// That peer, or a newer one, was here and is gone.
+    Tombstoned {
+        /// The tombstone's highest peer.
+        highest_peer: PeerId,
+    },
+    /// Another replica of that region lives here.
+    OtherPeer {
+        /// That replica.
+        peer: PeerId,
+    },
+    /// The very peer lives here and has a description: a newer snapshot made it.
+    Initialized {
+        /// Its incarnation.
+        incarnation: Incarnation,
+    },
+}
+
+/// Whether the caller may hear of a change before it is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// Not before: ownership, epoch, identity, begins, tombstones, floors, generations, leases.
+    Wait,
+    /// At once: its loss only repeats work, or serves less.
+    AppendOnly,
+}
+
+impl Change {
+    /// The region whose history it belongs to; none for what concerns the whole store.
+    pub const fn region(&self) -> Option<RegionId> {
+        match self {
+            Change::StoreIdentified { .. }
+            | Change::DataStoreReplaced { .. }
+            | Change::SequencesLeased { .. }
+            | Change::BarrierReached { .. } => None,
+            Change::RegionBootstrapped { region, .. } => Some(region.id),
+            Change::SnapshotBegun { description, .. } => Some(description.id),
+            Change::RegionSplit { region, .. }
+            | Change::PeersChanged { region, .. }
+            | Change::OwnPeerRemoved { region, .. }
+            | Change::PeerCreated { region, .. }
+            | Change::PeerDestroyed { region, .. }
+            | Change::DeletionFinished { region, .. }
+            | Change::PeerDamaged { region, .. }
+            | Change::SnapshotEnded { region, .. }
+            | Change::SnapshotAborted { region, .. }
+            | Change::CacheLoadRequested { region }
+            | Change::CacheLoadQueued { region, .. }
+            | Change::CacheLoadUnqueued { region, .. }
+            | Change::CacheLoading { region }
+            | Change::CacheActive { region }
+            | Change::CacheCancelled { region, .. }
+            | Change::CacheEvictPending { region, .. }
+            | Change::CacheEvicting { region }
+            | Change::CacheGone { region, .. } => Some(*region),
+        }
+    }
+}
+
+impl SkipReason {
+    /// Stable lower-case name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            SkipReason::Tombstoned { .. } => "tombstoned",
+            SkipReason::OtherPeer { .. } => "other-peer",
+            SkipReason::Initialized { .. } => "initialized",
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! What may happen to a store's regions and peers: the questions that [`step`](super::step) answers.
+//!
+//! Not here: what an event does (`step`), what is recorded of it (`change`).
+
+use super::{
+    AbortReason, DamageReason, DeletionId, DestroyCause, EvictReason, Floor, RaftPosition,
+    SnapshotRef,
+};
+use crate::{Incarnation, Key, Peer, PeerId, Region, RegionEpoch, RegionId, Sequence, StoreId};
+
+/// Something that happened, or that somebody wants to happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A new store learns its own id.
+    Identify {
+        /// This node.
+        store: StoreId,
+    },
+    /// The first region of a cluster is created here.
+    Bootstrap {
+        /// This node; must be the id that the store has, if it has one.
+        store: StoreId,
+        /// Its description; lists a peer on `store`.
+        region: Region,
+    },
+    /// A message for a peer that does not exist here arrived.
+    CreateByMessage {
+        /// Which region.
+        region: RegionId,
+        /// Which replica.
+        peer: PeerId,
+        /// Who sent it.
+        from_store: StoreId,
+        /// The epoch that the sender knows.
+        message_epoch: RegionEpoch,
+    },
+    /// Raft committed a split.
+    Split(Split),
+    /// Raft committed a change of one peer.
+    ChangePeers {
+        /// Which region.
+        region: RegionId,
+        /// Which creation of its peer the caller means; any if none.
+        incarnation: Option<Incarnation>,
+        /// The epoch that the entry was proposed at; its `conf_ver` must be the current one.
+        epoch: RegionEpoch,
+        /// The entry.
+        position: RaftPosition,
+        /// The change.
+        change: PeerChange,
+    },
+    /// A staged snapshot is about to replace a peer's data.
+    BeginSnapshot {
+        /// Which region.
+        region: RegionId,
+        /// The peer that the snapshot was accepted for.
+        incarnation: Incarnation,
+        /// The description that it brings.
+        description: Region,
+        /// The staged file; synced.
+        snapshot: SnapshotRef,
+    },
+    /// The snapshot's data is in the store, durably.
+    EndSnapshot {
+        /// Which region.
+        region: RegionId,
+        /// The peer that applied it.
+        incarnation: Incarnation,
+        /// The snapshot's index, and the barrier that made it durable.
+        floor: Floor,
+    },
+    /// The begun snapshot apply cannot be finished.
+    AbortSnapshot {
+        /// Which region.
+        region: RegionId,
+        /// The peer that was applying it.
+        incarnation: Incarnation,
+        /// Why.
+        reason: AbortReason,
+    },
+    /// A peer is to go.
+    Destroy {
+        /// Which region.
+        region: RegionId,
+        /// Which creation of its peer the caller means; any if none.
+        incarnation: Option<Incarnation>,
+        /// Which replica.
+        peer: PeerId,
+        /// Why.
+        cause: DestroyCause,
+    },
+    /// The keys of a pending deletion are cleared, durably.
+    FinishDeletion {
+        /// Which.
+        deletion: DeletionId,
+    },
+    /// A peer's data was found not to be what was durable.
+    Damage {
+        /// Which region.
+        region: RegionId,
+        /// The peer.
+        incarnation: Incarnation,
+        /// What was found.
+        reason: DamageReason,
+    },
+    /// A barrier came about: all data written before it is durable. Never refused; floors of peers
+    /// that are gone or not serving are left out.
+    Barrier {
+        /// Its number; grows.
+        number: u64,
+        /// What it made durable.
+        floors: Vec<FloorUpdate>,
+    },
+    /// The data store is a new one.
+    NewDataStore {
+        /// Its generation.
+        generation: [u8; 16],
+    },
+    /// A block of sequence numbers is taken.
+    SequenceLease {
+        /// Every number up to this one may be used.
+        up_to: Sequence,
+    },
+    /// A region is to be held in memory.
+    LoadRequest {
+        /// Which region.
+        region: RegionId,
+        /// The peer.
+        incarnation: Incarnation,
+        /// The epoch that the caller knows; its version must be the current one.
+        epoch: RegionEpoch,
+    },
+    /// The memory is attached: writes are mirrored, the copy begins.
+    LoadBegin {
+        /// Which region.
+        region: RegionId,
+        /// The peer.
+        incarnation: Incarnation,
+    },
+    /// The copy is complete.
+    LoadEnd {
+        /// Which region.
+        region: RegionId,
+        /// The peer.
+        incarnation: Incarnation,
+    },
+    /// The load that is asked for or under way is given up. Never touches an active cache.
+    LoadCancel {
+        /// Which region.
+        region: RegionId,
+        /// The peer.
+        incarnation: Incarnation,
+        /// Why.
+        reason: EvictReason,
+    },
+    /// The region is not to be held in memory.
+    Evict {
+        /// Which region.
+        region: RegionId,
+        /// Why.
+        reason: EvictReason,
+    },
+    /// Nothing pins the memory any more; it is being freed.
+    EvictBegin {
+        /// Which region.
+        region: RegionId,
+    },
+    /// The memory is freed.
+    EvictEnd {
+        /// Which region.
+        region: RegionId,
+    },
+    /// The process that held the memory is gone.
+    CacheLost {
+        /// Which region.
+        region: RegionId,
+    },
+}
+
+/// A committed split of one region into itself and new ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// The region that is split, and keeps its id for one of the parts.
+    pub region: RegionId,
+    /// Which creation of its peer the caller means; any if none.
+    pub incarnation: Option<Incarnation>,
+    /// The epoch that the entry was proposed at; must be the current one.
+    pub epoch: RegionEpoch,
+    /// The entry.
+    pub position: RaftPosition,
+    /// Where the parts meet: strictly increasing, strictly inside the region; one for each child.
+    pub boundaries: Vec<Key>,
+    /// The new regions, in key order.
+    pub children: Vec<NewRegion>,
+    /// Which part keeps the id.
+    pub derive: Derive,
+}
+
+/// One new region of a split.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NewRegion {
+    /// Its id.
+    pub id: RegionId,
+    /// Its peers: one on each store of the split region, with the same role.
+    pub peers: Vec<Peer>,
+}
+
+/// Which part of a split keeps the region's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Derive {
+    /// The first.
+    Left,
+    /// The last.
+    Right,
+}
+
+/// One change of a region's peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PeerChange {
+    /// A new replica, on a store that has none.
+    Add {
+        /// The replica.
+        peer: Peer,
+    },
+    /// A replica goes. If it is this store's own, that is the begin of its destroy.
+    Remove {
+        /// The replica.
+        peer: PeerId,
+    },
+    /// A learner becomes a voter.
+    Promote {
+        /// The replica.
+        peer: PeerId,
+    },
+    /// A voter becomes a learner.
+    Demote {
+        /// The replica.
+        peer: PeerId,
+    },
+}
+
+/// What a barrier made durable of one region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FloorUpdate {
+    /// Which region.
+    pub region: RegionId,
+    /// The peer that the data belongs to.
+    pub incarnation: Incarnation,
+    /// Every entry up to this index is durable.
+    pub index: u64,
+}
+
+impl Split {
+    /// Most new regions of one split; keeps its record within what a journal takes.
+    pub const CHILDREN_MAX: usize = 256;
+}
+
+impl FloorUpdate {
+    /// Most floors that one barrier records; keeps its record within what a journal takes. Floors
+    /// beyond it stay where they are, which only keeps more of the hosts' logs.
+    pub const PER_BARRIER_MAX: usize = 100_000;
+}
+
+impl Derive {
+    /// Stable lower-case name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Derive::Left => "left",
+            Derive::Right => "right",
+        }
+    }
+}
+
+impl PeerChange {
+    /// The replica that it is about.
+    pub const fn peer(self) -> PeerId {
+        match self {
+            PeerChange::Add { peer } => peer.id,
+            PeerChange::Remove { peer }
+            | PeerChange::Promote { peer }
+            | PeerChange::Demote { peer } => peer,
+        }
+    }
+
+    /// Stable lower-case name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            PeerChange::Add { .. } => "add",
+            PeerChange::Remove { .. } => "remove",
+            PeerChange::Promote { .. } => "promote",
+            PeerChange::Demote { .. } => "demote",
+        }
+    }
+}
+
+impl Event {
+    /// The region that it names; none for what concerns the whole store.
+    pub const fn region(&self) -> Option<RegionId> {
+        match self {
+            Event::Bootstrap { region, .. } => Some(region.id),
+            Event::Split(split) => Some(split.region),
+            Event::CreateByMessage { region, .. }
+            | Event::ChangePeers { region, .. }
+            | Event::BeginSnapshot { region, .. }
+            | Event::EndSnapshot { region, .. }
+            | Event::AbortSnapshot { region, .. }
+            | Event::Destroy { region, .. }
+            | Event::Damage { region, .. }
+            | Event::LoadRequest { region, .. }
+            | Event::LoadBegin { region, .. }
+            | Event::LoadEnd { region, .. }
+            | Event::LoadCancel { region, .. }
+            | Event::Evict { region, .. }
+            | Event::EvictBegin { region }
+            | Event::EvictEnd { region }
+            | Event::CacheLost { region } => Some(*region),
+            Event::Identify { .. }
+            | Event::FinishDeletion { .. }
+            | Event::Barrier { .. }
+            | Event::NewDataStore { .. }
+            | Event::SequenceLease { .. } => None,
+        }
+    }
+}

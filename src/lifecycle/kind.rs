@@ -1,0 +1,232 @@
+//! `ChangeKind`: the stable number and name of each kind of change, and what it asks of the journal.
+//!
+//! Numbers and names are for ever. The high byte is the family; no kind has the journal's ignorable
+//! bit, because each is needed to rebuild the state. Not here: what a change holds (`change`).
+
+use super::{Change, Durability};
+
+/// A kind of [`Change`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u16)]
+pub enum ChangeKind {
+    /// See [`Change::StoreIdentified`].
+    StoreIdentified = 0x0101,
+    /// See [`Change::DataStoreReplaced`].
+    DataStoreReplaced = 0x0102,
+    /// See [`Change::SequencesLeased`].
+    SequencesLeased = 0x0103,
+    /// See [`Change::BarrierReached`].
+    BarrierReached = 0x0104,
+    /// See [`Change::RegionBootstrapped`].
+    RegionBootstrapped = 0x0201,
+    /// See [`Change::RegionSplit`].
+    RegionSplit = 0x0202,
+    /// See [`Change::PeersChanged`].
+    PeersChanged = 0x0203,
+    /// See [`Change::OwnPeerRemoved`].
+    OwnPeerRemoved = 0x0204,
+    /// See [`Change::PeerCreated`].
+    PeerCreated = 0x0301,
+    /// See [`Change::PeerDestroyed`].
+    PeerDestroyed = 0x0302,
+    /// See [`Change::DeletionFinished`].
+    DeletionFinished = 0x0303,
+    /// See [`Change::PeerDamaged`].
+    PeerDamaged = 0x0304,
+    /// See [`Change::SnapshotBegun`].
+    SnapshotBegun = 0x0401,
+    /// See [`Change::SnapshotEnded`].
+    SnapshotEnded = 0x0402,
+    /// See [`Change::SnapshotAborted`].
+    SnapshotAborted = 0x0403,
+    /// See [`Change::CacheLoadRequested`].
+    CacheLoadRequested = 0x0501,
+    /// See [`Change::CacheLoadQueued`].
+    CacheLoadQueued = 0x0502,
+    /// See [`Change::CacheLoadUnqueued`].
+    CacheLoadUnqueued = 0x0503,
+    /// See [`Change::CacheLoading`].
+    CacheLoading = 0x0504,
+    /// See [`Change::CacheActive`].
+    CacheActive = 0x0505,
+    /// See [`Change::CacheCancelled`].
+    CacheCancelled = 0x0506,
+    /// See [`Change::CacheEvictPending`].
+    CacheEvictPending = 0x0507,
+    /// See [`Change::CacheEvicting`].
+    CacheEvicting = 0x0508,
+    /// See [`Change::CacheGone`].
+    CacheGone = 0x0509,
+}
+
+impl ChangeKind {
+    /// Every kind, by number.
+    pub const ALL: [ChangeKind; 24] = [
+        ChangeKind::StoreIdentified,
+        ChangeKind::DataStoreReplaced,
+        ChangeKind::SequencesLeased,
+        ChangeKind::BarrierReached,
+        ChangeKind::RegionBootstrapped,
+        ChangeKind::RegionSplit,
+        ChangeKind::PeersChanged,
+        ChangeKind::OwnPeerRemoved,
+        ChangeKind::PeerCreated,
+        ChangeKind::PeerDestroyed,
+        ChangeKind::DeletionFinished,
+        ChangeKind::PeerDamaged,
+        ChangeKind::SnapshotBegun,
+        ChangeKind::SnapshotEnded,
+        ChangeKind::SnapshotAborted,
+        ChangeKind::CacheLoadRequested,
+        ChangeKind::CacheLoadQueued,
+        ChangeKind::CacheLoadUnqueued,
+        ChangeKind::CacheLoading,
+        ChangeKind::CacheActive,
+        ChangeKind::CacheCancelled,
+        ChangeKind::CacheEvictPending,
+        ChangeKind::CacheEvicting,
+        ChangeKind::CacheGone,
+    ];
+
+    /// The stable number.
+    pub const fn number(self) -> u16 {
+        self as u16
+    }
+
+    /// The kind with that number; none if this version does not know it.
+    pub fn from_number(number: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.number() == number)
+    }
+
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ChangeKind::StoreIdentified => "store.identify",
+            ChangeKind::DataStoreReplaced => "store.new-data",
+            ChangeKind::SequencesLeased => "store.lease",
+            ChangeKind::BarrierReached => "store.barrier",
+            ChangeKind::RegionBootstrapped => "region.bootstrap",
+            ChangeKind::RegionSplit => "region.split",
+            ChangeKind::PeersChanged => "region.change-peers",
+            ChangeKind::OwnPeerRemoved => "region.remove-self",
+            ChangeKind::PeerCreated => "peer.create",
+            ChangeKind::PeerDestroyed => "peer.destroy-begin",
+            ChangeKind::DeletionFinished => "peer.destroy-end",
+            ChangeKind::PeerDamaged => "peer.damage",
+            ChangeKind::SnapshotBegun => "snapshot.begin",
+            ChangeKind::SnapshotEnded => "snapshot.end",
+            ChangeKind::SnapshotAborted => "snapshot.abort",
+            ChangeKind::CacheLoadRequested => "cache.request",
+            ChangeKind::CacheLoadQueued => "cache.queue",
+            ChangeKind::CacheLoadUnqueued => "cache.unqueue",
+            ChangeKind::CacheLoading => "cache.loading",
+            ChangeKind::CacheActive => "cache.active",
+            ChangeKind::CacheCancelled => "cache.cancel",
+            ChangeKind::CacheEvictPending => "cache.evict-pending",
+            ChangeKind::CacheEvicting => "cache.evicting",
+            ChangeKind::CacheGone => "cache.gone",
+        }
+    }
+
+    /// Whether it only moves a cache: such a record changes nothing that data or epochs rest on.
+    pub const fn is_cache(self) -> bool {
+        self.number() & 0xff00 == 0x0500
+    }
+
+    /// Whether a caller may hear of it before it is durable.
+    pub const fn durability(self) -> Durability {
+        match self {
+            // Losing this one clears the keys again; whatever moves in later is journaled later, and
+            // so cannot be durable without it.
+            ChangeKind::DeletionFinished => Durability::AppendOnly,
+            // Memory does not outlive the process anyway.
+            ChangeKind::CacheLoadRequested
+            | ChangeKind::CacheLoadQueued
+            | ChangeKind::CacheLoadUnqueued
+            | ChangeKind::CacheLoading
+            | ChangeKind::CacheActive
+            | ChangeKind::CacheCancelled
+            | ChangeKind::CacheEvictPending
+            | ChangeKind::CacheEvicting
+            | ChangeKind::CacheGone => Durability::AppendOnly,
+            ChangeKind::StoreIdentified
+            | ChangeKind::DataStoreReplaced
+            | ChangeKind::SequencesLeased
+            | ChangeKind::BarrierReached
+            | ChangeKind::RegionBootstrapped
+            | ChangeKind::RegionSplit
+            | ChangeKind::PeersChanged
+            | ChangeKind::OwnPeerRemoved
+            | ChangeKind::PeerCreated
+            | ChangeKind::PeerDestroyed
+            | ChangeKind::PeerDamaged
+            | ChangeKind::SnapshotBegun
+            | ChangeKind::SnapshotEnded
+            | ChangeKind::SnapshotAborted => Durability::Wait,
+        }
+    }
+}
+
+impl Change {
+    /// Its kind.
+    pub const fn change_kind(&self) -> ChangeKind {
+        match self {
+            Change::StoreIdentified { .. } => ChangeKind::StoreIdentified,
+            Change::DataStoreReplaced { .. } => ChangeKind::DataStoreReplaced,
+            Change::SequencesLeased { .. } => ChangeKind::SequencesLeased,
+            Change::BarrierReached { .. } => ChangeKind::BarrierReached,
+            Change::RegionBootstrapped { .. } => ChangeKind::RegionBootstrapped,
+            Change::RegionSplit { .. } => ChangeKind::RegionSplit,
+            Change::PeersChanged { .. } => ChangeKind::PeersChanged,
+            Change::OwnPeerRemoved { .. } => ChangeKind::OwnPeerRemoved,
+            Change::PeerCreated { .. } => ChangeKind::PeerCreated,
+            Change::PeerDestroyed { .. } => ChangeKind::PeerDestroyed,
+            Change::DeletionFinished { .. } => ChangeKind::DeletionFinished,
+            Change::PeerDamaged { .. } => ChangeKind::PeerDamaged,
+            Change::SnapshotBegun { .. } => ChangeKind::SnapshotBegun,
+            Change::SnapshotEnded { .. } => ChangeKind::SnapshotEnded,
+            Change::SnapshotAborted { .. } => ChangeKind::SnapshotAborted,
+            Change::CacheLoadRequested { .. } => ChangeKind::CacheLoadRequested,
+            Change::CacheLoadQueued { .. } => ChangeKind::CacheLoadQueued,
+            Change::CacheLoadUnqueued { .. } => ChangeKind::CacheLoadUnqueued,
+            Change::CacheLoading { .. } => ChangeKind::CacheLoading,
+            Change::CacheActive { .. } => ChangeKind::CacheActive,
+            Change::CacheCancelled { .. } => ChangeKind::CacheCancelled,
+            Change::CacheEvictPending { .. } => ChangeKind::CacheEvictPending,
+            Change::CacheEvicting { .. } => ChangeKind::CacheEvicting,
+            Change::CacheGone { .. } => ChangeKind::CacheGone,
+        }
+    }
+
+    /// Stable number of its kind.
+    pub const fn kind(&self) -> u16 {
+        self.change_kind().number()
+    }
+
+    /// Stable name of its kind.
+    pub const fn kind_name(&self) -> &'static str {
+        self.change_kind().name()
+    }
+
+    /// Whether a caller may hear of it before it is durable.
+    pub const fn durability(&self) -> Durability {
+        self.change_kind().durability()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_names_are_unique_and_none_is_ignorable() {
+        for (at, kind) in ChangeKind::ALL.into_iter().enumerate() {
+            assert_eq!(ChangeKind::from_number(kind.number()), Some(kind));
+            assert_eq!(kind.number() & 0x8000, 0);
+            for other in &ChangeKind::ALL[..at] {
+                assert!(other.number() < kind.number() && other.name() != kind.name());
+            }
+        }
+        assert_eq!(ChangeKind::from_number(0), None);
+    }
+}

@@ -1,0 +1,63 @@
+//! The lifecycle of regions, peers, snapshots and caches on one store, decided without I/O.
+//!
+//! ```text
+//!            message                begin                 end
+//!  (none) ───────────► Uninitialized ──────► Applying ───────────► Normal ──damage──► Damaged
+//!    ▲ │                      ▲                │  ▲ ▲    begin      │                    │
+//!    │ └─bootstrap, split─────┼──── Normal     │  │ └───────────────┘       begin        │
+//!    │                        └────abort───────┘  └──────────────────────────────────────┘
+//!    │                        (never had data)      abort of any other: Applying → Damaged
+//!    └──destroy, own removal── any stage: leaves a tombstone, and a pending deletion if it had keys
+//! ```
+//!
+//! * [`step`] says what an event does to a [`Register`]: a pure, total function to an [`Outcome`].
+//! * [`apply`] carries out a recorded outcome; it is the only way in which state changes, on the
+//!   live path and at replay alike.
+//! * `register` holds the state and answers questions; `peer`, `cache`, `deletion`, `tombstone` are
+//!   its parts; `event`, `change`, `record`, `refusal`, `outcome` are the words of the conversation.
+//!
+//! Invariants (checked by [`Register::check_invariants`])
+//! * Every key has at most one owner: a live peer with a range, or a pending deletion.
+//! * A live peer's id is above its region's tombstone; an incarnation is never minted twice.
+//! * A cache that holds or will hold data belongs to the live peer's incarnation and a normal stage.
+//! * An epoch never goes back while its incarnation lives; floors never go down.
+//!
+//! Not here: bytes (`codec`), durability (`torrens-journal`), data and memory (`store`, `cache`),
+//! who carries out effects (`engine`). No clock, no randomness, no panic.
+
+#![deny(clippy::wildcard_enum_match_arm)]
+
+mod apply;
+mod cache;
+mod change;
+mod deletion;
+mod event;
+mod kind;
+mod outcome;
+mod peer;
+mod position;
+mod record;
+mod refusal;
+mod register;
+mod step;
+mod tombstone;
+
+pub use apply::{ApplyError, apply};
+pub use cache::{CacheEntry, CacheState, DropReason, EvictReason, QueuedLoad, QueuedLoadFate};
+pub use change::{Change, ChildFate, Durability, SkipReason, SplitChild};
+pub use deletion::{DeletionCause, DeletionId, PendingDeletion};
+pub use event::{Derive, Event, FloorUpdate, NewRegion, PeerChange, Split};
+pub use kind::ChangeKind;
+pub use outcome::{Accepted, Effect, Outcome, PlannedEffects};
+pub use peer::{
+    AbortReason, Applying, DamageReason, Damaged, Floor, Normal, PeerStage, PeerState, Previous,
+    SnapshotRef,
+};
+pub use position::{INITIAL_INDEX, INITIAL_POSITION, INITIAL_TERM, RaftPosition};
+pub use record::{Cause, Record, RecordHeader, Stamp};
+pub use refusal::{Refusal, SplitFault};
+pub use register::LedgerFault;
+pub use register::{Admitted, OpenOperation, Owner, Register, RestoreError, Slot, Violation};
+pub(crate) use register::{RegisterHead, RegisterItem};
+pub use step::step;
+pub use tombstone::{DestroyCause, Tombstone, TombstoneCause};

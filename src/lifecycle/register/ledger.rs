@@ -1,0 +1,227 @@
+//! The ledger: which keys belong to whom. A key has at most one owner, because a claim that touches
+//! another's is refused, whoever makes it.
+//!
+//! Not here: why an owner changes (`apply`).
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use crate::lifecycle::DeletionId;
+use crate::{Incarnation, Key, KeyRange, RegionId};
+
+/// Who owns a range of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// A live peer with a description.
+    Peer {
+        /// Its region.
+        region: RegionId,
+        /// Which creation of it.
+        incarnation: Incarnation,
+    },
+    /// A pending deletion.
+    Deletion(DeletionId),
+}
+
+/// One range and its owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::lifecycle) struct Claim {
+    pub(in crate::lifecycle) range: KeyRange,
+    pub(in crate::lifecycle) owner: Owner,
+}
+
+/// Why the ledger did not change hands.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerFault {
+    /// The range to be given up is not owned like that.
+    #[error("{range} is not owned by {owner:?}")]
+    NotOwned {
+        /// The range.
+        range: KeyRange,
+        /// Who should own it.
+        owner: Owner,
+    },
+    /// The range to be taken belongs, in part, to somebody else.
+    #[error("{range} overlaps what {by:?} owns")]
+    Occupied {
+        /// The range.
+        range: KeyRange,
+        /// Who owns some of it.
+        by: Owner,
+    },
+}
+
+/// Disjoint ranges by their start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::lifecycle) struct Ledger {
+    by_start: BTreeMap<Key, Claim>,
+}
+
+impl Ledger {
+    pub(in crate::lifecycle) fn owner_at(&self, key: &[u8]) -> Option<Owner> {
+        let upto = (Bound::Unbounded, Bound::Included(key));
+        let (_, claim) = self.by_start.range::<[u8], _>(upto).next_back()?;
+        claim.range.contains(key).then_some(claim.owner)
+    }
+
+    /// The claims that share a key with `range`, in key order.
+    pub(in crate::lifecycle) fn overlapping<'a>(
+        &'a self,
+        range: &'a KeyRange,
+    ) -> impl Iterator<Item = &'a Claim> {
+        let start: &[u8] = range.start();
+        let before = (Bound::Unbounded, Bound::Excluded(start));
+        let from = (Bound::Included(start), Bound::Unbounded);
+        let before = self.by_start.range::<[u8], _>(before).next_back();
+        let rest = self.by_start.range::<[u8], _>(from);
+        let touching = move |claim: &&Claim| claim.range.overlaps(range);
+        before
+            .map(|(_, claim)| claim)
+            .filter(touching)
+            .into_iter()
+            .chain(rest.map(|(_, claim)| claim).take_while(touching))
+    }
+
+    /// The claims in key order.
+    pub(in crate::lifecycle) fn claims(&self) -> impl Iterator<Item = Claim> {
+        self.by_start.values().cloned()
+    }
+
+    /// The claims before (nearest first) and after the one that starts at `start`.
+    pub(in crate::lifecycle) fn neighbours(
+        &self,
+        start: &[u8],
+    ) -> (impl Iterator<Item = &Claim>, impl Iterator<Item = &Claim>) {
+        let before = (Bound::Unbounded, Bound::Excluded(start));
+        let after = (Bound::Excluded(start), Bound::Unbounded);
+        let before = self.by_start.range::<[u8], _>(before).rev();
+        let after = self.by_start.range::<[u8], _>(after);
+        (
+            before.map(|(_, claim)| claim),
+            after.map(|(_, claim)| claim),
+        )
+    }
+
+    /// Gives up `released` and then takes `taken`, or changes nothing.
+    pub(in crate::lifecycle) fn exchange(
+        &mut self,
+        released: &[Claim],
+        taken: &[Claim],
+    ) -> Result<(), LedgerFault> {
+        let mut removed = Vec::with_capacity(released.len());
+        let mut inserted: Vec<&Key> = Vec::with_capacity(taken.len());
+        let outcome = self.try_exchange(released, taken, &mut removed, &mut inserted);
+        if outcome.is_err() {
+            for start in inserted {
+                self.by_start.remove(start);
+            }
+            for claim in removed {
+                self.by_start.insert(claim.range.start().clone(), claim);
+            }
+        }
+        outcome
+    }
+
+    fn try_exchange<'a>(
+        &mut self,
+        released: &[Claim],
+        taken: &'a [Claim],
+        removed: &mut Vec<Claim>,
+        inserted: &mut Vec<&'a Key>,
+    ) -> Result<(), LedgerFault> {
+        for claim in released {
+            let start = claim.range.start();
+            if self.by_start.get(start) != Some(claim) {
+                return Err(LedgerFault::NotOwned {
+                    range: claim.range.clone(),
+                    owner: claim.owner,
+                });
+            }
+            removed.extend(self.by_start.remove(start));
+        }
+        for claim in taken {
+            if let Some(other) = self.overlapping(&claim.range).next() {
+                return Err(LedgerFault::Occupied {
+                    range: claim.range.clone(),
+                    by: other.owner,
+                });
+            }
+            let start = claim.range.start();
+            self.by_start.insert(start.clone(), claim.clone());
+            inserted.push(start);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use torrens_journal::Lsn;
+
+    use super::*;
+
+    fn claim(start: &str, end: &str, region: u64) -> Claim {
+        let end = (!end.is_empty()).then(|| end.as_bytes());
+        Claim {
+            range: KeyRange::new(start.as_bytes(), end).unwrap(),
+            owner: Owner::Peer {
+                region: RegionId(region),
+                incarnation: Incarnation::new(Lsn::new(region)),
+            },
+        }
+    }
+
+    #[test]
+    fn an_exchange_that_fails_anywhere_changes_nothing() {
+        let mut ledger = Ledger::default();
+        let (a, b) = (claim("", "d", 1), claim("f", "", 2));
+        ledger.exchange(&[], &[a.clone(), b.clone()]).unwrap();
+        let before = ledger.clone();
+        // The second new claim touches `b`: the release of `a` and the first claim are undone.
+        let taken = [claim("", "c", 3), claim("c", "g", 4)];
+        assert_eq!(
+            ledger.exchange(std::slice::from_ref(&a), &taken),
+            Err(LedgerFault::Occupied {
+                range: taken[1].range.clone(),
+                by: b.owner
+            })
+        );
+        assert_eq!(ledger, before);
+        // Another owner, or another end, is not what is owned.
+        for wrong in [claim("", "d", 9), claim("", "c", 1)] {
+            assert!(matches!(
+                ledger.exchange(&[a.clone(), wrong], &[]),
+                Err(LedgerFault::NotOwned { .. })
+            ));
+            assert_eq!(ledger, before);
+        }
+    }
+
+    #[test]
+    fn overlapping_claims_are_found_from_every_side() {
+        let mut ledger = Ledger::default();
+        let all = [claim("b", "d", 1), claim("d", "f", 2), claim("h", "", 3)];
+        ledger.exchange(&[], &all).unwrap();
+        let found = |start: &str, end: &str| -> Vec<Claim> {
+            let range = claim(start, end, 0).range;
+            ledger.overlapping(&range).cloned().collect()
+        };
+        assert_eq!(found("", "b"), []);
+        assert_eq!(found("", "c"), all[..1]);
+        assert_eq!(found("c", "e"), all[..2]);
+        assert_eq!(found("b", "d"), all[..1]);
+        assert_eq!(found("f", "h"), []);
+        assert_eq!(found("", ""), all);
+        assert_eq!(found("z", ""), all[2..]);
+        for (key, owner) in [
+            ("a", None),
+            ("b", Some(0)),
+            ("d", Some(1)),
+            ("f", None),
+            ("zz", Some(2)),
+        ] {
+            let expected = owner.map(|n: usize| all[n].owner);
+            assert_eq!(ledger.owner_at(key.as_bytes()), expected, "{key}");
+        }
+    }
+}

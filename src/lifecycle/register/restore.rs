@@ -1,0 +1,119 @@
+//! The register as the items of a checkpoint, and back.
+//!
+//! The ledger is not saved: it follows from the peers and the pending deletions, and rebuilding it
+//! is the check that they do not overlap.
+
+use torrens_journal::Lsn;
+
+use super::{Claim, LedgerFault, Owner, Register, Slot};
+use crate::lifecycle::{DeletionId, PendingDeletion};
+use crate::{RegionId, Sequence, StoreId};
+
+/// What concerns the whole store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RegisterHead {
+    pub(crate) store: Option<StoreId>,
+    pub(crate) generation: Option<[u8; 16]>,
+    pub(crate) sequence_ceiling: Sequence,
+    pub(crate) barrier: u64,
+    pub(crate) last_lsn: Lsn,
+}
+
+/// One piece of a register.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RegisterItem {
+    /// First, and once.
+    Head(RegisterHead),
+    Slot(RegionId, Slot),
+    Deletion(DeletionId, PendingDeletion),
+}
+
+/// Why an item does not fit to those before it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// The item that concerns the whole store comes again, or after others.
+    #[error("the head item does not come first and once")]
+    HeadOrder,
+    /// Items of one kind do not come in ascending order of id.
+    #[error("an item comes out of order")]
+    Order,
+    /// Two items own a key.
+    #[error("an item owns keys of another one")]
+    Ledger(#[source] LedgerFault),
+}
+
+impl Register {
+    /// The pieces, in the order in which [`Register::restore`] takes them.
+    pub(crate) fn items(&self) -> impl Iterator<Item = RegisterItem> {
+        let head = RegisterHead {
+            store: self.store,
+            generation: self.generation,
+            sequence_ceiling: self.sequence_ceiling,
+            barrier: self.barrier,
+            last_lsn: self.last_lsn,
+        };
+        let slots = self.slots.iter();
+        let deletions = self.deletions.iter();
+        std::iter::once(RegisterItem::Head(head))
+            .chain(slots.map(|(region, slot)| RegisterItem::Slot(*region, slot.clone())))
+            .chain(deletions.map(|(id, deletion)| RegisterItem::Deletion(*id, deletion.clone())))
+    }
+
+    /// Takes back one piece.
+    ///
+    /// # Errors
+    /// [`RestoreError`]; the register is as before.
+    pub(crate) fn restore(&mut self, item: RegisterItem) -> Result<(), RestoreError> {
+        match item {
+            RegisterItem::Head(head) => self.restore_head(head),
+            RegisterItem::Slot(region, slot) => {
+                let last = self.slots.last_key_value();
+                if last.is_some_and(|(last, _)| *last >= region) || !self.deletions.is_empty() {
+                    return Err(RestoreError::Order);
+                }
+                let claim = slot.peer.as_ref().and_then(|peer| {
+                    Some(Claim {
+                        range: peer.stage.region()?.range.clone(),
+                        owner: Owner::Peer {
+                            region,
+                            incarnation: peer.incarnation,
+                        },
+                    })
+                });
+                self.ledger
+                    .exchange(&[], claim.as_slice())
+                    .map_err(RestoreError::Ledger)?;
+                self.slots.insert(region, slot);
+                Ok(())
+            }
+            RegisterItem::Deletion(id, deletion) => {
+                let last = self.deletions.last_key_value();
+                if last.is_some_and(|(last, _)| *last >= id) {
+                    return Err(RestoreError::Order);
+                }
+                let claim = Claim {
+                    range: deletion.range.clone(),
+                    owner: Owner::Deletion(id),
+                };
+                self.ledger
+                    .exchange(&[], &[claim])
+                    .map_err(RestoreError::Ledger)?;
+                self.deletions.insert(id, deletion);
+                Ok(())
+            }
+        }
+    }
+
+    fn restore_head(&mut self, head: RegisterHead) -> Result<(), RestoreError> {
+        if *self != Register::default() {
+            return Err(RestoreError::HeadOrder);
+        }
+        self.store = head.store;
+        self.generation = head.generation;
+        self.sequence_ceiling = head.sequence_ceiling;
+        self.barrier = head.barrier;
+        self.last_lsn = head.last_lsn;
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! The machine: what an event does to a register, decided and not yet done.
+//!
+//! Total and pure: every pair of state and event has an answer, there is no clock, no I/O and no
+//! panic. Each family of events has a file; `gate` holds the checks that they share.
+//!
+//! Not here: carrying a decision out (`apply`).
+
+mod caching;
+mod conf_change;
+mod creation;
+mod destroying;
+pub(super) mod gate;
+mod keeping;
+mod snapshots;
+mod splitting;
+
+pub(super) use self::conf_change::changed;
+pub(super) use self::destroying::later;
+pub(super) use self::splitting::{SplitPlan, split_parts};
+
+use super::{Event, Outcome, Register};
+
+/// What `event` does to `register`.
+pub fn step(register: &Register, event: &Event) -> Outcome {
+    let decided = match event {
+        Event::Identify { store } => keeping::identify(register, *store),
+        Event::Bootstrap { store, region } => creation::bootstrap(register, *store, region),
+        Event::CreateByMessage {
+            region,
+            peer,
+            from_store: _,
+            message_epoch,
+        } => creation::create_by_message(register, *region, *peer, *message_epoch),
+        Event::Split(split) => splitting::split(register, split),
+        Event::ChangePeers {
+            region,
+            incarnation,
+            epoch,
+            position,
+            change,
+        } => {
+            let live = gate::live(register, *region, *incarnation);
+            live.and_then(|live| {
+                conf_change::change_peers(register, *region, live, *epoch, *position, *change)
+            })
+        }
+        Event::BeginSnapshot {
+            region,
+            incarnation,
+            description,
+            snapshot,
+        } => snapshots::begin(register, *region, *incarnation, description, *snapshot),
+        Event::EndSnapshot {
+            region,
+            incarnation,
+            floor,
+        } => snapshots::end(register, *region, *incarnation, *floor),
+        Event::AbortSnapshot {
+            region,
+            incarnation,
+            reason,
+        } => snapshots::abort(register, *region, *incarnation, *reason),
+        Event::Destroy {
+            region,
+            incarnation,
+            peer,
+            cause,
+        } => destroying::destroy(register, *region, *incarnation, *peer, *cause),
+        Event::FinishDeletion { deletion } => destroying::finish_deletion(register, *deletion),
+        Event::Damage {
+            region,
+            incarnation,
+            reason,
+        } => destroying::damage(register, *region, *incarnation, *reason),
+        Event::Barrier { number, floors } => keeping::barrier(register, *number, floors),
+        Event::NewDataStore { generation } => keeping::new_data_store(register, *generation),
+        Event::SequenceLease { up_to } => keeping::lease(register, *up_to),
+        Event::LoadRequest {
+            region,
+            incarnation,
+            epoch,
+        } => caching::request(register, *region, *incarnation, *epoch),
+        Event::LoadBegin {
+            region,
+            incarnation,
+        } => caching::begin(register, *region, *incarnation),
+        Event::LoadEnd {
+            region,
+            incarnation,
+        } => caching::end(register, *region, *incarnation),
+        Event::LoadCancel {
+            region,
+            incarnation,
+            reason,
+        } => caching::cancel(register, *region, *incarnation, *reason),
+        Event::Evict { region, reason } => caching::evict(register, *region, *reason),
+        Event::EvictBegin { region } => caching::evict_begin(register, *region),
+        Event::EvictEnd { region } => caching::evict_end(register, *region),
+        Event::CacheLost { region } => caching::lost(register, *region),
+    };
+    decided.unwrap_or_else(Outcome::Refused)
+}
