@@ -89,7 +89,7 @@ fn serve(args: &ChildArgs) -> Result<(), Box<dyn std::error::Error>> {
             return Ok(());
         }
     };
-    let server = Arc::new(Server::new(engine, data, args.dir.clone()));
+    let server = Arc::new(Server::new(engine, data));
     match server.opened() {
         Ok(opened) => up.tell(&Event::Open(Box::new(opened)))?,
         Err((code, text)) => return Ok(up.tell(&Event::NotOpen(code, text))?),

@@ -1,10 +1,10 @@
 //! Each command as calls of the engine, and each result as an answer: a translation, no more.
 
 use std::error::Error;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::ops::Bound;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use torrens::lifecycle::{Derive, DestroyCause, NewRegion, PeerChange, RaftPosition, Split};
 use torrens::snapshot::SnapshotName;
@@ -26,8 +26,6 @@ use crate::torture::snapshots::region_of;
 pub(super) struct Server {
     engine: Engine,
     data: DataSet,
-    /// Where the engine keeps the snapshots that it took.
-    snapshots: PathBuf,
 }
 
 /// An error with all its causes, on one line.
@@ -51,8 +49,8 @@ fn failed_io(error: &io::Error) -> Said {
 }
 
 impl Server {
-    pub(super) fn new(engine: Engine, data: DataSet, dir: PathBuf) -> Server {
-        Server { engine, data, snapshots: dir.join("snapshots") }
+    pub(super) fn new(engine: Engine, data: DataSet) -> Server {
+        Server { engine, data }
     }
 
     pub(super) fn into_engine(self) -> Engine {
@@ -152,11 +150,11 @@ impl Server {
             }
             Do::Digest { region, epoch } => {
                 let view = self.view(*region, *epoch)?;
-                digest(&view, view.scan::<std::ops::RangeFull>(..))
+                digest(&view, view.scan(..))
             }
             Do::Rows { region, epoch } => {
                 let view = self.view(*region, *epoch)?;
-                let rows = view.scan::<std::ops::RangeFull>(..).map(|row| {
+                let rows = view.scan(..).map(|row| {
                     let (key, value) = row.map_err(|error| read_failed(&error))?;
                     Ok((Key(key.to_vec()), crc32fast::hash(&value)))
                 });
@@ -215,7 +213,9 @@ impl Server {
             Err(error) => return Err(failed(&error)),
         };
         let name = staged.name.to_string();
-        fs::copy(staged.name.path_in(&self.snapshots), to.join(&name))
+        let reader = self.engine.open_snapshot(staged.name).map_err(|error| failed(&error))?;
+        File::create(to.join(&name))
+            .and_then(|mut copy| io::copy(&mut reader.bytes_stream(), &mut copy))
             .map_err(|error| failed_io(&error))?;
         self.engine.remove_snapshot(staged.name).map_err(|error| failed(&error))?;
         let (index, term) = (staged.name.index, staged.name.term);
