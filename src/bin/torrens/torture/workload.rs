@@ -82,8 +82,8 @@ impl Workload {
     pub(super) fn next(&mut self, scene: Scene<'_>) -> Option<Wish> {
         let model = scene.model;
         if model.peers.is_empty() && model.elsewhere.is_empty() {
-            let idle = scene.idle(model.next.region);
-            return idle.then(|| Wish::Track(bootstrap(model)));
+            let first = scene.busy.is_empty() && model.flights.is_empty();
+            return first.then(|| Wish::Track(bootstrap(model)));
         }
         let idle: Vec<u64> =
             model.normals().map(|(id, _)| id).filter(|id| scene.idle(*id)).collect();

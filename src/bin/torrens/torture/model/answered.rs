@@ -136,7 +136,9 @@ impl Model {
             ) => Ok(Meaning::Happened),
             (Do::TakeSnapshot { region, .. }, Said::Snapshot { index, rows, .. }) => {
                 let Some(peer) = self.normal(*region) else { return wrong("no such region") };
-                let expected = (peer.acked, peer.state.rows.len() as u64);
+                // The last entry in it, of whatever kind.
+                let last = peer.acked.max(peer.meta.index);
+                let expected = (last, peer.state.rows.len() as u64);
                 match (*index, *rows) == expected {
                     true => Ok(Meaning::Happened),
                     false => wrong(&format!("index {} and {} rows", expected.0, expected.1)),

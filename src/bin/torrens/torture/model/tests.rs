@@ -71,7 +71,8 @@ impl Host {
             Do::TakeSnapshot { region, .. } => {
                 let peer = self.model.normal(*region).unwrap();
                 let rows = peer.state.rows.len() as u64;
-                Said::Snapshot { name: "x".to_owned(), index: peer.acked, term: 6, rows, bytes: 0 }
+                let index = peer.acked.max(peer.meta.index);
+                Said::Snapshot { name: "x".to_owned(), index, term: 6, rows, bytes: 0 }
             }
             _ => Said::Accepted(self.lsn),
         }
