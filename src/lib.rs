@@ -6,6 +6,7 @@ pub mod codec;
 pub mod engine;
 mod epoch;
 mod ids;
+pub mod inspector;
 mod key_range;
 pub mod lifecycle;
 mod machine;

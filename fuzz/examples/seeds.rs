@@ -7,10 +7,17 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use torrens::store::{MemoryFactory, MemoryStore};
+use torrens::{
+    Background, Derive, DestroyCause, Engine, KeyRange, NewRegion, Peer, PeerChange, PeerId,
+    PeerRole, RaftPosition, Region, RegionEpoch, RegionId, Split, StoreId, WriteBatch,
+};
 use torrens_journal::disk::Disk;
 use torrens_journal::format::SEGMENT_HEADER_BYTES;
 use torrens_journal::testing::SimDisk;
-use torrens_journal::{Journal, JournalOptions, RecordKind, SegmentId, StoreUuid};
+use torrens_journal::{
+    Found, Journal, JournalOptions, RecordKind, SegmentId, SegmentReader, StoreUuid, list,
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
@@ -30,7 +37,112 @@ fn main() -> Result<(), Box<dyn Error>> {
     put("group", "one_record", &groups[..4096])?;
     put("group", "two_records", &groups[4096..8192])?;
     put("group", "two_pages", &groups[8192..16384])?;
+    let lived = lived()?;
+    for (name, payload) in records(&lived)? {
+        put("record", &name, &payload)?;
+    }
+    for path in lived.files() {
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy())
+            .unwrap_or_default();
+        let target = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("ckpt") => "checkpoint",
+            Some("snap") => "snapshot",
+            _ => continue,
+        };
+        let whole = lived.contents(&path).ok_or("a listed file is gone")?;
+        put(target, "whole", &whole)?;
+        put(
+            target,
+            "cut",
+            whole.get(..whole.len() / 2).unwrap_or_default(),
+        )?;
+        put(target, "empty", &[])?;
+        println!("{target} from {name}");
+    }
     Ok(())
+}
+
+/// A disk on which a store has lived a little: records of many kinds, a checkpoint, a snapshot.
+fn lived() -> Result<SimDisk, Box<dyn Error>> {
+    let disk = SimDisk::new(1);
+    let (engine, _) = Engine::options()
+        .store(StoreId(4))
+        .segment_bytes(64 * 1024)
+        .background(Background::Manual)
+        .disk(Arc::new(disk.clone()))
+        .data(Arc::new(MemoryFactory::new(MemoryStore::new())))
+        .open("store")?;
+    let peer = |id: u64, store: u64| Peer {
+        id: PeerId(id),
+        store: StoreId(store),
+        role: PeerRole::Voter,
+    };
+    let at = |index| RaftPosition { index, term: 6 };
+    let (id, epoch) = (RegionId(1), RegionEpoch::BOOTSTRAP);
+    let region = Region {
+        id,
+        range: KeyRange::all(),
+        epoch,
+        peers: vec![peer(10, 4)],
+    };
+    let _ = engine.bootstrap(region)?;
+    let mut batch = WriteBatch::new();
+    batch
+        .put(b"apple".as_slice(), b"one".as_slice())
+        .put(b"zebra".as_slice(), b"two".as_slice());
+    let _ = engine.write(id, epoch, at(6), &batch)?;
+    let _ = engine.create_peer(RegionId(3), PeerId(30), StoreId(5), epoch)?;
+    let child = |id: u64| NewRegion {
+        id: RegionId(id),
+        peers: vec![peer(id * 10, 4)],
+    };
+    let _ = engine.split(Split {
+        region: id,
+        incarnation: None,
+        epoch,
+        position: at(7),
+        boundaries: vec![b"h".as_slice().into(), b"q".as_slice().into()],
+        children: vec![child(2), child(3)],
+        derive: Derive::Left,
+    })?;
+    let epoch = RegionEpoch {
+        version: 3,
+        ..epoch
+    };
+    let add = PeerChange::Add { peer: peer(11, 5) };
+    let _ = engine.change_peers(id, epoch, at(8), add)?;
+    let _ = engine.load(id, epoch)?;
+    engine.wait_idle()?;
+    let _ = engine.evict(id)?;
+    let _ = engine.destroy(RegionId(2), None, PeerId(20), DestroyCause::Operator)?;
+    engine.wait_idle()?;
+    let _ = engine.take_snapshot(RegionId(3), epoch)?;
+    engine.flush()?;
+    engine.checkpoint()?;
+    engine.close()?;
+    Ok(disk)
+}
+
+/// One payload of each kind that the store's journal holds, behind the two bytes of its kind.
+fn records(disk: &SimDisk) -> Result<Vec<(String, Vec<u8>)>, Box<dyn Error>> {
+    let dir = Path::new("store/journal");
+    let mut found = std::collections::BTreeMap::new();
+    for segment in list(disk, dir)?.segments {
+        let mut reader = SegmentReader::open(disk, dir, segment.id, None)?;
+        let mut offset = SEGMENT_HEADER_BYTES;
+        while let Found::Group(group) = reader.group_at(offset, None)? {
+            offset = group.end_offset_bytes();
+            for record in group.records() {
+                let record = record?;
+                let kind = record.kind.get();
+                let input = [&kind.to_le_bytes(), record.payload].concat();
+                found.entry(format!("kind-{kind:04x}")).or_insert(input);
+            }
+        }
+    }
+    Ok(found.into_iter().collect())
 }
 
 /// The groups of a small journal: one record, two records, one record over two pages.

@@ -4,16 +4,26 @@
 //! A target promises more than "does not panic": what decodes must encode to the same bytes, what a
 //! reader accepts must be dense and in order, and nothing is read behind the input.
 
+mod checkpoint;
 mod group;
 mod record;
 mod segment;
+mod snapshot;
 
+pub use checkpoint::{LSN as CHECKPOINT_LSN, checkpoint};
 pub use group::group;
 pub use record::record;
 pub use segment::segment;
+pub use snapshot::snapshot;
 
 /// A target: its name, which is also its corpus folder, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 3] = [("group", group), ("segment", segment), ("record", record)];
+pub const TARGETS: [Target; 5] = [
+    ("group", group),
+    ("segment", segment),
+    ("record", record),
+    ("checkpoint", checkpoint),
+    ("snapshot", snapshot),
+];

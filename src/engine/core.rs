@@ -188,6 +188,7 @@ impl Core {
         if self.closed.load(Ordering::Acquire) {
             return Err(EngineError::Closed);
         }
+        self.journal.check_writable()?;
         let mut decided = self.decided.lock();
         let Accepted { change, effects } = match step(&decided, event) {
             Outcome::Accepted(accepted) => accepted,

@@ -11,7 +11,7 @@ use super::EngineError;
 #[derive(Debug)]
 pub(super) enum Log {
     /// Open for writing.
-    Writable(Journal),
+    Writable(Box<Journal>),
     /// Read up to this record, which is durable.
     ReadOnly(Lsn),
 }

@@ -22,7 +22,7 @@ use super::core::{Core, Layout, Parts};
 use super::log::Log;
 use super::report::OpenReport;
 use super::trust::StoreFacts;
-use super::{Engine, Handle, OpenError, OpenMode, Options, append, trust, unfinished};
+use super::{Engine, EngineError, Handle, OpenError, OpenMode, Options, append, trust, unfinished};
 use crate::lifecycle::{Event, Register};
 use crate::machine::RegisterMachine;
 use crate::snapshot;
@@ -116,7 +116,7 @@ fn bring_up(
     let parts = Parts {
         layout,
         disk: Arc::clone(disk),
-        journal: Log::Writable(journal),
+        journal: Log::Writable(Box::new(journal)),
         data,
         lock: Some(lock),
         checkpoint: report.recovery.checkpoint.as_ref().map(|used| used.lsn),
@@ -329,7 +329,9 @@ fn open_data(
                     lost: None,
                 });
             }
-            Err(error) => error.to_string(),
+            Err(error) if error.is_damage() => error.to_string(),
+            // The operating system refusing to read is no reason to give the data up.
+            Err(error) => return Err(OpenError::Finish(EngineError::Data(error))),
         },
         Err(error) if error.is_damage() => error.to_string(),
         Err(error) => return Err(failed(error)),

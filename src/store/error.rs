@@ -87,6 +87,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the store that lies there cannot be used, by its bytes or by what it does with them.
+    pub fn is_damage(&self) -> bool {
+        self.is_corruption() || matches!(self, StoreError::Panicked { .. })
+    }
+
     /// Whether the bytes are at fault: what was read is not what was written.
     pub fn is_corruption(&self) -> bool {
         matches!(

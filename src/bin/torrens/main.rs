@@ -1,42 +1,57 @@
-//! The `torrens` tool: one module per verb, each with its `Args` and a `run` that answers an exit
-//! code. This file only parses the command line and hands over.
+//! The `torrens` tool: one module per command, nothing else here.
+//!
+//! The reading commands never lock, map or change a directory; see `exit` for what the exit codes
+//! mean and `output` for how a closed pipe ends a command. `torture` torments a store of its own.
+
+mod dump;
+mod exit;
+mod info;
+mod json;
+mod look;
+mod output;
+mod render;
+mod select;
+mod state;
+mod torture;
+mod verdict;
+mod verify;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-mod torture;
-
-/// Looks into a Torrens store, and torments one.
+/// Looks at a torrens store: what is in its journal, and what that means. Torments one, too.
 #[derive(Debug, Parser)]
-#[command(name = "torrens", version, about, arg_required_else_help = true)]
+#[command(
+    name = "torrens",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(subcommand)]
-    verb: Verb,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum Command {
+    Info(info::Args),
+    Dump(dump::Args),
+    Verify(verify::Args),
+    State(state::Args),
     Torture(torture::Args),
+    /// The storage process that `torture` starts and kills.
     #[command(hide = true)]
     TortureChild(torture::ChildArgs),
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().verb {
-        Verb::Torture(args) => torture::run(args),
-        Verb::TortureChild(args) => torture::run_child(args),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
+    match Cli::parse().command {
+        Command::Info(args) => info::run(args).into(),
+        Command::Dump(args) => dump::run(args).into(),
+        Command::Verify(args) => verify::run(args).into(),
+        Command::State(args) => state::run(args).into(),
+        Command::Torture(args) => torture::run(args),
+        Command::TortureChild(args) => torture::run_child(args),
     }
 }

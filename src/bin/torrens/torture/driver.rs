@@ -73,6 +73,8 @@ enum Errand {
 struct Asked {
     what: Do,
     kind: AskedKind,
+    /// Regions that nothing else may touch meanwhile.
+    holds: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -80,7 +82,8 @@ enum AskedKind {
     Tracked,
     Probe,
     Digest { region: u64, expected: Digest },
-    Rows { region: u64 },
+    /// Which rows are not as expected? The digests as they were.
+    Rows { region: u64, expected: Digest, found: Digest },
     Resend { region: u64, at: Position },
     LastFlush,
     Close,
@@ -336,6 +339,12 @@ impl Life<'_, '_> {
                 (Plan::AtOperation(_), _, Some(since)) => Some(since + ABORT_PATIENCE),
                 _ => None,
             };
+            // Looked at before every answer: a busy process dies no later than an idle one.
+            if kill_at.is_some_and(|at| at <= Instant::now()) {
+                self.process.kill()?;
+                self.driver.kills.count(true, false);
+                return Ok(LifeEnd::Killed);
+            }
             let hang_at = self.heard_at + HANG;
             let again_at = self.again.front().map(|(at, _)| *at);
             let deadline = [kill_at, again_at].into_iter().flatten().fold(hang_at, Instant::min);
@@ -350,11 +359,6 @@ impl Life<'_, '_> {
                 Heard::Event(event) => {
                     let wrong = store_wrong("events", "answers", format!("{event:?}"));
                     return Ok(self.driver.wrong(wrong));
-                }
-                Heard::Silence if kill_at.is_some_and(|at| at <= Instant::now()) => {
-                    self.process.kill()?;
-                    self.driver.kills.count(true, false);
-                    return Ok(LifeEnd::Killed);
                 }
                 Heard::Silence if hang_at <= Instant::now() => {
                     let asked: Vec<_> = self.asked.values().map(|asked| asked.what.kind()).collect();
@@ -536,9 +540,14 @@ impl Life<'_, '_> {
         if self.asked.is_empty() {
             self.heard_at = Instant::now();
         }
-        self.busy.extend(what.regions());
+        let holds = match &kind {
+            // A split that happened long ago is no matter of its children's any more.
+            AskedKind::Resend { region, .. } => vec![*region],
+            _ => what.regions(),
+        };
+        self.busy.extend(holds.iter().copied());
         self.process.send(op, &what);
-        self.asked.insert(op, Asked { what, kind });
+        self.asked.insert(op, Asked { what, kind, holds });
     }
 
     /// One more step towards an orderly end; nothing is under way.

@@ -17,18 +17,20 @@ impl Life<'_, '_> {
         {
             return Err(TortureError::DiskFull { text: text.clone() });
         }
-        let Some(Asked { what, kind }) = self.asked.remove(&op) else {
+        let Some(Asked { what, kind, holds }) = self.asked.remove(&op) else {
             let what = Do::Flush;
             return Ok(Some(self.driver.wrong(Wrong::answer(&what, "an answer to a question", &said))));
         };
-        for region in what.regions() {
-            self.busy.remove(&region);
+        for region in &holds {
+            self.busy.remove(region);
         }
         match kind {
             AskedKind::Tracked => self.tracked(op, what, &said),
             AskedKind::Probe => Ok(self.probed(&what, &said)),
             AskedKind::Digest { region, expected } => Ok(self.digested(region, expected, &what, &said)),
-            AskedKind::Rows { region } => Ok(Some(self.explain(region, &said))),
+            AskedKind::Rows { region, expected, found } => {
+                Ok(Some(self.explain(region, expected, found, &said)))
+            }
             AskedKind::Resend { region, at } => self.resent(region, at, &what, &said),
             AskedKind::LastFlush => match self.driver.oracle.answered(op, &said)? {
                 Ok(_) => Ok(None),
@@ -52,8 +54,9 @@ impl Life<'_, '_> {
             }
             Ok(Meaning::Nothing) => Ok(None),
             Ok(Meaning::Again) => {
-                self.busy.extend(what.regions());
-                self.asked.insert(op, Asked { what, kind: AskedKind::Tracked });
+                let holds = what.regions();
+                self.busy.extend(holds.iter().copied());
+                self.asked.insert(op, Asked { what, kind: AskedKind::Tracked, holds });
                 self.again.push_back((Instant::now() + AGAIN_AFTER, op));
                 Ok(None)
             }
@@ -92,14 +95,15 @@ impl Life<'_, '_> {
                 self.driver.tally.rows_verified += found.rows;
                 None
             }
-            Said::Digest(_) => {
+            Said::Digest(found) => {
+                let found = *found;
                 // Which rows? The answer ends this life.
                 let epoch = match what {
                     Do::Digest { epoch, .. } => *epoch,
                     _ => return None,
                 };
                 let op = self.driver.oracle.take_op();
-                self.ask(op, Do::Rows { region, epoch }, AskedKind::Rows { region });
+                self.ask(op, Do::Rows { region, epoch }, AskedKind::Rows { region, expected, found });
                 None
             }
             other => {
@@ -110,7 +114,7 @@ impl Life<'_, '_> {
     }
 
     /// Names the rows in which a region differs.
-    fn explain(&mut self, region: u64, said: &Said) -> LifeEnd {
+    fn explain(&mut self, region: u64, then: Digest, saw: Digest, said: &Said) -> LifeEnd {
         let (model, data) = (self.driver.oracle.model(), self.driver.oracle.data());
         let expected: std::collections::BTreeMap<Key, u32> = model
             .normal(region)
@@ -140,8 +144,8 @@ impl Life<'_, '_> {
             .collect();
         if wrongs.is_empty() {
             // The rows differed a moment ago and do not now: no less wrong.
-            let what = format!("rows, at first; {} now as expected", expected.len());
-            let (expected, found) = ("one answer".to_owned(), "two".to_owned());
+            let what = format!("rows, at first; {} are as expected now", expected.len());
+            let (expected, found) = (format!("{then:?}"), format!("{saw:?}"));
             return self.driver.wrong(Wrong { region: Some(region), what, expected, found, lost: true });
         }
         for (number, wrong) in wrongs.into_iter().enumerate() {

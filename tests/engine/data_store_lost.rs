@@ -8,8 +8,7 @@ use torrens::{
 };
 use torrens_journal::testing::CutChoice;
 
-mod support;
-use support::*;
+use crate::support::*;
 
 const EPOCH: RegionEpoch = RegionEpoch::BOOTSTRAP;
 

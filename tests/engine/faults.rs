@@ -7,8 +7,7 @@ use torrens::store::{Lost, StoreFault};
 use torrens::{Engine, EngineError, KeyRange, PeerId, Region, RegionEpoch, RegionId, StoreId};
 use torrens_journal::testing::{CutChoice, SimFault};
 
-mod support;
-use support::*;
+use crate::support::*;
 
 const EPOCH: RegionEpoch = RegionEpoch::BOOTSTRAP;
 

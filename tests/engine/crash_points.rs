@@ -20,8 +20,7 @@ use torrens_journal::testing::{CutChoice, SimDisk, SimFault};
 
 type Rows = BTreeMap<(RegionId, Vec<u8>), Vec<u8>>;
 
-mod support;
-use support::*;
+use crate::support::*;
 
 /// One thing that the host does; background work that follows from it is part of the step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,6 +271,11 @@ fn come_back(
 ) {
     let (engine, _) = world.open().expect("whatever a crash leaves opens");
     engine.wait_idle().expect("and finishes what it finds");
+    assert_eq!(
+        orphans(world, &engine),
+        Vec::<Vec<u8>>::new(),
+        "keys that nobody owns"
+    );
     let now = Seen::of(&engine);
     let (before, after) = match step {
         None => (0, 0),

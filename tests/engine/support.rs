@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use torrens::store::{Lost, MemoryFactory, MemoryStore};
+use torrens::store::{Lost, MemoryFactory, MemoryStore, scan_versions};
 use torrens::{
-    Answer, Background, DestroyCause, Engine, EngineError, Incarnation, Key, OpenError, OpenReport,
-    Peer, PeerId, PeerRole, RaftPosition, Region, RegionEpoch, RegionId, RegionStatus, StoreId,
-    Tombstone, WriteAnswer, WriteBatch,
+    Answer, Background, ColumnFamily, DestroyCause, Engine, EngineError, Incarnation, Key,
+    KeyRange, OpenError, OpenReport, Peer, PeerId, PeerRole, RaftPosition, Region, RegionEpoch,
+    RegionId, RegionStatus, StoreId, Tombstone, WriteAnswer, WriteBatch,
 };
 use torrens_journal::testing::{CutChoice, SimDisk};
 
@@ -131,6 +131,20 @@ pub fn rows(engine: &Engine) -> BTreeMap<(RegionId, Vec<u8>), Vec<u8>> {
         }
     }
     rows
+}
+
+/// Keys that lie in the data store and belong to nobody: what a destroy left behind.
+pub fn orphans(world: &World, engine: &Engine) -> Vec<Vec<u8>> {
+    let mut orphans = Vec::new();
+    for cf in ColumnFamily::ALL {
+        for version in scan_versions(&world.data, cf, &KeyRange::all()) {
+            let key = version.expect("a whole store reads").0.key;
+            if engine.region_for(&key).is_none() {
+                orphans.push(key.to_vec());
+            }
+        }
+    }
+    orphans
 }
 
 /// The current epoch of a region that has one.

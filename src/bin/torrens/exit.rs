@@ -1,0 +1,76 @@
+//! How the tool ends: one meaning per exit code, and one form for what went wrong.
+//!
+//! Everything that a person has to know about an error is in [`Failure`]: a stable code, a sentence,
+//! and what to do next. Standard output carries data only; failures go to standard error.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// The process's exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Exit(u8);
+
+impl Exit {
+    /// Done; for a verdict: clean.
+    pub(crate) const OK: Exit = Exit(0);
+    /// The arguments make no sense; clap's own code.
+    pub(crate) const USAGE: Exit = Exit(2);
+    /// The operating system did not let us look, or there is nothing to look at.
+    pub(crate) const UNREADABLE: Exit = Exit(8);
+
+    /// The exit code of a verdict, or of an error of the library.
+    pub(crate) const fn of(code: u8) -> Self {
+        Exit(code)
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit.0)
+    }
+}
+
+/// Why a command did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// Stable lower-case word for scripts.
+    pub(crate) code: &'static str,
+    /// What failed, in a sentence without a full stop.
+    pub(crate) message: String,
+    /// What to do next.
+    pub(crate) hint: Option<String>,
+    /// How the process ends.
+    pub(crate) exit: Exit,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "torrens: error[{}]: {}", self.code, self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\nhint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Failure {
+    /// Writes it to standard error and gives the exit code. A closed standard error is no reason to
+    /// fail differently.
+    pub(crate) fn report(&self) -> Exit {
+        let _ = writeln!(io::stderr().lock(), "{self}");
+        self.exit
+    }
+}
+
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        line.push_str(": ");
+        line.push_str(&source.to_string());
+        cause = source.source();
+    }
+    line
+}

@@ -1,0 +1,40 @@
+//! JSON of what the library gives as plain values. Keys stay in the order in which they are given.
+
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use torrens::inspector::{Field, FieldValue};
+
+/// A value as JSON.
+pub(crate) struct Value<'a>(pub(crate) &'a FieldValue);
+
+/// Fields as a JSON object.
+pub(crate) struct Fields<'a>(pub(crate) &'a [Field]);
+
+impl Serialize for Value<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            FieldValue::Flag(flag) => serializer.serialize_bool(*flag),
+            FieldValue::Number(number) => serializer.serialize_u64(*number),
+            FieldValue::Text(text) => serializer.serialize_str(text),
+            FieldValue::List(values) => {
+                let mut list = serializer.serialize_seq(Some(values.len()))?;
+                for value in values {
+                    list.serialize_element(&Value(value))?;
+                }
+                list.end()
+            }
+            FieldValue::Object(fields) => Fields(fields).serialize(serializer),
+            // `Null`, and what a later library may add.
+            _ => serializer.serialize_unit(),
+        }
+    }
+}
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for field in self.0 {
+            map.serialize_entry(field.name, &Value(&field.value))?;
+        }
+        map.end()
+    }
+}

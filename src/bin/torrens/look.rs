@@ -1,0 +1,70 @@
+//! What all reading commands have in common: opening a directory, and saying what a verdict means.
+
+use std::path::Path;
+
+use torrens::inspector::{InspectError, Inspector, Picture};
+use torrens_recovery::{RecoveryReport, Verdict};
+
+use crate::exit::{Exit, Failure, chain};
+use crate::render::printable;
+
+/// Opens a directory for looking at.
+pub(crate) fn open(dir: &Path) -> Result<Inspector, Failure> {
+    Inspector::open(dir).map_err(failure)
+}
+
+/// What a person is told of an error of the inspector.
+pub(crate) fn failure(error: InspectError) -> Failure {
+    Failure {
+        code: error.code(),
+        message: printable(&chain(&error)),
+        hint: error.hint().map(str::to_owned),
+        exit: Exit::of(error.exit_code()),
+    }
+}
+
+/// The failure that a verdict is, if the records could not all be read: anything but clean and torn.
+pub(crate) fn verdict_failure(dir: &Path, report: &RecoveryReport) -> Option<Failure> {
+    let verdict = &report.verdict;
+    let message = match verdict {
+        Verdict::Clean | Verdict::TornTail(_) => return None,
+        Verdict::Corrupt(corruption) => format!(
+            "an acknowledged record is unreadable or missing: {}; {}",
+            corruption.position, corruption.cause
+        ),
+        Verdict::ImpossibleSequence(impossible) => {
+            format!("record {} cannot be: {}", impossible.lsn, impossible.reason)
+        }
+        Verdict::NewerFormat(newer) => format!("{}: {}", newer.place, newer.what),
+        Verdict::Unreadable(failure) => format!("{}: {}", failure.what, chain(&*failure.source)),
+        other => other.name().to_owned(),
+    };
+    let hint = match verdict {
+        Verdict::NewerFormat(_) => {
+            "use a torrens at least as new as the one that wrote it".to_owned()
+        }
+        Verdict::Unreadable(_) => {
+            "nothing is known about what could not be read; check permissions and the device"
+                .to_owned()
+        }
+        _ => format!(
+            "torrens verify {} lists what is wrong",
+            printable(&dir.display().to_string())
+        ),
+    };
+    Some(Failure {
+        code: verdict.name(),
+        message: printable(&message),
+        hint: Some(hint),
+        exit: Exit::of(verdict.exit_code()),
+    })
+}
+
+/// `open by process 31877`, or how it is not.
+pub(crate) fn opened_by(picture: &Picture) -> String {
+    match (picture.writer.is_open, picture.writer.pid) {
+        (false, _) => "not open by any process".to_owned(),
+        (true, Some(pid)) => format!("open by process {pid}"),
+        (true, None) => "open by a process".to_owned(),
+    }
+}

@@ -1,0 +1,80 @@
+//! Standard output: which form, and one locked, buffered writer that a closed pipe ends quietly.
+//!
+//! Not here: how a value looks (`render`).
+
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+
+use crate::exit::{Exit, Failure};
+
+/// Bytes gathered before they are written.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// Columns of a terminal that does not say how wide it is.
+const WIDTH_DEFAULT: usize = 100;
+/// Fewest columns that a table is cut to.
+const WIDTH_MIN: usize = 20;
+
+/// The writer of every command.
+#[derive(Debug)]
+pub(crate) struct Out {
+    writer: BufWriter<StdoutLock<'static>>,
+}
+
+impl Out {
+    /// Locks standard output.
+    pub(crate) fn lock() -> Self {
+        Out {
+            writer: BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock()),
+        }
+    }
+
+    /// Ends the command: what is buffered is written, and `exit` is the answer unless the output
+    /// itself failed. A reader that went away has had enough, which is no failure.
+    pub(crate) fn finish(mut self, written: io::Result<()>, exit: Exit) -> Exit {
+        let outcome = written.and_then(|()| self.writer.flush());
+        // What could not be written would be tried again when the buffer is dropped.
+        let (_stdout, _unwritten) = self.writer.into_parts();
+        match outcome {
+            Ok(()) => exit,
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit,
+            Err(error) => Failure {
+                code: "output",
+                message: format!("cannot write the output: {error}"),
+                hint: None,
+                exit: Exit::UNREADABLE,
+            }
+            .report(),
+        }
+    }
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// Whether a person looks at standard output.
+pub(crate) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Columns that a line may take: those of the terminal, or what `COLUMNS` says.
+pub(crate) fn width() -> usize {
+    let stated = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|columns| columns.parse().ok());
+    let asked = || rustix::termios::tcgetwinsize(io::stdout()).ok();
+    let of_terminal = || {
+        asked()
+            .map(|size| usize::from(size.ws_col))
+            .filter(|width| *width > 0)
+    };
+    stated
+        .or_else(of_terminal)
+        .unwrap_or(WIDTH_DEFAULT)
+        .max(WIDTH_MIN)
+}

@@ -1,0 +1,19 @@
+//! The engine's promises, one file each; `support` is the world that they share.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says where"
+)]
+#![allow(unreachable_pub, reason = "one binary, no library")]
+
+mod caches;
+mod crash_points;
+mod data_store_lost;
+mod faults;
+mod house;
+mod open_modes;
+mod snapshots;
+mod support;
+mod threads;
+mod views;
