@@ -34,8 +34,9 @@ const HANG: Duration = Duration::from_secs(60);
 const BUSY_WAIT: Duration = Duration::from_secs(10);
 /// When something that must wait is asked again.
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
-/// An abort at an operation that never comes becomes a kill so long after the checks.
-const ABORT_PATIENCE: Duration = Duration::from_millis(500);
+/// An abort at an operation that does not come, or a recovery that was over before its kill, becomes
+/// a kill at work so long after the checks.
+const MISSED_PATIENCE: Duration = Duration::from_millis(300);
 
 /// Where the wishes come from.
 #[derive(Debug)]
@@ -336,7 +337,9 @@ impl Life<'_, '_> {
                 (_, Ending::Flush | Ending::LastCheck | Ending::Close, _) => None,
                 (Plan::AtWork(after), _, Some(since)) => Some(since + after),
                 (Plan::AfterOpen(after), ..) => Some(opened + after),
-                (Plan::AtOperation(_), _, Some(since)) => Some(since + ABORT_PATIENCE),
+                (Plan::AtOperation(_) | Plan::InRecovery(_), _, Some(since)) => {
+                    Some(since + MISSED_PATIENCE)
+                }
                 _ => None,
             };
             // Looked at before every answer: a busy process dies no later than an idle one.

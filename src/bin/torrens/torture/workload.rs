@@ -137,8 +137,9 @@ impl Workload {
     /// Rows for a batch, in the region asked for or wherever the draw falls.
     fn batch(&mut self, scene: Scene<'_>, wanted: Option<u64>) -> Option<(u64, Vec<RowChange>)> {
         let Scene { model, data, .. } = scene;
-        let filled = u32::try_from(model.rows() / u64::from(data.len())).unwrap_or(u32::MAX);
-        let frontier = filled.saturating_add(1).min(PREFIXES_MAX - 1);
+        // Moves on with every row ever written, so that the data grows whatever is destroyed.
+        let filled = model.next.revision / (2 * u64::from(data.len()));
+        let frontier = u32::try_from(filled).unwrap_or(u32::MAX).min(PREFIXES_MAX - 1);
         // A few draws: much of the key space may be busy or on other stores.
         for _ in 0..12 {
             let grow = model.rows() < ROWS_WANTED && self.random.percent(45);
