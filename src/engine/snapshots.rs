@@ -38,23 +38,27 @@ impl Core {
         self.journal.check_writable()?;
         // Under the latch no write runs: the row and the sequence belong together.
         let latch = self.latches.hold(region);
-        let admitted = self
-            .published()
+        let published = self.published();
+        let changed = published.peer(region).and_then(|peer| peer.stage.meta_index());
+        let admitted = published
             .admit_read(region, epoch)
             .map(|normal| (normal.region, normal.incarnation));
+        drop(published);
         let (description, incarnation) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => return Ok(Taken::Refused(refusal)),
         };
-        let data = self.data_position(region, incarnation);
+        // The description is as new as the last change of it, which may be later than the last write:
+        // whoever applies the snapshot must not be sent that change again.
+        let position = self.data_position(region, incarnation).max(changed.unwrap_or_default());
         let sequence = self.sequencer.last_begun();
         let fence = self.fences.current(region);
         drop(latch);
 
         let meta = SnapshotMeta {
             region: (*description).clone(),
-            index: data.index,
-            term: data.term,
+            index: position.index,
+            term: position.term,
             sequence,
         };
         let disk = Arc::clone(&self.disk);

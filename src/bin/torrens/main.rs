@@ -1,7 +1,7 @@
 //! The `torrens` tool: one module per command, nothing else here.
 //!
 //! The reading commands never lock, map or change a directory; see `exit` for what the exit codes
-//! mean and `output` for how a closed pipe ends a command.
+//! mean and `output` for how a closed pipe ends a command. `torture` torments a store of its own.
 
 mod dump;
 mod exit;
@@ -12,6 +12,7 @@ mod output;
 mod render;
 mod select;
 mod state;
+mod torture;
 mod verdict;
 mod verify;
 
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Looks at a torrens store: what is in its journal, and what that means.
+/// Looks at a torrens store: what is in its journal, and what that means. Torments one, too.
 #[derive(Debug, Parser)]
 #[command(
     name = "torrens",
@@ -38,14 +39,19 @@ enum Command {
     Dump(dump::Args),
     Verify(verify::Args),
     State(state::Args),
+    Torture(torture::Args),
+    /// The storage process that `torture` starts and kills.
+    #[command(hide = true)]
+    TortureChild(torture::ChildArgs),
 }
 
 fn main() -> ExitCode {
-    let exit = match Cli::parse().command {
-        Command::Info(args) => info::run(args),
-        Command::Dump(args) => dump::run(args),
-        Command::Verify(args) => verify::run(args),
-        Command::State(args) => state::run(args),
-    };
-    exit.into()
+    match Cli::parse().command {
+        Command::Info(args) => info::run(args).into(),
+        Command::Dump(args) => dump::run(args).into(),
+        Command::Verify(args) => verify::run(args).into(),
+        Command::State(args) => state::run(args).into(),
+        Command::Torture(args) => torture::run(args),
+        Command::TortureChild(args) => torture::run_child(args),
+    }
 }

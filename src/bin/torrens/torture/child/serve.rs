@@ -1,0 +1,328 @@
+//! Each command as calls of the engine, and each result as an answer: a translation, no more.
+
+use std::error::Error;
+use std::fs::File;
+use std::io;
+use std::ops::Bound;
+use std::path::Path;
+
+use torrens::lifecycle::{Derive, DestroyCause, NewRegion, PeerChange, RaftPosition, Split};
+use torrens::snapshot::SnapshotName;
+use torrens::{
+    Answer, Engine, EngineError, Incarnation, Key as KeyBytes, Peer, PeerId, PeerRole, ReadError,
+    Region, RegionEpoch, RegionId, RegionView, StoreId, Taken, WriteAnswer, WriteBatch,
+};
+use torrens_journal::Lsn;
+
+use crate::torture::data::DataSet;
+use crate::torture::protocol::{
+    Description, Digest, Digester, Do, Epoch, Key, Opened, OpenedRegion, PeerChangeLine, PeerLine,
+    Position, RowChange, STORE, Said, SnapshotLine, SplitLine,
+};
+use crate::torture::snapshots::region_of;
+
+/// The engine with what it takes to serve it.
+#[derive(Debug)]
+pub(super) struct Server {
+    engine: Engine,
+    data: DataSet,
+}
+
+/// An error with all its causes, on one line.
+pub(super) fn words(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+pub(super) fn failed(error: &EngineError) -> Said {
+    Said::Failed(error.code().to_owned(), words(error))
+}
+
+fn failed_io(error: &io::Error) -> Said {
+    Said::Failed("io".to_owned(), error.to_string())
+}
+
+impl Server {
+    pub(super) fn new(engine: Engine, data: DataSet) -> Server {
+        Server { engine, data }
+    }
+
+    pub(super) fn into_engine(self) -> Engine {
+        self.engine
+    }
+
+    /// What opening found, and all that the store now says of itself.
+    pub(super) fn opened(&self) -> Result<Opened, (String, String)> {
+        let report = self.engine.report();
+        let fail = |error: EngineError| (error.code().to_owned(), words(&error));
+        let mut regions = Vec::new();
+        for status in self.engine.regions() {
+            let start = self.engine.raft_start(status.id).map_err(fail)?;
+            regions.push(OpenedRegion {
+                id: status.id.0,
+                peer: status.peer.0,
+                incarnation: status.incarnation.lsn().get(),
+                stage: status.stage.to_owned(),
+                description: status.region.as_deref().map(description_of),
+                meta: status.meta.map(position_of),
+                data_index: start.data.index,
+            });
+        }
+        let tombstones = self.engine.tombstones().into_iter();
+        Ok(Opened {
+            store: report.recovery.store.map_or_else(String::new, |store| store.to_string()),
+            verdict: report.recovery.verdict.name().to_owned(),
+            records_replayed: report.recovery.records_replayed,
+            resolved_forward: report.resolved_forward(),
+            resolved_back: report.resolved_back(),
+            took_micros: u64::try_from(report.took.as_micros()).unwrap_or(u64::MAX),
+            damaged: report.damaged.iter().map(|(region, why)| (region.0, why.clone())).collect(),
+            data_lost: report.data_store_lost.clone(),
+            regions,
+            tombstones: tombstones.map(|(region, tomb)| (region.0, tomb.highest_peer.0)).collect(),
+        })
+    }
+
+    /// Does what the parent says.
+    pub(super) fn carry_out(&self, what: &Do) -> Said {
+        self.try_carry_out(what).unwrap_or_else(|said| said)
+    }
+
+    fn try_carry_out(&self, what: &Do) -> Result<Said, Said> {
+        let engine = &self.engine;
+        let answer = |answer: Result<Answer, EngineError>| match answer {
+            Ok(Answer::Accepted { lsn }) => Ok(Said::Accepted(lsn.get())),
+            Ok(Answer::AlreadyApplied) => Ok(Said::AlreadyApplied),
+            Ok(Answer::Refused(refusal)) => {
+                Ok(Said::Refused(refusal.code().to_owned(), refusal.to_string()))
+            }
+            Err(error) => Err(failed(&error)),
+        };
+        match what {
+            Do::Bootstrap { description } => answer(engine.bootstrap(region_of(description))),
+            Do::Write { region, epoch, at, rows } => {
+                self.write(RegionId(*region), epoch_of(*epoch), raft_position_of(*at), rows)
+            }
+            Do::Split(split) => answer(engine.split(split_of(split))),
+            Do::ChangePeers { region, epoch, at, change } => answer(engine.change_peers(
+                RegionId(*region),
+                epoch_of(*epoch),
+                raft_position_of(*at),
+                change_of(*change),
+            )),
+            Do::CreatePeer { region, peer, from_store, epoch } => answer(engine.create_peer(
+                RegionId(*region),
+                PeerId(*peer),
+                StoreId(*from_store),
+                epoch_of(*epoch),
+            )),
+            Do::Destroy { region, incarnation, peer, removed } => {
+                let cause = match removed {
+                    Some(epoch) => DestroyCause::Removed { epoch: epoch_of(*epoch) },
+                    None => DestroyCause::Operator,
+                };
+                let incarnation = Some(incarnation_of(*incarnation));
+                answer(engine.destroy(RegionId(*region), incarnation, PeerId(*peer), cause))
+            }
+            Do::TakeSnapshot { region, epoch, to } => {
+                self.take_snapshot(RegionId(*region), epoch_of(*epoch), to)
+            }
+            Do::ApplySnapshot(snapshot) => self.apply_snapshot(snapshot, answer),
+            Do::Load { region, epoch } => answer(engine.load(RegionId(*region), epoch_of(*epoch))),
+            Do::Evict { region } => answer(engine.evict(RegionId(*region))),
+            Do::Read { region, epoch, rows } => self.read(*region, *epoch, rows),
+            Do::Scan { region, epoch, start, end, reverse } => {
+                let bounds = (
+                    Bound::Included(start.0.as_slice()),
+                    end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(end.0.as_slice())),
+                );
+                let view = self.view(*region, *epoch)?;
+                match reverse {
+                    true => digest(&view, view.scan_reverse(bounds)),
+                    false => digest(&view, view.scan(bounds)),
+                }
+            }
+            Do::Digest { region, epoch } => {
+                let view = self.view(*region, *epoch)?;
+                digest(&view, view.scan(..))
+            }
+            Do::Rows { region, epoch } => {
+                let view = self.view(*region, *epoch)?;
+                let rows = view.scan(..).map(|row| {
+                    let (key, value) = row.map_err(|error| read_failed(&error))?;
+                    Ok((Key(key.to_vec()), crc32fast::hash(&value)))
+                });
+                Ok(Said::Rows(rows.collect::<Result<_, Said>>()?))
+            }
+            Do::Flush => engine.flush().map(|_| Said::Done).map_err(|error| failed(&error)),
+            Do::Checkpoint => {
+                engine.checkpoint().map(|_| Said::Done).map_err(|error| failed(&error))
+            }
+            Do::Close => Ok(Said::Done),
+        }
+    }
+
+    fn view(&self, region: u64, epoch: Epoch) -> Result<RegionView, Said> {
+        let view = self.engine.view(RegionId(region), epoch_of(epoch));
+        view.map_err(|error| read_failed(&error))
+    }
+
+    fn write(
+        &self,
+        region: RegionId,
+        epoch: RegionEpoch,
+        at: RaftPosition,
+        rows: &[RowChange],
+    ) -> Result<Said, Said> {
+        let mut batch = WriteBatch::new();
+        for RowChange(prefix, row, revision) in rows {
+            let Some(key) = self.data.key(*prefix, *row) else { continue };
+            match revision.and_then(|revision| self.data.value(*row, revision)) {
+                Some(value) => batch.put(key, value.as_slice()),
+                None => batch.delete(key),
+            };
+        }
+        match self.engine.write(region, epoch, at, &batch) {
+            Ok(WriteAnswer::Applied { .. }) => Ok(Said::Applied),
+            Ok(WriteAnswer::AlreadyApplied { .. }) => Ok(Said::AlreadyApplied),
+            Ok(WriteAnswer::Refused(refusal)) => {
+                Ok(Said::Refused(refusal.code().to_owned(), refusal.to_string()))
+            }
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
+    /// Takes a snapshot and copies it out, as if it were sent to another store.
+    fn take_snapshot(
+        &self,
+        region: RegionId,
+        epoch: RegionEpoch,
+        to: &Path,
+    ) -> Result<Said, Said> {
+        let staged = match self.engine.take_snapshot(region, epoch) {
+            Ok(Taken::Snapshot(staged)) => staged,
+            Ok(Taken::Refused(refusal)) => {
+                return Ok(Said::Refused(refusal.code().to_owned(), refusal.to_string()));
+            }
+            Err(error) => return Err(failed(&error)),
+        };
+        let name = staged.name.to_string();
+        let reader = self.engine.open_snapshot(staged.name).map_err(|error| failed(&error))?;
+        File::create(to.join(&name))
+            .and_then(|mut copy| io::copy(&mut reader.bytes_stream(), &mut copy))
+            .map_err(|error| failed_io(&error))?;
+        self.engine.remove_snapshot(staged.name).map_err(|error| failed(&error))?;
+        let (index, term) = (staged.name.index, staged.name.term);
+        Ok(Said::Snapshot { name, index, term, rows: staged.rows, bytes: staged.bytes })
+    }
+
+    /// Takes a snapshot in through a copy, as if another store had sent it, and applies it.
+    fn apply_snapshot(
+        &self,
+        line: &SnapshotLine,
+        answer: impl FnOnce(Result<Answer, EngineError>) -> Result<Said, Said>,
+    ) -> Result<Said, Said> {
+        let SnapshotLine { incarnation, description, at, id, file } = line;
+        let region = RegionId(description.id);
+        let name = SnapshotName { region, index: at.index, term: at.term, id: *id };
+        // Asked again after a wait or a kill, the copy may be there already.
+        self.engine.remove_snapshot(name).map_err(|error| failed(&error))?;
+        let from = File::open(file).map_err(|error| failed_io(&error))?;
+        let staged =
+            self.engine.receive_snapshot(name, from).map_err(|error| failed(&error))?;
+        answer(self.engine.apply_snapshot(region, incarnation_of(*incarnation), &staged))
+    }
+
+    fn read(&self, region: u64, epoch: Epoch, rows: &[(u32, u32)]) -> Result<Said, Said> {
+        let view = self.view(region, epoch)?;
+        let value = |(prefix, row): &(u32, u32)| {
+            let key = self.data.key(*prefix, *row).unwrap_or_default();
+            let value = view.get(&key).map_err(|error| read_failed(&error))?;
+            Ok(value.map(|value| crc32fast::hash(&value)))
+        };
+        Ok(Said::Values(rows.iter().map(value).collect::<Result<_, Said>>()?))
+    }
+}
+
+fn read_failed(error: &ReadError) -> Said {
+    Said::Failed(error.code().to_owned(), words(error))
+}
+
+fn digest(
+    view: &RegionView,
+    rows: impl Iterator<Item = Result<(KeyBytes, torrens::Value), ReadError>>,
+) -> Result<Said, Said> {
+    let mut digester = Digester::default();
+    for row in rows {
+        let (key, value) = row.map_err(|error| read_failed(&error))?;
+        digester.add(&key, &value);
+    }
+    Ok(Said::Digest(Digest { cached: view.is_cached(), ..digester.finish() }))
+}
+
+fn incarnation_of(lsn: u64) -> Incarnation {
+    Incarnation::new(Lsn::new(lsn))
+}
+
+fn epoch_of(epoch: Epoch) -> RegionEpoch {
+    RegionEpoch { conf_ver: epoch.conf_ver, version: epoch.version }
+}
+
+fn raft_position_of(at: Position) -> RaftPosition {
+    RaftPosition { index: at.index, term: at.term }
+}
+
+fn position_of(at: RaftPosition) -> Position {
+    Position { index: at.index, term: at.term }
+}
+
+fn peer_of(peer: &PeerLine) -> Peer {
+    let role = if peer.learner { PeerRole::Learner } else { PeerRole::Voter };
+    Peer { id: PeerId(peer.id), store: StoreId(peer.store), role }
+}
+
+fn change_of(change: PeerChangeLine) -> PeerChange {
+    match change {
+        PeerChangeLine::Add(peer) => PeerChange::Add { peer: peer_of(&peer) },
+        PeerChangeLine::Remove(peer) => PeerChange::Remove { peer: PeerId(peer) },
+        PeerChangeLine::Promote(peer) => PeerChange::Promote { peer: PeerId(peer) },
+    }
+}
+
+fn split_of(split: &SplitLine) -> Split {
+    let child = |child: &crate::torture::protocol::NewChild| NewRegion {
+        id: RegionId(child.id),
+        peers: child.peers.iter().map(peer_of).collect(),
+    };
+    Split {
+        region: RegionId(split.region),
+        incarnation: None,
+        epoch: epoch_of(split.epoch),
+        position: raft_position_of(split.at),
+        boundaries: split.keys.iter().map(|key| KeyBytes::from(key.0.as_slice())).collect(),
+        children: split.children.iter().map(child).collect(),
+        derive: if split.derive_right { Derive::Right } else { Derive::Left },
+    }
+}
+
+fn description_of(region: &Region) -> Description {
+    let peer = |peer: &Peer| PeerLine {
+        id: peer.id.0,
+        store: peer.store.0,
+        learner: peer.role == PeerRole::Learner,
+    };
+    debug_assert!(region.peer_on(StoreId(STORE)).is_some());
+    Description {
+        id: region.id.0,
+        start: Key(region.range.start().to_vec()),
+        end: region.range.end().map(|end| Key(end.to_vec())),
+        epoch: Epoch { conf_ver: region.epoch.conf_ver, version: region.epoch.version },
+        peers: region.peers.iter().map(peer).collect(),
+    }
+}

@@ -1,0 +1,293 @@
+//! The model against a store that is played by a second model: whatever the workload does, and
+//! wherever a crash falls, a store that keeps its word must look right.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::torture::check;
+use crate::torture::protocol::{Opened, OpenedRegion, PeerLine, RowChange, Said};
+use crate::torture::random::Random;
+use crate::torture::workload::{self, Scene, Wish, Workload};
+
+/// What a store would report that holds exactly what `model` says.
+pub(in crate::torture) fn opened_of(model: &Model) -> Opened {
+    let region = |(id, peer): (&u64, &PeerModel)| OpenedRegion {
+        id: *id,
+        peer: peer.peer(),
+        incarnation: peer.incarnation(),
+        stage: if peer.normal().is_some() { "normal" } else { "uninitialized" }.to_owned(),
+        description: peer.normal().map(|peer| peer.state.description.clone()),
+        meta: peer.normal().map(|peer| peer.meta),
+        data_index: peer.normal().map_or(0, |peer| peer.acked),
+    };
+    Opened {
+        store: "test".to_owned(),
+        verdict: "clean".to_owned(),
+        regions: model.peers.iter().map(region).collect(),
+        tombstones: model.tombstones.iter().map(|(region, peer)| (*region, *peer)).collect(),
+        ..Opened::default()
+    }
+}
+
+/// A model of a few rows, two regions, one dead replica and one that a message made.
+pub(in crate::torture) fn small(data: &DataSet) -> Model {
+    let mut host = Host::new(data.clone());
+    let first = workload::bootstrap(&host.model);
+    host.done(first);
+    host.write(1, 0..60);
+    host.split(1, true);
+    host.write(1, 40..50);
+    host.split(1, false);
+    let peer = host.model.normal(2).unwrap();
+    let (incarnation, peer) = (peer.incarnation, peer.peer);
+    host.done(Do::Destroy { region: 2, incarnation, peer, removed: None });
+    let epoch = host.model.normal(1).unwrap().state.description.epoch;
+    host.done(Do::CreatePeer { region: 9, peer: 77, from_store: 2, epoch });
+    host.model.store = Some("test".to_owned());
+    host.model
+}
+
+/// A host whose every wish comes true at once.
+struct Host {
+    model: Model,
+    data: DataSet,
+    lsn: u64,
+}
+
+impl Host {
+    fn new(data: DataSet) -> Host {
+        Host { model: Model::default(), data, lsn: 0 }
+    }
+
+    fn scene<'a>(&'a self, busy: &'a BTreeSet<u64>) -> Scene<'a> {
+        Scene { model: &self.model, data: &self.data, busy }
+    }
+
+    fn answer_to(&mut self, what: &Do) -> Said {
+        self.lsn += 1;
+        match what {
+            Do::Write { .. } => Said::Applied,
+            Do::Flush | Do::Checkpoint => Said::Done,
+            Do::TakeSnapshot { region, .. } => {
+                let peer = self.model.normal(*region).unwrap();
+                let rows = peer.state.rows.len() as u64;
+                let index = peer.acked.max(peer.meta.index);
+                Said::Snapshot { name: "x".to_owned(), index, term: 6, rows, bytes: 0 }
+            }
+            _ => Said::Accepted(self.lsn),
+        }
+    }
+
+    fn done(&mut self, what: Do) {
+        let op = self.model.next.op;
+        self.model.issue(op, what.clone(), &self.data);
+        let said = self.answer_to(&what);
+        assert!(self.model.answered(op, &said, &self.data).is_ok(), "{what:?}");
+    }
+
+    fn write(&mut self, region: u64, rows: std::ops::Range<u32>) {
+        let peer = self.model.normal(region).unwrap();
+        let rows = rows.map(|row| RowChange(0, row, Some(u64::from(row) + 1)));
+        let rows = rows.filter(|change| {
+            peer.state.description.contains(&self.data.key(0, change.1).unwrap())
+        });
+        let rows = rows.collect();
+        let what = workload::write(&self.model, region, &peer.state, rows);
+        self.done(what);
+    }
+
+    fn split(&mut self, region: u64, derive_right: bool) {
+        let busy = BTreeSet::new();
+        let what = workload::split(self.scene(&busy), region, 2, derive_right).unwrap();
+        self.done(what);
+    }
+}
+
+/// The store that is played: the same transitions, and data that a crash may take back to any index
+/// between what is promised and what was acknowledged.
+struct Store {
+    host: Host,
+}
+
+impl Store {
+    /// A crash, after which the store reports itself.
+    fn crash(&mut self, random: &mut Random) -> Opened {
+        let model = &mut self.host.model;
+        for region in model.peers.keys().copied().collect::<Vec<_>>() {
+            if let Some(peer) = model.normal_mut(region) {
+                let index = random.between(peer.floor, peer.acked.max(peer.floor));
+                // The data index is always that of a write, or where the region started.
+                let mut writes = peer.state.log.iter().filter(|entry| entry.at.index <= index);
+                let write = writes.rfind(|entry| matches!(entry.what, Do::Write { .. }));
+                peer.acked = write.map_or(peer.floor, |entry| entry.at.index).max(peer.floor);
+            }
+        }
+        opened_of(model)
+    }
+}
+
+/// Compares, settles, and sends again, like the driver.
+fn restart(host: &mut Host, store: &mut Store, random: &mut Random) {
+    let opened = store.crash(random);
+    let settled = host.model.settle(&opened);
+    host.model.settled(&settled);
+    assert_eq!(check::compare(&host.model, &opened), vec![]);
+    let regions: Vec<u64> = host.model.normals().map(|(id, _)| id).collect();
+    for region in regions {
+        let peer = host.model.normal(region).unwrap();
+        let theirs = &store.host.model.normal(region).unwrap().state;
+        assert_eq!(peer.state.rows_at(peer.acked), theirs.rows_at(peer.acked), "r{region}");
+        let missing: Vec<Entry> = peer.state.entries_above(peer.acked).cloned().collect();
+        for entry in missing {
+            match host.model.flight_at(region, entry.at.index) {
+                Some(op) => deliver(host, store, op, &entry.what),
+                None => {
+                    host.model.acknowledge(region, entry.at.index);
+                    store.host.model.acknowledge(region, entry.at.index);
+                }
+            }
+        }
+    }
+    let flights: Vec<(u64, Do)> =
+        host.model.flights.iter().map(|(op, flight)| (*op, flight.what.clone())).collect();
+    for (op, what) in flights {
+        deliver(host, store, op, &what);
+    }
+}
+
+/// The store does it and the host hears of it.
+fn deliver(host: &mut Host, store: &mut Store, op: u64, what: &Do) {
+    let said = in_store(store, op, what);
+    let meaning = host.model.answered(op, &said, &host.data);
+    assert_eq!(meaning, Ok(Meaning::Happened), "{what:?} {said:?}");
+}
+
+fn in_store(store: &mut Store, op: u64, what: &Do) -> Said {
+    let data = store.host.data.clone();
+    store.host.model.issue(op, what.clone(), &data);
+    let said = store.host.answer_to(what);
+    assert!(store.host.model.answered(op, &said, &data).is_ok());
+    said
+}
+
+#[test]
+fn whatever_happens_a_store_that_keeps_its_word_looks_right() {
+    let data = DataSet::load(None).unwrap();
+    for seed in 0..6 {
+        let mut random = Random::new(seed);
+        let mut workload = Workload::new(seed);
+        let mut host = Host::new(data.clone());
+        let mut store = Store { host: Host::new(data.clone()) };
+        let busy = BTreeSet::new();
+        let mut kinds = BTreeSet::new();
+        for _ in 0..400 {
+            let Some(Wish::Track(what)) = workload.next(host.scene(&busy)) else { continue };
+            kinds.insert(what.kind());
+            let op = host.model.next.op;
+            host.model.issue(op, what.clone(), &data);
+            match random.below(12) {
+                // Killed before it, or after it and before its answer.
+                0 => restart(&mut host, &mut store, &mut random),
+                1 => {
+                    in_store(&mut store, op, &what);
+                    restart(&mut host, &mut store, &mut random);
+                }
+                _ => deliver(&mut host, &mut store, op, &what),
+            }
+            assert!(host.model.flights.is_empty(), "seed {seed}: {:?}", host.model.flights);
+        }
+        for kind in ["bootstrap", "write", "split", "change-peers", "create-peer", "flush"] {
+            assert!(kinds.contains(kind), "seed {seed} never came to {kind}");
+        }
+    }
+}
+
+#[test]
+fn rows_can_be_told_for_every_index_that_the_log_reaches() {
+    let data = DataSet::load(None).unwrap();
+    let mut host = Host::new(data);
+    let first = workload::bootstrap(&host.model);
+    host.done(first);
+    let mut pictures = vec![(5, Rows::new())];
+    for rows in [0..10, 5..20, 0..3] {
+        host.write(1, rows);
+        let state = &host.model.normal(1).unwrap().state;
+        pictures.push((state.last.index, state.rows.clone()));
+    }
+    let state = &host.model.normal(1).unwrap().state;
+    let at = state.next_position(7);
+    let deletes = vec![RowChange(0, 1, None), RowChange(0, 1, Some(9)), RowChange(0, 2, None)];
+    let epoch = state.description.epoch;
+    host.done(Do::Write { region: 1, epoch, at, rows: deletes });
+    for (index, rows) in pictures {
+        assert_eq!(host.model.normal(1).unwrap().state.rows_at(index), rows, "index {index}");
+    }
+}
+
+#[test]
+fn a_split_moves_each_row_to_the_part_that_holds_its_key() {
+    let data = DataSet::load(None).unwrap();
+    for derive_right in [false, true] {
+        let mut host = Host::new(data.clone());
+        let first = workload::bootstrap(&host.model);
+        host.done(first);
+        host.write(1, 0..90);
+        let before = host.model.normal(1).unwrap().state.rows.clone();
+        let busy = BTreeSet::new();
+        let what = workload::split(host.scene(&busy), 1, 3, derive_right).unwrap();
+        host.done(what);
+        let mut after = Rows::new();
+        for (id, peer) in host.model.normals() {
+            let Replicated { description, rows, .. } = &peer.state;
+            assert!(rows.keys().all(|key| description.contains(key)), "r{id}");
+            assert_eq!(description.epoch.version, 3);
+            after.extend(rows.clone());
+        }
+        assert_eq!(after, before);
+        let own = &host.model.normal(1).unwrap().state.description;
+        assert_eq!((own.end.is_none(), own.start.0.is_empty()), (derive_right, !derive_right));
+    }
+}
+
+#[test]
+fn a_model_reads_back_from_json() {
+    let data = DataSet::load(None).unwrap();
+    let model = small(&data);
+    let text = serde_json::to_string(&model).unwrap();
+    assert_eq!(serde_json::from_str::<Model>(&text).unwrap(), model);
+}
+
+#[test]
+fn an_answer_that_may_not_come_is_wrong() {
+    let data = DataSet::load(None).unwrap();
+    let model = small(&data);
+    let epoch = model.normal(1).unwrap().state.description.epoch;
+    let (&dead_region, &dead_peer) = model.tombstones.first_key_value().unwrap();
+    let late = Do::CreatePeer { region: dead_region, peer: dead_peer, from_store: 2, epoch };
+    let refused = Said::Refused("peer-tombstoned".to_owned(), String::new());
+    assert_eq!(model.judge(&late, &refused, &data), Ok(Meaning::Nothing));
+    assert!(model.judge(&late, &Said::Accepted(9), &data).is_err());
+
+    let key = model.normal(1).unwrap().state.rows.values().next().unwrap();
+    let read = Do::Read { region: 1, epoch, rows: vec![(key.prefix, key.row)] };
+    let right = crc32fast::hash(&data.value(key.row, key.revision).unwrap());
+    assert_eq!(model.judge(&read, &Said::Values(vec![Some(right)]), &data), Ok(Meaning::Nothing));
+    for values in [vec![None], vec![Some(right ^ 1)], vec![]] {
+        assert!(model.judge(&read, &Said::Values(values), &data).unwrap_err().lost);
+    }
+    let promote = Do::ChangePeers {
+        region: 1,
+        epoch,
+        at: FIRST_OWN,
+        change: crate::torture::protocol::PeerChangeLine::Add(PeerLine {
+            id: 50,
+            store: 2,
+            learner: true,
+        }),
+    };
+    for said in [refused, Said::AlreadyApplied, Said::Done] {
+        assert!(model.judge(&promote, &said, &data).is_err(), "{said:?}");
+    }
+}
+
+const FIRST_OWN: Position = Position { index: 6, term: 6 };
