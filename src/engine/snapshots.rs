@@ -39,7 +39,9 @@ impl Core {
         // Under the latch no write runs: the row and the sequence belong together.
         let latch = self.latches.hold(region);
         let published = self.published();
-        let changed = published.peer(region).and_then(|peer| peer.stage.meta_index());
+        let changed = published
+            .peer(region)
+            .and_then(|peer| peer.stage.meta_index());
         let admitted = published
             .admit_read(region, epoch)
             .map(|normal| (normal.region, normal.incarnation));
@@ -50,7 +52,9 @@ impl Core {
         };
         // The description is as new as the last change of it, which may be later than the last write:
         // whoever applies the snapshot must not be sent that change again.
-        let position = self.data_position(region, incarnation).max(changed.unwrap_or_default());
+        let position = self
+            .data_position(region, incarnation)
+            .max(changed.unwrap_or_default());
         let sequence = self.sequencer.last_begun();
         let fence = self.fences.current(region);
         drop(latch);
