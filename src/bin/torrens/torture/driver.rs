@@ -82,10 +82,20 @@ struct Asked {
 enum AskedKind {
     Tracked,
     Probe,
-    Digest { region: u64, expected: Digest },
+    Digest {
+        region: u64,
+        expected: Digest,
+    },
     /// Which rows are not as expected? The digests as they were.
-    Rows { region: u64, expected: Digest, found: Digest },
-    Resend { region: u64, at: Position },
+    Rows {
+        region: u64,
+        expected: Digest,
+        found: Digest,
+    },
+    Resend {
+        region: u64,
+        at: Position,
+    },
     LastFlush,
     Close,
 }
@@ -174,7 +184,8 @@ impl<'a> Driver<'a> {
             match process.hear(deadline) {
                 Heard::Event(Event::Recovering) => recovering = Some(Instant::now()),
                 Heard::Event(Event::Open(opened)) => {
-                    self.kills.saw_opening(recovering.unwrap_or(started).elapsed());
+                    self.kills
+                        .saw_opening(recovering.unwrap_or(started).elapsed());
                     return Ok(Opening::Open(opened));
                 }
                 Heard::Event(Event::NotOpen(code, text)) if code == "open-busy" => {
@@ -183,11 +194,18 @@ impl<'a> Driver<'a> {
                 Heard::Event(Event::NotOpen(code, text)) => {
                     let found = format!("{code}: {text}");
                     let wrong = store_wrong("opening", "an open store", found);
-                    return Ok(Opening::Wrong(Wrong { lost: true, ..wrong }));
+                    return Ok(Opening::Wrong(Wrong {
+                        lost: true,
+                        ..wrong
+                    }));
                 }
                 Heard::Event(Event::Answer { op, said }) => {
                     let found = format!("{op}: {said:?}");
-                    return Ok(Opening::Wrong(store_wrong("events", "an opening first", found)));
+                    return Ok(Opening::Wrong(store_wrong(
+                        "events",
+                        "an opening first",
+                        found,
+                    )));
                 }
                 Heard::Silence if matches!(plan, Plan::InRecovery(_)) && recovering.is_some() => {
                     process.kill()?;
@@ -287,9 +305,15 @@ impl Life<'_, '_> {
     fn plan_errands(&mut self) {
         let regions: Vec<u64> = self.model().normals().map(|(id, _)| id).collect();
         for region in regions {
-            self.errands.entry(region).or_default().push_back(Errand::Digest);
+            self.errands
+                .entry(region)
+                .or_default()
+                .push_back(Errand::Digest);
             if self.plan_resends(region) {
-                self.errands.entry(region).or_default().push_back(Errand::Digest);
+                self.errands
+                    .entry(region)
+                    .or_default()
+                    .push_back(Errand::Digest);
             }
         }
         let reissued: Vec<(u64, Do)> = self
@@ -301,7 +325,10 @@ impl Life<'_, '_> {
             .collect();
         for (op, what) in reissued {
             if let Some(region) = what.regions().first() {
-                let errand = Errand::Reissue { op, what: what.clone() };
+                let errand = Errand::Reissue {
+                    op,
+                    what: what.clone(),
+                };
                 self.errands.entry(*region).or_default().push_back(errand);
             }
         }
@@ -309,10 +336,15 @@ impl Life<'_, '_> {
 
     /// Queues every committed entry above the acknowledged index; whether there is one.
     fn plan_resends(&mut self, region: u64) -> bool {
-        let Some(peer) = self.model().normal(region) else { return false };
+        let Some(peer) = self.model().normal(region) else {
+            return false;
+        };
         let entries = peer.state.entries_above(peer.acked);
         let resends: Vec<Errand> = entries
-            .map(|entry| Errand::Resend { what: entry.what.clone(), at: entry.at })
+            .map(|entry| Errand::Resend {
+                what: entry.what.clone(),
+                at: entry.at,
+            })
             .collect();
         let any = !resends.is_empty();
         self.errands.entry(region).or_default().extend(resends);
@@ -323,7 +355,11 @@ impl Life<'_, '_> {
         let opened = Instant::now();
         let mut checked: Option<Instant> = None;
         loop {
-            self.driver.progress.tick(&self.driver.kills, &self.driver.tally, self.driver.oracle.model());
+            self.driver.progress.tick(
+                &self.driver.kills,
+                &self.driver.tally,
+                self.driver.oracle.model(),
+            );
             if self.ending == Ending::No && self.driver.stop.stop(self.driver.kills.kills) {
                 self.ending = Ending::Drain;
             }
@@ -350,7 +386,10 @@ impl Life<'_, '_> {
             }
             let hang_at = self.heard_at + HANG;
             let again_at = self.again.front().map(|(at, _)| *at);
-            let deadline = [kill_at, again_at].into_iter().flatten().fold(hang_at, Instant::min);
+            let deadline = [kill_at, again_at]
+                .into_iter()
+                .flatten()
+                .fold(hang_at, Instant::min);
             match self.process.hear(deadline) {
                 Heard::Event(Event::Answer { op, said }) => {
                     self.heard_at = Instant::now();
@@ -364,9 +403,12 @@ impl Life<'_, '_> {
                     return Ok(self.driver.wrong(wrong));
                 }
                 Heard::Silence if hang_at <= Instant::now() => {
-                    let asked: Vec<_> = self.asked.values().map(|asked| asked.what.kind()).collect();
+                    let asked: Vec<_> =
+                        self.asked.values().map(|asked| asked.what.kind()).collect();
                     let found = format!("nothing for {HANG:?} with {asked:?} asked");
-                    return Ok(self.driver.wrong(store_wrong("answers", "an answer", found)));
+                    return Ok(self
+                        .driver
+                        .wrong(store_wrong("answers", "an answer", found)));
                 }
                 Heard::Silence => {}
                 Heard::Ended => {
@@ -424,13 +466,19 @@ impl Life<'_, '_> {
     }
 
     fn dispatch_errands(&mut self) {
-        let regions: Vec<u64> =
-            self.errands.keys().copied().filter(|region| !self.busy.contains(region)).collect();
+        let regions: Vec<u64> = self
+            .errands
+            .keys()
+            .copied()
+            .filter(|region| !self.busy.contains(region))
+            .collect();
         for region in regions {
             if self.asked.len() >= OUTSTANDING_MAX {
                 return;
             }
-            let Some(queue) = self.errands.get_mut(&region) else { continue };
+            let Some(queue) = self.errands.get_mut(&region) else {
+                continue;
+            };
             let errand = queue.pop_front();
             if queue.is_empty() {
                 self.errands.remove(&region);
@@ -454,11 +502,17 @@ impl Life<'_, '_> {
     }
 
     fn ask_digest(&mut self, region: u64) {
-        let Some(peer) = self.model().normal(region) else { return };
+        let Some(peer) = self.model().normal(region) else {
+            return;
+        };
         let epoch = peer.state.description.epoch;
         let expected = peer.state.digest_at(peer.acked, self.driver.oracle.data());
         let op = self.driver.oracle.take_op();
-        self.ask(op, Do::Digest { region, epoch }, AskedKind::Digest { region, expected });
+        self.ask(
+            op,
+            Do::Digest { region, epoch },
+            AskedKind::Digest { region, expected },
+        );
     }
 
     /// Carries out a wish.
@@ -496,7 +550,9 @@ impl Life<'_, '_> {
     /// this store took one itself, with the log to follow.
     fn send_snapshot(&mut self, region: u64) -> Result<(), TortureError> {
         let model = self.model();
-        let Some(peer) = model.peers.get(&region) else { return Ok(()) };
+        let Some(peer) = model.peers.get(&region) else {
+            return Ok(());
+        };
         let (peer_id, incarnation) = (peer.peer(), peer.incarnation());
         let fed = peer.normal().is_none();
         let state = match peer.normal() {
@@ -508,7 +564,11 @@ impl Life<'_, '_> {
         };
         let mut description = state.description.clone();
         if fed {
-            let own = super::protocol::PeerLine { id: peer_id, store: STORE, learner: false };
+            let own = super::protocol::PeerLine {
+                id: peer_id,
+                store: STORE,
+                learner: false,
+            };
             description.peers.push(own);
             description.epoch.conf_ver += 1;
         }
@@ -536,7 +596,13 @@ impl Life<'_, '_> {
         let id = model.next.op;
         let folder = self.driver.oracle.beside().snapshots();
         let file = snapshots::write(&folder, id, &description, at, &rows, data)?;
-        self.track(Do::ApplySnapshot(SnapshotLine { incarnation, description, at, id, file }))
+        self.track(Do::ApplySnapshot(SnapshotLine {
+            incarnation,
+            description,
+            at,
+            id,
+            file,
+        }))
     }
 
     fn ask(&mut self, op: u64, what: Do, kind: AskedKind) {
@@ -565,7 +631,10 @@ impl Life<'_, '_> {
             Ending::Flush => {
                 let regions: Vec<u64> = self.model().normals().map(|(id, _)| id).collect();
                 for region in regions {
-                    self.errands.entry(region).or_default().push_back(Errand::Digest);
+                    self.errands
+                        .entry(region)
+                        .or_default()
+                        .push_back(Errand::Digest);
                 }
                 self.dispatch_errands();
                 Ending::LastCheck
@@ -587,12 +656,22 @@ fn is_abort(status: std::process::ExitStatus) -> bool {
 }
 
 fn died(status: std::process::ExitStatus) -> Wrong {
-    store_wrong("the storage process", "a life until it is killed", ending(status))
+    store_wrong(
+        "the storage process",
+        "a life until it is killed",
+        ending(status),
+    )
 }
 
 fn store_wrong(what: &str, expected: &str, found: String) -> Wrong {
     let (what, expected) = (what.to_owned(), expected.to_owned());
-    Wrong { region: None, what, expected, found, lost: false }
+    Wrong {
+        region: None,
+        what,
+        expected,
+        found,
+        lost: false,
+    }
 }
 
 /// How many rows an entry changes.
