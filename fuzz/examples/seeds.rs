@@ -2,6 +2,13 @@
 //!
 //! `cargo run -p torrens-fuzz --example seeds` rewrites the same files with the same bytes.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::type_complexity,
+    reason = "a generator of test inputs, not a part of anything"
+)]
+
 use std::error::Error;
 use std::fs;
 use std::path::Path;

@@ -1,18 +1,20 @@
 //! bincode, bounded and canonical: little-endian, variable-length integers.
 //!
-//! A claimed length counts against a limit before anything is allocated. Variable-length integers
-//! can be spelled in several ways, so what was decoded is compared with what encoding would write.
+//! Nothing is allocated for a claimed count: a list grows with the items that are really there, and
+//! keys are borrowed. Variable-length integers can be spelled in several ways, so what was decoded is
+//! compared with what encoding would write.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use bincode::de::BorrowDecoder;
+use bincode::enc::Encoder;
 use bincode::enc::write::Writer;
-use bincode::error::EncodeError;
+use bincode::error::{DecodeError, EncodeError};
 use bincode::{BorrowDecode, Encode};
 
 use super::CodecError;
 
-/// Most bytes that the parts of one value may claim. A record fits in 4 MiB; its parts may take
-/// more in memory than on disk.
-const CLAIM_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most bytes that one value may claim to have: what a journal record holds.
+const CLAIM_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 const CONFIG: Configuration<LittleEndian, Varint, Limit<CLAIM_BYTES_MAX>> =
     bincode::config::standard().with_limit::<CLAIM_BYTES_MAX>();
@@ -45,6 +47,32 @@ pub(super) fn take<'a, T: BorrowDecode<'a, ()> + Encode>(
     }
     *bytes = rest;
     Ok(value)
+}
+
+/// A list, as bincode writes a vector: the count, then the items.
+pub(super) struct List<T>(pub(super) Vec<T>);
+
+/// Items that a list makes room for before it has seen them.
+const LIST_ROOM: usize = 8;
+
+impl<T: Encode> Encode for List<T> {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.0.as_slice().encode(encoder)
+    }
+}
+
+impl<'de, C, T: BorrowDecode<'de, C>> BorrowDecode<'de, C> for List<T> {
+    fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(
+        decoder: &mut D,
+    ) -> Result<Self, DecodeError> {
+        let count = <u64 as BorrowDecode<'de, C>>::borrow_decode(decoder)?;
+        let mut items = Vec::with_capacity(LIST_ROOM);
+        // No item is empty, so this ends with the input at the latest.
+        for _ in 0..count {
+            items.push(T::borrow_decode(decoder)?);
+        }
+        Ok(List(items))
+    }
 }
 
 /// Nothing may follow.

@@ -1,6 +1,6 @@
 //! Records and checkpoint items as bytes: the one place that knows how a transition lies on disk.
 //!
-//! * `record`: one record's payload.
+//! * `record`, `body`: one record's payload.
 //! * `item`: one piece of a register, for checkpoints.
 //! * `wire`: the shapes that both share. They are their own types, frozen by golden files; the
 //!   domain may change without them and they may change only with the version byte.
@@ -13,11 +13,15 @@
 //!
 //! Not here: frames and checksums (`torrens-journal`), whether a record fits the state (`lifecycle`).
 
+mod body;
 mod bytes;
 mod error;
 mod item;
 mod record;
 mod wire;
+
+#[cfg(test)]
+mod tests;
 
 pub use error::CodecError;
 pub use item::{load_item, save_register};

@@ -10,6 +10,7 @@ use bincode::{BorrowDecode, Decode, Encode};
 use torrens_journal::Lsn;
 
 use super::CodecError;
+use super::bytes::List;
 use crate::lifecycle::{
     self, DamageReason, DeletionCause, DeletionId, DestroyCause, Floor, RaftPosition, SnapshotRef,
 };
@@ -173,11 +174,11 @@ impl From<WirePeer> for Peer {
     }
 }
 
-pub(super) fn from_peers(peers: &[Peer]) -> Vec<WirePeer> {
-    peers.iter().copied().map(WirePeer::from).collect()
+pub(super) fn from_peers(peers: &[Peer]) -> List<WirePeer> {
+    List(peers.iter().copied().map(WirePeer::from).collect())
 }
 
-pub(super) fn peers(wire: Vec<WirePeer>) -> Result<Vec<Peer>, CodecError> {
+pub(super) fn peers(List(wire): List<WirePeer>) -> Result<Vec<Peer>, CodecError> {
     bounded("peers", wire.len(), Region::PEERS_MAX)?;
     Ok(wire.into_iter().map(Peer::from).collect())
 }
@@ -187,7 +188,7 @@ pub(super) fn peers(wire: Vec<WirePeer>) -> Result<Vec<Peer>, CodecError> {
 pub(super) struct WireRegion<'a> {
     range: WireRange<'a>,
     epoch: WireEpoch,
-    peers: Vec<WirePeer>,
+    peers: List<WirePeer>,
 }
 
 impl<'a> From<&'a Region> for WireRegion<'a> {

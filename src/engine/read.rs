@@ -195,7 +195,7 @@ mod tests {
     fn every_kind_of_bound_holds_the_keys_that_it_says() {
         let keys: [&[u8]; 5] = [b"", b"a", b"a\0", b"b", b"c"];
         let (a, b): (&[u8], &[u8]) = (b"a", b"b");
-        let all: [(Bound<&[u8]>, Bound<&[u8]>); 5] = [
+        let all = [
             (Bound::Included(a), Bound::Included(b)),
             (Bound::Included(a), Bound::Excluded(b)),
             (Bound::Excluded(a), Bound::Included(b)),

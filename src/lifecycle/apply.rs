@@ -9,6 +9,7 @@
 mod caching;
 mod peers;
 mod regions;
+mod snapshots;
 
 use torrens_journal::Lsn;
 
@@ -188,10 +189,10 @@ pub fn apply(register: &mut Register, lsn: Lsn, record: &Record) -> Result<(), A
         Change::SnapshotBegun {
             description,
             snapshot,
-        } => peers::begin_snapshot(register, lsn, description, *snapshot),
-        Change::SnapshotEnded { region, floor } => peers::end_snapshot(register, *region, *floor),
+        } => snapshots::begin(register, lsn, description, *snapshot),
+        Change::SnapshotEnded { region, floor } => snapshots::end(register, *region, *floor),
         Change::SnapshotAborted { region, reason } => {
-            peers::abort_snapshot(register, lsn, *region, *reason)
+            snapshots::abort(register, lsn, *region, *reason)
         }
         Change::CacheLoadRequested { .. }
         | Change::CacheLoadQueued { .. }

@@ -42,6 +42,9 @@ mod register;
 mod step;
 mod tombstone;
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 pub use apply::{ApplyError, apply};
 pub use cache::{CacheEntry, CacheState, DropReason, EvictReason, QueuedLoad, QueuedLoadFate};
 pub use change::{Change, ChildFate, Durability, SkipReason, SplitChild};

@@ -159,7 +159,7 @@ impl Journal {
 
         let last_mark = read_marks(&*disk, dir, Some(store))?.pop();
         let marks = open_marks(&*disk, dir, last_mark.map_or(0, |mark| mark.number))?;
-        let segment = Segment::reopen(&*disk, dir, &header)
+        let segment = Segment::reopen(&*disk, dir, &header, tail.end_offset_bytes)
             .map_err(|error| prepare_error(error, header.file_bytes))?;
         let spans = headers
             .iter()

@@ -59,10 +59,9 @@ pub(super) fn create_zeroed(
     let made = remove_if_there(disk, &path).and_then(|()| {
         let file = disk.open(&path, OpenMode::CreateNew)?;
         file.write_zeros(0, file_bytes)?;
+        // Written page by page, they lie in the page cache page by page, and stay there: a later
+        // store through the map dirties 4 KiB, and needs no read first.
         file.sync_data()?;
-        // Zeros that were written in one go may lie in large folios, of which a later store of one
-        // page would dirty all. Only speed hangs on it.
-        let _ = file.drop_cache();
         Ok(file)
     });
     made.map_err(|source| {
@@ -71,6 +70,9 @@ pub(super) fn create_zeroed(
         PrepareError { path, source }
     })
 }
+
+/// How much of a reopened segment is brought into the page cache for storing: two thousand syncs.
+const WARM_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Removes a file; that it is not there is fine.
 pub(super) fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
@@ -114,16 +116,22 @@ impl Spare {
 }
 
 impl Segment {
-    /// Opens a finished segment to go on in it.
+    /// Opens a finished segment to go on in it at `offset_bytes`, behind which everything is zero.
     pub(super) fn reopen(
         disk: &dyn Disk,
         dir: &Path,
         header: &SegmentHeader,
+        offset_bytes: u64,
     ) -> Result<Segment, PrepareError> {
         let path = dir.join(header.segment.file_name());
         let opened = disk.open(&path, OpenMode::Write).and_then(|file| {
-            // Recovery read the file, perhaps into large folios; see `create_zeroed`.
+            // Recovery read the file, perhaps into large folios, of which a store of one page would
+            // dirty all; without any, the first store to a page would read it. So the zeros that
+            // come next are written once more, page by page. Only speed hangs on it.
             let _ = file.drop_cache();
+            let warm_bytes = WARM_BYTES.min(header.file_bytes.saturating_sub(offset_bytes));
+            file.write_zeros(offset_bytes, warm_bytes)?;
+            file.sync_data()?;
             let map = file.map(header.file_bytes)?;
             Ok((file, map))
         });

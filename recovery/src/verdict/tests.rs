@@ -1,9 +1,10 @@
 //! The verdict over every combination of facts, and over hand-made evidence for every cause.
 
-use torrens_journal::{Boot, Lsn, SegmentId};
+use torrens_journal::Boot;
 
+use super::judge::{Finding, Summary, decide};
 use super::*;
-use crate::facts::{LaterGroups, MarkFacts};
+use crate::facts::{Evidence, LaterGroups, MarkFacts, MarkedPlace, SegmentFacts};
 
 /// `?` matches both values. Columns: refused, newer, breached, witnessed, scraps, records after, live.
 /// Written by hand from the prose in lib.rs, not from `decide`. The first matching row counts.

@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use torrens_journal::disk::{Disk, RealDisk};
+use torrens_journal::testing::SimDisk;
 use torrens_journal::{Journal, Lsn};
 use torrens_recovery::checkpoint::{self, Meta};
 use torrens_recovery::{
     Directories, InspectOptions, RecoveryError, RecoveryOptions, StateMachine, inspect, recover,
 };
 
-use crate::host::{STORE, options};
+use crate::host::{self, Host, STORE, options};
+use crate::odd::{OddDisk, Oddity};
 use crate::tally::{Record, Tally, VALUE};
 
 /// Appends, waits now and then, rotates, checkpoints and purges until told to stop.
@@ -115,4 +117,36 @@ fn a_look_beside_a_writer_never_sees_damage_nor_less_than_was_durable() {
     let recovered = recovered.expect("it was closed in order");
     assert_eq!(recovered.report.last_lsn, synced);
     assert!(recovered.report.decided, "{}", recovered.report);
+}
+
+#[test]
+fn a_page_that_was_stored_a_moment_later_is_looked_at_again_beside_a_writer() {
+    let disk = SimDisk::new(61);
+    let mut host = Host::create(&disk).expect("nothing fails");
+    for _ in 0..4 {
+        host.put(100).expect("nothing fails");
+    }
+    host.vanish();
+    let verdict = |live, hidden| {
+        let page = Oddity::LatePage(8192 + 4096, Arc::new(AtomicU64::new(hidden)));
+        let late = OddDisk(disk.clone(), page);
+        let found = inspect(
+            &late,
+            &host::directories(),
+            Tally::default(),
+            InspectOptions::new(live),
+        );
+        let found = found.expect("there is a journal");
+        (found.report.verdict.name(), found.position.get())
+    };
+    // Hidden for as long as the walk up to the hole and the look behind it take.
+    assert_eq!(verdict(false, 3), ("corrupt-mid-log", 1));
+    for hidden in 0..=3 {
+        assert_eq!(verdict(true, hidden), ("clean", 4), "hidden {hidden} times");
+    }
+    assert_eq!(
+        verdict(true, 1000),
+        ("corrupt-mid-log", 1),
+        "what stays missing is missing"
+    );
 }

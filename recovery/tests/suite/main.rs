@@ -7,11 +7,12 @@
 mod checkpoints;
 mod crash_points;
 mod damage;
+mod forged;
 mod host;
 mod live;
+mod odd;
 mod refusals;
 mod resolving;
-mod sticky;
 mod tally;
 mod torn_tail;
 mod walking;

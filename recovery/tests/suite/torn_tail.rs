@@ -9,7 +9,7 @@ use torrens_recovery::facts::WitnessKind;
 use torrens_recovery::{RecoveryOptions, Verdict, WalkOptions, recover, walk};
 
 use crate::host::{Host, check, contents, copy, directories, look, options, segment, try_recover};
-use crate::sticky::StickyCache;
+use crate::odd::{OddDisk, Oddity};
 use crate::tally::Tally;
 
 /// A store with three acknowledged values of one page each, left without closing.
@@ -192,7 +192,7 @@ fn a_cache_that_will_not_be_dropped_does_not_keep_what_is_exposed_from_the_devic
             .machine
             .values
             .len();
-        let sticky = Arc::new(StickyCache(live.clone()));
+        let sticky = Arc::new(OddDisk(live.clone(), Oddity::StickyCache));
         let options = RecoveryOptions::new(options());
         let recovered = recover(sticky, &directories(), Tally::default(), options);
         let recovered = recovered.expect("a torn tail or a clean end");
@@ -258,4 +258,55 @@ fn on_a_live_directory_unsynced_bytes_are_in_flight_and_looking_changes_nothing(
     assert_eq!((contents(&disk), disk.ops()), before);
     assert!(disk.list(&directories().journal).is_ok());
     host.vanish();
+}
+
+#[test]
+fn every_step_of_a_repair_is_durable_before_the_next_begins() {
+    let disk = three_values();
+    disk.corrupt(&segment(1), END, b"scraps")
+        .expect("the segment is there");
+    let before = disk.ops();
+    let recovered = try_recover(&disk).expect("a torn tail opens");
+    std::mem::forget(recovered.journal);
+    let steps: Vec<String> = disk
+        .op_log()
+        .iter()
+        .filter(|op| op.number > before)
+        .map(|op| {
+            let name = op
+                .path
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned());
+            let name = name.unwrap_or_default();
+            let file = match name.rsplit_once('.') {
+                Some((_, ending)) => ending.to_owned(),
+                None => name,
+            };
+            format!("{} {file}", op.name)
+        })
+        // Directories above and tidying up are the disk's own affair.
+        .filter(|step| !["create_dir cut", "remove new"].contains(&step.as_str()))
+        .filter(|step| step == "sync_dir cut" || !step.starts_with("sync_dir"))
+        .collect();
+    let expected = [
+        "sync seg",
+        "sync mark",
+        "create new",
+        "write new",
+        "sync new",
+        "rename new",
+        "sync_dir cut",
+        "write_zeros seg",
+        "sync seg",
+        "write seg",
+        "sync seg",
+        // From here on it is the journal's: zeros over zeros, then its first group and a mark.
+        "write_zeros seg",
+        "sync seg",
+        "store seg",
+        "sync seg",
+        "write mark",
+        "sync mark",
+    ];
+    assert_eq!(steps, expected);
 }

@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     fn claim(start: &str, end: &str, region: u64) -> Claim {
-        let end = (!end.is_empty()).then(|| end.as_bytes());
+        let end = (!end.is_empty()).then_some(end.as_bytes());
         Claim {
             range: KeyRange::new(start.as_bytes(), end).unwrap(),
             owner: Owner::Peer {

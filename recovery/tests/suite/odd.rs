@@ -1,22 +1,33 @@
-//! A simulated disk whose page cache cannot be dropped, as the platform is free to do: what a failed
-//! sync left there is read again and again, and no later sync writes it.
+//! A simulated disk with one oddity that the platform is free to have.
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use torrens_journal::disk::{
     Disk, DiskFile, DiskLock, DiskMap, Entry, LockError, OpenMode, SyncPath,
 };
 use torrens_journal::testing::SimDisk;
 
-#[derive(Debug)]
-pub(crate) struct StickyCache(pub(crate) SimDisk);
+/// What is odd.
+#[derive(Clone, Debug)]
+pub(crate) enum Oddity {
+    /// The page cache is never dropped: what a failed sync left there is read again and again, and
+    /// no later sync writes it.
+    StickyCache,
+    /// Of every file, the page at this offset reads as zeros this many times: what a look sees that
+    /// comes a moment before a group is stored.
+    LatePage(u64, Arc<AtomicU64>),
+}
 
 #[derive(Debug)]
-struct StickyFile(Arc<dyn DiskFile>);
+pub(crate) struct OddDisk(pub(crate) SimDisk, pub(crate) Oddity);
 
-impl Disk for StickyCache {
+#[derive(Debug)]
+struct OddFile(Arc<dyn DiskFile>, Oddity);
+
+impl Disk for OddDisk {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         self.0.create_dir_all(path)
     }
@@ -24,7 +35,7 @@ impl Disk for StickyCache {
         self.0.list(dir)
     }
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(StickyFile(self.0.open(path, mode)?)))
+        Ok(Arc::new(OddFile(self.0.open(path, mode)?, self.1.clone())))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.0.rename(from, to)
@@ -52,12 +63,22 @@ impl Disk for StickyCache {
     }
 }
 
-impl DiskFile for StickyFile {
+impl DiskFile for OddFile {
     fn len(&self) -> io::Result<u64> {
         self.0.len()
     }
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact_at(offset, buffer)
+        self.0.read_exact_at(offset, buffer)?;
+        if let Oddity::LatePage(page, hidden) = &self.1
+            && let Some(at) = page.checked_sub(offset)
+            && let Some(there) = buffer.get_mut(at as usize..at as usize + 4096)
+            && hidden
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
+                .is_ok()
+        {
+            there.fill(0);
+        }
+        Ok(())
     }
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.0.write_all_at(offset, bytes)
@@ -72,7 +93,10 @@ impl DiskFile for StickyFile {
         self.0.sync_data()
     }
     fn drop_cache(&self) -> io::Result<()> {
-        Ok(())
+        match self.1 {
+            Oddity::StickyCache => Ok(()),
+            Oddity::LatePage(..) => self.0.drop_cache(),
+        }
     }
     fn map(&self, bytes: u64) -> io::Result<Box<dyn DiskMap>> {
         self.0.map(bytes)

@@ -1,0 +1,536 @@
+//! The body of each kind of record. The region stands in the header; a body says what is new of it.
+
+use bincode::{BorrowDecode, Decode, Encode};
+
+use super::bytes::List;
+use super::wire::{
+    self, WireAbort, WireDamage, WireDeletionId, WireDerive, WireDestroy, WireDrop, WireEpoch,
+    WireEvict, WireFloor, WirePeer, WirePosition, WireRegion, WireSnapshot, bounded,
+};
+use super::{CodecError, bytes};
+use crate::lifecycle::{
+    Change, ChangeKind, ChildFate, EvictReason, FloorUpdate, PeerChange, QueuedLoadFate,
+    SkipReason, Split, SplitChild,
+};
+use crate::{PeerId, RegionId, Sequence, StoreId};
+
+#[derive(Encode, BorrowDecode)]
+struct WireBarrier {
+    number: u64,
+    floors: List<WireFloorUpdate>,
+}
+
+#[derive(Clone, Copy, Encode, Decode)]
+struct WireFloorUpdate {
+    region: u64,
+    incarnation: u64,
+    index: u64,
+}
+
+#[derive(Encode, BorrowDecode)]
+struct WireBootstrap<'a> {
+    store: u64,
+    region: WireRegion<'a>,
+}
+
+#[derive(Encode, Decode)]
+struct WireCreate {
+    peer: u64,
+    message_epoch: WireEpoch,
+}
+
+#[derive(Encode, BorrowDecode)]
+struct WireSplit<'a> {
+    position: WirePosition,
+    version: u64,
+    derive: WireDerive,
+    children: List<WireChild<'a>>,
+}
+
+#[derive(Encode, BorrowDecode)]
+struct WireChild<'a> {
+    /// The boundary that lies between this part and the one before or after it, in key order.
+    boundary: &'a [u8],
+    id: u64,
+    peers: List<WirePeer>,
+    fate: WireFate,
+}
+
+#[derive(Encode, Decode)]
+enum WireFate {
+    Created,
+    Adopted { predecessor: u64 },
+    Tombstoned { highest_peer: u64 },
+    OtherPeer { peer: u64 },
+    Initialized { incarnation: u64 },
+}
+
+#[derive(Encode, Decode)]
+struct WirePeersChanged {
+    position: WirePosition,
+    conf_ver: u64,
+    change: WirePeerChange,
+}
+
+#[derive(Encode, Decode)]
+enum WirePeerChange {
+    Add { peer: WirePeer },
+    Remove { peer: u64 },
+    Promote { peer: u64 },
+    Demote { peer: u64 },
+}
+
+#[derive(Encode, Decode)]
+struct WireOwnRemoved {
+    position: WirePosition,
+    conf_ver: u64,
+    peer: u64,
+}
+
+#[derive(Encode, BorrowDecode)]
+struct WireSnapshotBegun<'a> {
+    description: WireRegion<'a>,
+    snapshot: WireSnapshot,
+}
+
+#[derive(Encode, Decode)]
+struct WireDestroyed {
+    peer: u64,
+    epoch: WireEpoch,
+    cause: WireDestroy,
+}
+
+#[derive(Encode, Decode)]
+struct WireGone {
+    reason: WireEvict,
+    queued: WireQueuedFate,
+}
+
+#[derive(Encode, Decode)]
+enum WireQueuedFate {
+    None,
+    Starts,
+    Dropped(WireDrop),
+}
+
+/// Appends the body of `change`.
+pub(super) fn put_body(payload: &mut Vec<u8>, change: &Change) {
+    match change {
+        Change::StoreIdentified { store } => bytes::put(payload, &store.0),
+        Change::DataStoreReplaced { generation } => bytes::put(payload, generation),
+        Change::SequencesLeased { up_to } => bytes::put(payload, &up_to.get()),
+        Change::BarrierReached { number, floors } => {
+            let floors = floors.iter().map(|floor| WireFloorUpdate {
+                region: floor.region.0,
+                incarnation: wire::from_incarnation(floor.incarnation),
+                index: floor.index,
+            });
+            let (number, floors) = (*number, List(floors.collect()));
+            bytes::put(payload, &WireBarrier { number, floors });
+        }
+        Change::RegionBootstrapped { store, region } => {
+            let (store, region) = (store.0, region.into());
+            bytes::put(payload, &WireBootstrap { store, region });
+        }
+        Change::RegionSplit {
+            region: _,
+            position,
+            version,
+            derive,
+            boundaries,
+            children,
+        } => {
+            let children = boundaries
+                .iter()
+                .zip(children)
+                .map(|(boundary, child)| WireChild {
+                    boundary,
+                    id: child.id.0,
+                    peers: wire::from_peers(&child.peers),
+                    fate: fate_to_wire(child.fate),
+                });
+            let split = WireSplit {
+                position: (*position).into(),
+                version: *version,
+                derive: (*derive).into(),
+                children: List(children.collect()),
+            };
+            bytes::put(payload, &split);
+        }
+        Change::PeersChanged {
+            region: _,
+            position,
+            conf_ver,
+            change,
+        } => {
+            let change = match *change {
+                PeerChange::Add { peer } => WirePeerChange::Add { peer: peer.into() },
+                PeerChange::Remove { peer } => WirePeerChange::Remove { peer: peer.0 },
+                PeerChange::Promote { peer } => WirePeerChange::Promote { peer: peer.0 },
+                PeerChange::Demote { peer } => WirePeerChange::Demote { peer: peer.0 },
+            };
+            let (position, conf_ver) = ((*position).into(), *conf_ver);
+            bytes::put(
+                payload,
+                &WirePeersChanged {
+                    position,
+                    conf_ver,
+                    change,
+                },
+            );
+        }
+        Change::OwnPeerRemoved {
+            region: _,
+            position,
+            conf_ver,
+            peer,
+        } => {
+            let (position, conf_ver, peer) = ((*position).into(), *conf_ver, peer.0);
+            bytes::put(
+                payload,
+                &WireOwnRemoved {
+                    position,
+                    conf_ver,
+                    peer,
+                },
+            );
+        }
+        Change::PeerCreated {
+            region: _,
+            peer,
+            message_epoch,
+        } => {
+            let (peer, message_epoch) = (peer.0, (*message_epoch).into());
+            bytes::put(
+                payload,
+                &WireCreate {
+                    peer,
+                    message_epoch,
+                },
+            );
+        }
+        Change::PeerDestroyed {
+            region: _,
+            peer,
+            epoch,
+            cause,
+        } => {
+            let (peer, epoch, cause) = (peer.0, (*epoch).into(), (*cause).into());
+            bytes::put(payload, &WireDestroyed { peer, epoch, cause });
+        }
+        Change::DeletionFinished {
+            region: _,
+            deletion,
+        } => {
+            bytes::put(payload, &WireDeletionId::from(*deletion));
+        }
+        Change::PeerDamaged { region: _, reason } => {
+            bytes::put(payload, &WireDamage::from(*reason));
+        }
+        Change::SnapshotBegun {
+            description,
+            snapshot,
+        } => {
+            let (description, snapshot) = (description.into(), (*snapshot).into());
+            bytes::put(
+                payload,
+                &WireSnapshotBegun {
+                    description,
+                    snapshot,
+                },
+            );
+        }
+        Change::SnapshotEnded { region: _, floor } => {
+            bytes::put(payload, &WireFloor::from(*floor));
+        }
+        Change::SnapshotAborted { region: _, reason } => {
+            bytes::put(payload, &WireAbort::from(*reason));
+        }
+        Change::CacheLoadQueued { region: _, version } => bytes::put(payload, version),
+        Change::CacheLoadRequested { region: _ }
+        | Change::CacheLoading { region: _ }
+        | Change::CacheActive { region: _ }
+        | Change::CacheEvicting { region: _ } => {}
+        Change::CacheLoadUnqueued { region: _, reason }
+        | Change::CacheCancelled { region: _, reason }
+        | Change::CacheEvictPending { region: _, reason } => {
+            bytes::put(payload, &WireEvict::from(*reason));
+        }
+        Change::CacheGone {
+            region: _,
+            reason,
+            queued,
+        } => {
+            let queued = match *queued {
+                QueuedLoadFate::None => WireQueuedFate::None,
+                QueuedLoadFate::Starts => WireQueuedFate::Starts,
+                QueuedLoadFate::Dropped(reason) => WireQueuedFate::Dropped(reason.into()),
+            };
+            let reason = (*reason).into();
+            bytes::put(payload, &WireGone { reason, queued });
+        }
+    }
+}
+
+/// Takes the body of a record of that kind, whose header names `named`.
+pub(super) fn take_body(
+    rest: &mut &[u8],
+    kind: ChangeKind,
+    named: Option<RegionId>,
+) -> Result<Change, CodecError> {
+    let what = kind.name();
+    let region = || {
+        named.ok_or(CodecError::Region {
+            kind,
+            present: false,
+        })
+    };
+    let no_region = || match named {
+        None => Ok(()),
+        Some(_) => Err(CodecError::Region {
+            kind,
+            present: true,
+        }),
+    };
+    Ok(match kind {
+        ChangeKind::StoreIdentified => {
+            no_region()?;
+            let store = StoreId(bytes::take(rest, what)?);
+            Change::StoreIdentified { store }
+        }
+        ChangeKind::DataStoreReplaced => {
+            no_region()?;
+            let generation = bytes::take(rest, what)?;
+            Change::DataStoreReplaced { generation }
+        }
+        ChangeKind::SequencesLeased => {
+            no_region()?;
+            let up_to = Sequence::new(bytes::take(rest, what)?);
+            Change::SequencesLeased { up_to }
+        }
+        ChangeKind::BarrierReached => {
+            no_region()?;
+            let WireBarrier {
+                number,
+                floors: List(floors),
+            } = bytes::take(rest, what)?;
+            bounded("floors", floors.len(), FloorUpdate::PER_BARRIER_MAX)?;
+            let floors = floors
+                .into_iter()
+                .map(floor_from_wire)
+                .collect::<Result<_, _>>()?;
+            Change::BarrierReached { number, floors }
+        }
+        ChangeKind::RegionBootstrapped => {
+            let id = region()?;
+            let WireBootstrap { store, region } = bytes::take(rest, what)?;
+            let (store, region) = (StoreId(store), region.into_region(id)?);
+            Change::RegionBootstrapped { store, region }
+        }
+        ChangeKind::RegionSplit => split_from_wire(region()?, bytes::take(rest, what)?)?,
+        ChangeKind::PeersChanged => {
+            let region = region()?;
+            let WirePeersChanged {
+                position,
+                conf_ver,
+                change,
+            } = bytes::take(rest, what)?;
+            let change = match change {
+                WirePeerChange::Add { peer } => PeerChange::Add { peer: peer.into() },
+                WirePeerChange::Remove { peer } => PeerChange::Remove { peer: PeerId(peer) },
+                WirePeerChange::Promote { peer } => PeerChange::Promote { peer: PeerId(peer) },
+                WirePeerChange::Demote { peer } => PeerChange::Demote { peer: PeerId(peer) },
+            };
+            let position = position.into();
+            Change::PeersChanged {
+                region,
+                position,
+                conf_ver,
+                change,
+            }
+        }
+        ChangeKind::OwnPeerRemoved => {
+            let region = region()?;
+            let WireOwnRemoved {
+                position,
+                conf_ver,
+                peer,
+            } = bytes::take(rest, what)?;
+            let (position, peer) = (position.into(), PeerId(peer));
+            Change::OwnPeerRemoved {
+                region,
+                position,
+                conf_ver,
+                peer,
+            }
+        }
+        ChangeKind::PeerCreated => {
+            let region = region()?;
+            let WireCreate {
+                peer,
+                message_epoch,
+            } = bytes::take(rest, what)?;
+            let (peer, message_epoch) = (PeerId(peer), message_epoch.into());
+            Change::PeerCreated {
+                region,
+                peer,
+                message_epoch,
+            }
+        }
+        ChangeKind::PeerDestroyed => {
+            let region = region()?;
+            let WireDestroyed { peer, epoch, cause } = bytes::take(rest, what)?;
+            let (peer, epoch, cause) = (PeerId(peer), epoch.into(), cause.into());
+            Change::PeerDestroyed {
+                region,
+                peer,
+                epoch,
+                cause,
+            }
+        }
+        ChangeKind::DeletionFinished => {
+            let region = region()?;
+            let deletion: WireDeletionId = bytes::take(rest, what)?;
+            let deletion = deletion.try_into()?;
+            Change::DeletionFinished { region, deletion }
+        }
+        ChangeKind::PeerDamaged => {
+            let region = region()?;
+            let reason: WireDamage = bytes::take(rest, what)?;
+            let reason = reason.into();
+            Change::PeerDamaged { region, reason }
+        }
+        ChangeKind::SnapshotBegun => {
+            let id = region()?;
+            let WireSnapshotBegun {
+                description,
+                snapshot,
+            } = bytes::take(rest, what)?;
+            let (description, snapshot) = (description.into_region(id)?, snapshot.into());
+            Change::SnapshotBegun {
+                description,
+                snapshot,
+            }
+        }
+        ChangeKind::SnapshotEnded => {
+            let region = region()?;
+            let floor: WireFloor = bytes::take(rest, what)?;
+            let floor = floor.into();
+            Change::SnapshotEnded { region, floor }
+        }
+        ChangeKind::SnapshotAborted => {
+            let region = region()?;
+            let reason: WireAbort = bytes::take(rest, what)?;
+            let reason = reason.into();
+            Change::SnapshotAborted { region, reason }
+        }
+        ChangeKind::CacheLoadRequested => Change::CacheLoadRequested { region: region()? },
+        ChangeKind::CacheLoadQueued => {
+            let region = region()?;
+            let version = bytes::take(rest, what)?;
+            Change::CacheLoadQueued { region, version }
+        }
+        ChangeKind::CacheLoadUnqueued => {
+            let (region, reason) = (region()?, take_reason(rest, what)?);
+            Change::CacheLoadUnqueued { region, reason }
+        }
+        ChangeKind::CacheLoading => Change::CacheLoading { region: region()? },
+        ChangeKind::CacheActive => Change::CacheActive { region: region()? },
+        ChangeKind::CacheCancelled => {
+            let (region, reason) = (region()?, take_reason(rest, what)?);
+            Change::CacheCancelled { region, reason }
+        }
+        ChangeKind::CacheEvictPending => {
+            let (region, reason) = (region()?, take_reason(rest, what)?);
+            Change::CacheEvictPending { region, reason }
+        }
+        ChangeKind::CacheEvicting => Change::CacheEvicting { region: region()? },
+        ChangeKind::CacheGone => {
+            let region = region()?;
+            let WireGone { reason, queued } = bytes::take(rest, what)?;
+            let reason = reason.into();
+            let queued = match queued {
+                WireQueuedFate::None => QueuedLoadFate::None,
+                WireQueuedFate::Starts => QueuedLoadFate::Starts,
+                WireQueuedFate::Dropped(reason) => QueuedLoadFate::Dropped(reason.into()),
+            };
+            Change::CacheGone {
+                region,
+                reason,
+                queued,
+            }
+        }
+    })
+}
+
+fn take_reason(rest: &mut &[u8], what: &'static str) -> Result<EvictReason, CodecError> {
+    let reason: WireEvict = bytes::take(rest, what)?;
+    Ok(reason.into())
+}
+
+fn floor_from_wire(wire: WireFloorUpdate) -> Result<FloorUpdate, CodecError> {
+    Ok(FloorUpdate {
+        region: RegionId(wire.region),
+        incarnation: wire::incarnation(wire.incarnation)?,
+        index: wire.index,
+    })
+}
+
+fn fate_to_wire(fate: ChildFate) -> WireFate {
+    match fate {
+        ChildFate::Created => WireFate::Created,
+        ChildFate::Adopted { predecessor } => WireFate::Adopted {
+            predecessor: wire::from_incarnation(predecessor),
+        },
+        ChildFate::Skipped { reason } => match reason {
+            SkipReason::Tombstoned { highest_peer } => WireFate::Tombstoned {
+                highest_peer: highest_peer.0,
+            },
+            SkipReason::OtherPeer { peer } => WireFate::OtherPeer { peer: peer.0 },
+            SkipReason::Initialized { incarnation } => WireFate::Initialized {
+                incarnation: wire::from_incarnation(incarnation),
+            },
+        },
+    }
+}
+
+fn fate_from_wire(wire: WireFate) -> Result<ChildFate, CodecError> {
+    let reason = match wire {
+        WireFate::Created => return Ok(ChildFate::Created),
+        WireFate::Adopted { predecessor } => {
+            let predecessor = wire::incarnation(predecessor)?;
+            return Ok(ChildFate::Adopted { predecessor });
+        }
+        WireFate::Tombstoned { highest_peer } => SkipReason::Tombstoned {
+            highest_peer: PeerId(highest_peer),
+        },
+        WireFate::OtherPeer { peer } => SkipReason::OtherPeer { peer: PeerId(peer) },
+        WireFate::Initialized { incarnation } => SkipReason::Initialized {
+            incarnation: wire::incarnation(incarnation)?,
+        },
+    };
+    Ok(ChildFate::Skipped { reason })
+}
+
+fn split_from_wire(region: RegionId, wire: WireSplit<'_>) -> Result<Change, CodecError> {
+    let List(new) = wire.children;
+    bounded("new regions", new.len(), Split::CHILDREN_MAX)?;
+    let mut boundaries = Vec::with_capacity(new.len());
+    let mut children = Vec::with_capacity(new.len());
+    for child in new {
+        boundaries.push(wire::key(child.boundary)?);
+        children.push(SplitChild {
+            id: RegionId(child.id),
+            peers: wire::peers(child.peers)?,
+            fate: fate_from_wire(child.fate)?,
+        });
+    }
+    Ok(Change::RegionSplit {
+        region,
+        position: wire.position.into(),
+        version: wire.version,
+        derive: wire.derive.into(),
+        boundaries,
+        children,
+    })
+}

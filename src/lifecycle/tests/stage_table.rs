@@ -1,0 +1,568 @@
+//! Every stage of a peer against every event, held to a table that was written by hand.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use torrens_journal::Lsn;
+
+use super::world::{STORE, World, at, epoch, key, region, snapshot, split, voter, word};
+use crate::lifecycle::{
+    AbortReason, DamageReason, DeletionId, Derive, DestroyCause, Event, EvictReason, Floor,
+    FloorUpdate, PeerChange, step,
+};
+use crate::{Incarnation, PeerId, RegionId, Sequence, StoreId};
+
+/// The region whose peer goes through the stages; peer 21, keys `m .. z`. Region 1 lives beside it.
+const SUBJECT: RegionId = RegionId(2);
+
+/// What the machine must say. `-` is "already applied", a dotted word is an accepted kind, any other
+/// is a refusal's code.
+const TABLE: &str = "
+event            | absent             | tombstone          | uninitialized      | first-apply       | normal             | applying           | damaged
+identify         | -                  | -                  | -                  | -                 | -                  | -                  | -
+identify-other   | store-mismatch     | store-mismatch     | store-mismatch     | store-mismatch    | store-mismatch     | store-mismatch     | store-mismatch
+bootstrap        | store-not-empty    | store-not-empty    | store-not-empty    | store-not-empty   | store-not-empty    | store-not-empty    | store-not-empty
+create-same      | peer.create        | peer-tombstoned    | -                  | -                 | -                  | -                  | -
+create-older     | peer.create        | peer-tombstoned    | peer-stale         | peer-stale        | peer-stale         | peer-stale         | peer-stale
+create-newer     | peer.create        | peer.create        | peer-older-lives   | peer-older-lives  | peer-older-lives   | peer-older-lives   | peer-older-lives
+split            | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | region.split       | snapshot-applying  | region-damaged
+split-again      | region-not-found   | peer-tombstoned    | peer-uninitialized | -                 | -                  | -                  | -
+split-stale      | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | epoch-stale        | snapshot-applying  | region-damaged
+split-ahead      | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | epoch-ahead        | snapshot-applying  | region-damaged
+split-outside    | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | split-invalid      | snapshot-applying  | region-damaged
+add              | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | region.change-peers | snapshot-applying | region-damaged
+add-stale        | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | epoch-stale        | snapshot-applying  | region-damaged
+add-listed       | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | description-invalid | snapshot-applying | region-damaged
+remove-other     | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | region.change-peers | snapshot-applying | region-damaged
+remove-unknown   | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | peer-unknown       | snapshot-applying  | region-damaged
+remove-self      | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | region.remove-self | snapshot-applying  | region-damaged
+promote-voter    | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | role-unchanged     | snapshot-applying  | region-damaged
+demote           | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | region.change-peers | snapshot-applying | region-damaged
+change-gone      | region-not-found   | incarnation-gone   | incarnation-gone   | incarnation-gone  | incarnation-gone   | incarnation-gone   | incarnation-gone
+begin-newer      | region-not-found   | incarnation-gone   | snapshot.begin     | snapshot-applying | snapshot.begin     | snapshot-applying  | snapshot.begin
+begin-again      | region-not-found   | incarnation-gone   | snapshot.begin     | -                 | snapshot-stale     | snapshot-applying  | snapshot.begin
+begin-older      | region-not-found   | incarnation-gone   | snapshot.begin     | snapshot-applying | snapshot-stale     | snapshot-applying  | snapshot-stale
+begin-old-epoch  | region-not-found   | incarnation-gone   | snapshot.begin     | snapshot-applying | epoch-stale        | snapshot-applying  | epoch-stale
+begin-overlap    | region-not-found   | incarnation-gone   | range-overlap      | snapshot-applying | range-overlap      | snapshot-applying  | range-overlap
+begin-unlisted   | region-not-found   | incarnation-gone   | peer-not-listed    | peer-not-listed   | peer-not-listed    | peer-not-listed    | peer-not-listed
+begin-invalid    | region-not-found   | incarnation-gone   | description-invalid | description-invalid | description-invalid | description-invalid | description-invalid
+begin-other      | region-not-found   | incarnation-gone   | snapshot-other-region | snapshot-other-region | snapshot-other-region | snapshot-other-region | snapshot-other-region
+begin-gone       | region-not-found   | incarnation-gone   | incarnation-gone   | incarnation-gone  | incarnation-gone   | incarnation-gone   | incarnation-gone
+end              | region-not-found   | incarnation-gone   | peer-uninitialized | snapshot.end      | -                  | floor-mismatch     | region-damaged
+end-above        | region-not-found   | incarnation-gone   | peer-uninitialized | floor-mismatch    | snapshot-none      | floor-mismatch     | region-damaged
+end-no-barrier   | region-not-found   | incarnation-gone   | peer-uninitialized | floor-mismatch    | -                  | floor-mismatch     | region-damaged
+abort            | region-not-found   | incarnation-gone   | snapshot-none      | snapshot.abort    | snapshot-none      | snapshot.abort     | snapshot-none
+destroy          | region-not-found   | -                  | peer.destroy-begin | peer.destroy-begin | peer.destroy-begin | peer.destroy-begin | peer.destroy-begin
+destroy-gone     | region-not-found   | -                  | incarnation-gone   | incarnation-gone  | incarnation-gone   | incarnation-gone   | incarnation-gone
+destroy-older    | region-not-found   | -                  | peer-stale         | peer-stale        | peer-stale         | peer-stale         | peer-stale
+destroy-newer    | region-not-found   | peer-tombstoned    | peer-older-lives   | peer-older-lives  | peer-older-lives   | peer-older-lives   | peer-older-lives
+destroy-removed  | region-not-found   | -                  | peer.destroy-begin | peer.destroy-begin | peer.destroy-begin | peer.destroy-begin | peer.destroy-begin
+destroy-stale    | region-not-found   | -                  | peer.destroy-begin | epoch-not-newer   | epoch-not-newer    | epoch-not-newer    | epoch-not-newer
+destroy-larger   | region-not-found   | -                  | peer.destroy-begin | peer.destroy-begin | peer.destroy-begin | peer.destroy-begin | peer.destroy-begin
+finish-done      | -                  | -                  | -                  | -                 | -                  | -                  | -
+finish-unknown   | deletion-unknown   | deletion-unknown   | deletion-unknown   | deletion-unknown  | deletion-unknown   | deletion-unknown   | deletion-unknown
+damage           | region-not-found   | incarnation-gone   | peer-uninitialized | snapshot-applying | peer.damage        | snapshot-applying  | -
+barrier          | store.barrier      | store.barrier      | store.barrier      | store.barrier     | store.barrier      | store.barrier      | store.barrier
+barrier-again    | -                  | -                  | -                  | -                 | -                  | -                  | -
+new-data-store   | store.new-data     | store.new-data     | store.new-data     | store.new-data    | data-store-in-use  | store.new-data     | store.new-data
+lease            | store.lease        | store.lease        | store.lease        | store.lease       | store.lease        | store.lease        | store.lease
+lease-again      | -                  | -                  | -                  | -                 | -                  | -                  | -
+load             | region-not-found   | incarnation-gone   | peer-uninitialized | snapshot-applying | cache.request      | snapshot-applying  | region-damaged
+load-stale       | region-not-found   | incarnation-gone   | peer-uninitialized | snapshot-applying | epoch-stale        | snapshot-applying  | region-damaged
+load-gone        | region-not-found   | incarnation-gone   | incarnation-gone   | incarnation-gone  | incarnation-gone   | incarnation-gone   | incarnation-gone
+load-begin       | region-not-found   | incarnation-gone   | cache-state        | cache-state       | cache-state        | cache-state        | cache-state
+load-end         | region-not-found   | incarnation-gone   | cache-state        | cache-state       | cache-state        | cache-state        | cache-state
+load-cancel      | region-not-found   | incarnation-gone   | -                  | -                 | -                  | -                  | -
+evict            | -                  | -                  | -                  | -                 | -                  | -                  | -
+evict-begin      | -                  | -                  | -                  | -                 | -                  | -                  | -
+evict-end        | -                  | -                  | -                  | -                 | -                  | -                  | -
+cache-lost       | -                  | -                  | -                  | -                 | -                  | -                  | -
+";
+
+/// The store in each stage of the subject, with the incarnation that a caller would name.
+fn stages() -> BTreeMap<&'static str, (World, Incarnation)> {
+    // A bit of history first, so that "already finished" deletions and barriers exist.
+    let mut absent = World::bootstrapped("", "m");
+    absent.barrier();
+    absent.accept(&Event::SequenceLease {
+        up_to: Sequence::new(100),
+    });
+    let mut uninitialized = absent.clone();
+    let incarnation = uninitialized.create(2);
+    let mut first = uninitialized.clone();
+    first.accept(&first.begin(region(2, "m", "z", (3, 4)), 20));
+    let mut normal = first.clone();
+    normal.end(2, 20);
+    let mut applying = normal.clone();
+    applying.accept(&applying.begin(region(2, "m", "z", (3, 4)), 25));
+    let mut damaged = normal.clone();
+    damaged.accept(&Event::Damage {
+        region: SUBJECT,
+        incarnation,
+        reason: DamageReason::StoreReplaced,
+    });
+    let mut tombstone = normal.clone();
+    tombstone.accept(&destroy(PeerId(21), None, DestroyCause::Operator));
+    tombstone.finish_deletions();
+    [
+        ("absent", absent),
+        ("tombstone", tombstone),
+        ("uninitialized", uninitialized),
+        ("first-apply", first),
+        ("normal", normal),
+        ("applying", applying),
+        ("damaged", damaged),
+    ]
+    .into_iter()
+    .map(|(name, world)| (name, (world, incarnation)))
+    .collect()
+}
+
+fn destroy(peer: PeerId, incarnation: Option<Incarnation>, cause: DestroyCause) -> Event {
+    Event::Destroy {
+        region: SUBJECT,
+        incarnation,
+        peer,
+        cause,
+    }
+}
+
+/// Every event of the table, for a caller that means `incarnation`.
+fn events(world: &World, incarnation: Incarnation) -> Vec<(&'static str, Event)> {
+    let region_id = SUBJECT;
+    let gone = Incarnation::new(Lsn::new(1));
+    let other = StoreId(9);
+    let change = |index, epoch, change| Event::ChangePeers {
+        region: region_id,
+        incarnation: None,
+        epoch,
+        position: at(index),
+        change,
+    };
+    let begin = |incarnation, id, index, description| Event::BeginSnapshot {
+        region: RegionId(id),
+        incarnation,
+        description,
+        snapshot: snapshot(index),
+    };
+    let create = |peer| Event::CreateByMessage {
+        region: region_id,
+        peer: PeerId(peer),
+        from_store: StoreId(2),
+        message_epoch: epoch(1, 1),
+    };
+    let end = |index, barrier| Event::EndSnapshot {
+        region: region_id,
+        incarnation,
+        floor: Floor { index, barrier },
+    };
+    let good = || region(2, "m", "z", (3, 4));
+    let mut unlisted = good();
+    unlisted.peers = vec![voter(29, 1)];
+    let mut invalid = good();
+    invalid.peers.clear();
+    let barrier = world.register.barrier();
+    let floors = vec![FloorUpdate {
+        region: region_id,
+        incarnation,
+        index: 30,
+    }];
+    let current = epoch(3, 4);
+    let removed = |epoch| DestroyCause::Removed { epoch };
+    let larger = DestroyCause::LargerPeer { peer: PeerId(30) };
+    let reason = EvictReason::Requested;
+    let done = DeletionId {
+        lsn: Lsn::new(1),
+        ordinal: 0,
+    };
+    let unknown = DeletionId {
+        lsn: Lsn::new(1000),
+        ordinal: 0,
+    };
+    vec![
+        ("identify", Event::Identify { store: STORE }),
+        ("identify-other", Event::Identify { store: other }),
+        (
+            "bootstrap",
+            Event::Bootstrap {
+                store: STORE,
+                region: good(),
+            },
+        ),
+        ("create-same", create(21)),
+        ("create-older", create(19)),
+        ("create-newer", create(30)),
+        ("split", split(2, current, 30, "p", 3, Derive::Right)),
+        ("split-again", split(2, current, 20, "p", 3, Derive::Right)),
+        (
+            "split-stale",
+            split(2, epoch(3, 3), 30, "p", 3, Derive::Right),
+        ),
+        (
+            "split-ahead",
+            split(2, epoch(3, 5), 30, "p", 3, Derive::Right),
+        ),
+        (
+            "split-outside",
+            split(2, current, 30, "m", 3, Derive::Right),
+        ),
+        (
+            "add",
+            change(30, current, PeerChange::Add { peer: voter(23, 3) }),
+        ),
+        (
+            "add-stale",
+            change(30, epoch(2, 9), PeerChange::Add { peer: voter(23, 3) }),
+        ),
+        (
+            "add-listed",
+            change(30, current, PeerChange::Add { peer: voter(23, 2) }),
+        ),
+        (
+            "remove-other",
+            change(30, current, PeerChange::Remove { peer: PeerId(22) }),
+        ),
+        (
+            "remove-unknown",
+            change(30, current, PeerChange::Remove { peer: PeerId(99) }),
+        ),
+        (
+            "remove-self",
+            change(30, current, PeerChange::Remove { peer: PeerId(21) }),
+        ),
+        (
+            "promote-voter",
+            change(30, current, PeerChange::Promote { peer: PeerId(22) }),
+        ),
+        (
+            "demote",
+            change(30, current, PeerChange::Demote { peer: PeerId(22) }),
+        ),
+        (
+            "change-gone",
+            Event::ChangePeers {
+                region: region_id,
+                incarnation: Some(gone),
+                epoch: current,
+                position: at(30),
+                change: PeerChange::Remove { peer: PeerId(22) },
+            },
+        ),
+        ("begin-newer", begin(incarnation, 2, 31, good())),
+        ("begin-again", begin(incarnation, 2, 20, good())),
+        ("begin-older", begin(incarnation, 2, 19, good())),
+        (
+            "begin-old-epoch",
+            begin(incarnation, 2, 31, region(2, "m", "z", (2, 4))),
+        ),
+        (
+            "begin-overlap",
+            begin(incarnation, 2, 31, region(2, "l", "z", (3, 4))),
+        ),
+        ("begin-unlisted", begin(incarnation, 2, 31, unlisted)),
+        ("begin-invalid", begin(incarnation, 2, 31, invalid)),
+        (
+            "begin-other",
+            begin(incarnation, 2, 31, region(7, "m", "z", (3, 4))),
+        ),
+        ("begin-gone", begin(gone, 2, 31, good())),
+        ("end", end(20, barrier)),
+        ("end-above", end(21, barrier)),
+        ("end-no-barrier", end(20, barrier + 1)),
+        (
+            "abort",
+            Event::AbortSnapshot {
+                region: region_id,
+                incarnation,
+                reason: AbortReason::StagedFileLost,
+            },
+        ),
+        (
+            "destroy",
+            destroy(PeerId(21), Some(incarnation), DestroyCause::Operator),
+        ),
+        (
+            "destroy-gone",
+            destroy(PeerId(21), Some(gone), DestroyCause::Operator),
+        ),
+        (
+            "destroy-older",
+            destroy(PeerId(20), None, DestroyCause::Operator),
+        ),
+        (
+            "destroy-newer",
+            destroy(PeerId(22), None, DestroyCause::Operator),
+        ),
+        (
+            "destroy-removed",
+            destroy(PeerId(21), None, removed(epoch(4, 4))),
+        ),
+        (
+            "destroy-stale",
+            destroy(PeerId(21), None, removed(epoch(3, 4))),
+        ),
+        ("destroy-larger", destroy(PeerId(21), None, larger)),
+        ("finish-done", Event::FinishDeletion { deletion: done }),
+        (
+            "finish-unknown",
+            Event::FinishDeletion { deletion: unknown },
+        ),
+        (
+            "damage",
+            Event::Damage {
+                region: region_id,
+                incarnation,
+                reason: DamageReason::RowMissing { floor: 20 },
+            },
+        ),
+        (
+            "barrier",
+            Event::Barrier {
+                number: barrier + 1,
+                floors: floors.clone(),
+            },
+        ),
+        (
+            "barrier-again",
+            Event::Barrier {
+                number: barrier,
+                floors,
+            },
+        ),
+        (
+            "new-data-store",
+            Event::NewDataStore {
+                generation: [7; 16],
+            },
+        ),
+        (
+            "lease",
+            Event::SequenceLease {
+                up_to: Sequence::new(200),
+            },
+        ),
+        (
+            "lease-again",
+            Event::SequenceLease {
+                up_to: Sequence::new(100),
+            },
+        ),
+        (
+            "load",
+            Event::LoadRequest {
+                region: region_id,
+                incarnation,
+                epoch: current,
+            },
+        ),
+        (
+            "load-stale",
+            Event::LoadRequest {
+                region: region_id,
+                incarnation,
+                epoch: epoch(3, 3),
+            },
+        ),
+        (
+            "load-gone",
+            Event::LoadRequest {
+                region: region_id,
+                incarnation: gone,
+                epoch: current,
+            },
+        ),
+        (
+            "load-begin",
+            Event::LoadBegin {
+                region: region_id,
+                incarnation,
+            },
+        ),
+        (
+            "load-end",
+            Event::LoadEnd {
+                region: region_id,
+                incarnation,
+            },
+        ),
+        (
+            "load-cancel",
+            Event::LoadCancel {
+                region: region_id,
+                incarnation,
+                reason,
+            },
+        ),
+        (
+            "evict",
+            Event::Evict {
+                region: region_id,
+                reason,
+            },
+        ),
+        ("evict-begin", Event::EvictBegin { region: region_id }),
+        ("evict-end", Event::EvictEnd { region: region_id }),
+        ("cache-lost", Event::CacheLost { region: region_id }),
+    ]
+}
+
+/// One name for each variant: a new variant does not compile until it has one, and the test fails
+/// until the table has a row of it.
+fn variant(event: &Event) -> &'static str {
+    match event {
+        Event::Identify { .. } => "identify",
+        Event::Bootstrap { .. } => "bootstrap",
+        Event::CreateByMessage { .. } => "create-same",
+        Event::Split(_) => "split",
+        Event::ChangePeers { .. } => "add",
+        Event::BeginSnapshot { .. } => "begin-newer",
+        Event::EndSnapshot { .. } => "end",
+        Event::AbortSnapshot { .. } => "abort",
+        Event::Destroy { .. } => "destroy",
+        Event::FinishDeletion { .. } => "finish-done",
+        Event::Damage { .. } => "damage",
+        Event::Barrier { .. } => "barrier",
+        Event::NewDataStore { .. } => "new-data-store",
+        Event::SequenceLease { .. } => "lease",
+        Event::LoadRequest { .. } => "load",
+        Event::LoadBegin { .. } => "load-begin",
+        Event::LoadEnd { .. } => "load-end",
+        Event::LoadCancel { .. } => "load-cancel",
+        Event::Evict { .. } => "evict",
+        Event::EvictBegin { .. } => "evict-begin",
+        Event::EvictEnd { .. } => "evict-end",
+        Event::CacheLost { .. } => "cache-lost",
+    }
+}
+
+/// A table's rows: first cell, then the others by the name of their column.
+pub(super) fn rows(table: &str) -> BTreeMap<&str, BTreeMap<&str, &str>> {
+    let mut lines = table.lines().filter(|line| !line.is_empty());
+    let cells = |line| -> Vec<&str> { str::split(line, '|').map(str::trim).collect() };
+    let head = cells(lines.next().unwrap());
+    lines
+        .map(cells)
+        .map(|row| {
+            assert_eq!(row.len(), head.len(), "row {}", row[0]);
+            let named = head[1..].iter().copied().zip(row[1..].iter().copied());
+            (row[0], named.collect())
+        })
+        .collect()
+}
+
+#[test]
+fn every_stage_and_event_has_the_outcome_that_the_table_lists() {
+    let expected = rows(TABLE);
+    let mut seen = BTreeSet::new();
+    let mut wrong = Vec::new();
+    for (stage, (world, incarnation)) in stages() {
+        let events = events(&world, incarnation);
+        assert_eq!(
+            events.len(),
+            expected.len(),
+            "the table has a row for each event"
+        );
+        for (name, event) in events {
+            seen.insert(variant(&event));
+            let found = word(&step(&world.register, &event));
+            let found = if found == "already" { "-" } else { found };
+            if found != expected[name][stage] {
+                wrong.push(format!(
+                    "{name} on {stage}: {found}, not {}",
+                    expected[name][stage]
+                ));
+            }
+            // Carrying it out keeps every invariant; being refused changes nothing.
+            let mut after = world.clone();
+            let is_accepted = after.ask(&event) != step(&world.register, &event)
+                || after.register != world.register;
+            assert_eq!(is_accepted, found.contains('.'), "{name} on {stage}");
+            // Asked twice, nothing is ever done twice.
+            let once = after.register.clone();
+            let again = word(&after.ask(&event));
+            if is_accepted {
+                assert!(
+                    after.register == once || again.contains('.'),
+                    "{name} on {stage}"
+                );
+            } else {
+                assert_eq!(after.register, once, "{name} on {stage}");
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    let variants: BTreeSet<_> = expected.keys().copied().collect();
+    assert!(
+        seen.is_subset(&variants),
+        "each variant has a row of its own"
+    );
+}
+
+#[test]
+fn boundaries_have_to_increase_and_lie_inside() {
+    let world = World::bootstrapped("b", "y");
+    let ask = |boundaries: &[&str], ids: &[u64]| {
+        let Event::Split(mut event) = split(1, epoch(1, 1), 6, "m", 2, Derive::Left) else {
+            unreachable!()
+        };
+        event.boundaries = boundaries.iter().map(|k| key(k)).collect();
+        event.children = ids
+            .iter()
+            .map(|id| crate::lifecycle::NewRegion {
+                id: RegionId(*id),
+                peers: region(*id, "", "", (1, 1)).peers,
+            })
+            .collect();
+        word(&step(&world.register, &Event::Split(event)))
+    };
+    assert_eq!(ask(&["m"], &[2]), "region.split");
+    assert_eq!(ask(&["d", "m"], &[2, 3]), "region.split");
+    for (boundaries, ids) in [
+        (&[][..], &[][..]),
+        (&["m"], &[2, 3]),
+        (&["m", "d"], &[2, 3]),
+        (&["m", "m"], &[2, 3]),
+        (&["b"], &[2]),
+        (&["a"], &[2]),
+        (&["y"], &[2]),
+        (&[""], &[2]),
+        (&["m"], &[1]),
+        (&["d", "m"], &[2, 2]),
+        (&["m"], &[0]),
+    ] {
+        assert_eq!(
+            ask(boundaries, ids),
+            "split-invalid",
+            "{boundaries:?} {ids:?}"
+        );
+    }
+}
+
+#[test]
+fn a_new_region_has_one_peer_for_each_peer_of_the_region_on_its_store_and_in_its_role() {
+    let world = World::bootstrapped("b", "y");
+    let ask = |peers: &[crate::Peer]| {
+        let Event::Split(mut event) = split(1, epoch(1, 1), 6, "m", 2, Derive::Left) else {
+            unreachable!()
+        };
+        event.children[0].peers = peers.to_vec();
+        word(&step(&world.register, &Event::Split(event)))
+    };
+    let learner = crate::Peer {
+        role: crate::PeerRole::Learner,
+        ..voter(22, 2)
+    };
+    assert_eq!(ask(&[voter(21, 1), voter(22, 2)]), "region.split");
+    assert_eq!(ask(&[voter(22, 2), voter(21, 1)]), "region.split");
+    for peers in [
+        &[][..],
+        &[voter(21, 1)],
+        &[voter(22, 2)],
+        &[voter(21, 1), learner],
+        &[voter(21, 1), voter(22, 3)],
+        &[voter(21, 1), voter(22, 2), voter(23, 3)],
+        &[voter(21, 1), voter(21, 2)],
+        &[voter(21, 1), voter(0, 2)],
+    ] {
+        assert_eq!(ask(peers), "split-invalid", "{peers:?}");
+    }
+}
