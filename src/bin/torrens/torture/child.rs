@@ -18,6 +18,7 @@ use super::data::DataSet;
 use super::process::ABORT_AT;
 use super::protocol::{Command, Do, Event, STORE, Said};
 
+mod convert;
 mod serve;
 
 use self::serve::Server;

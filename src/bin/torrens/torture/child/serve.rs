@@ -6,18 +6,18 @@ use std::io;
 use std::ops::Bound;
 use std::path::Path;
 
-use torrens::lifecycle::{Derive, DestroyCause, NewRegion, PeerChange, RaftPosition, Split};
 use torrens::snapshot::SnapshotName;
 use torrens::{
-    Answer, Engine, EngineError, Incarnation, Key as KeyBytes, Peer, PeerId, PeerRole, ReadError,
-    Region, RegionEpoch, RegionId, RegionView, StoreId, Taken, WriteAnswer, WriteBatch,
+    Answer, DestroyCause, Engine, EngineError, Key as KeyBytes, PeerId, RaftPosition, ReadError,
+    RegionEpoch, RegionId, RegionView, StoreId, Taken, WriteAnswer, WriteBatch,
 };
-use torrens_journal::Lsn;
 
+use super::convert::{
+    change_of, description_of, epoch_of, incarnation_of, position_of, raft_position_of, split_of,
+};
 use crate::torture::data::DataSet;
 use crate::torture::protocol::{
-    Description, Digest, Digester, Do, Epoch, Key, Opened, OpenedRegion, PeerChangeLine, PeerLine,
-    Position, RowChange, STORE, Said, SnapshotLine, SplitLine,
+    Digest, Digester, Do, Epoch, Key, Opened, OpenedRegion, RowChange, Said, SnapshotLine,
 };
 use crate::torture::snapshots::region_of;
 
@@ -348,95 +348,4 @@ fn digest(
         cached: view.is_cached(),
         ..digester.finish()
     }))
-}
-
-fn incarnation_of(lsn: u64) -> Incarnation {
-    Incarnation::new(Lsn::new(lsn))
-}
-
-fn epoch_of(epoch: Epoch) -> RegionEpoch {
-    RegionEpoch {
-        conf_ver: epoch.conf_ver,
-        version: epoch.version,
-    }
-}
-
-fn raft_position_of(at: Position) -> RaftPosition {
-    RaftPosition {
-        index: at.index,
-        term: at.term,
-    }
-}
-
-fn position_of(at: RaftPosition) -> Position {
-    Position {
-        index: at.index,
-        term: at.term,
-    }
-}
-
-fn peer_of(peer: &PeerLine) -> Peer {
-    let role = if peer.learner {
-        PeerRole::Learner
-    } else {
-        PeerRole::Voter
-    };
-    Peer {
-        id: PeerId(peer.id),
-        store: StoreId(peer.store),
-        role,
-    }
-}
-
-fn change_of(change: PeerChangeLine) -> PeerChange {
-    match change {
-        PeerChangeLine::Add(peer) => PeerChange::Add {
-            peer: peer_of(&peer),
-        },
-        PeerChangeLine::Remove(peer) => PeerChange::Remove { peer: PeerId(peer) },
-        PeerChangeLine::Promote(peer) => PeerChange::Promote { peer: PeerId(peer) },
-    }
-}
-
-fn split_of(split: &SplitLine) -> Split {
-    let child = |child: &crate::torture::protocol::NewChild| NewRegion {
-        id: RegionId(child.id),
-        peers: child.peers.iter().map(peer_of).collect(),
-    };
-    Split {
-        region: RegionId(split.region),
-        incarnation: None,
-        epoch: epoch_of(split.epoch),
-        position: raft_position_of(split.at),
-        boundaries: split
-            .keys
-            .iter()
-            .map(|key| KeyBytes::from(key.0.as_slice()))
-            .collect(),
-        children: split.children.iter().map(child).collect(),
-        derive: if split.derive_right {
-            Derive::Right
-        } else {
-            Derive::Left
-        },
-    }
-}
-
-fn description_of(region: &Region) -> Description {
-    let peer = |peer: &Peer| PeerLine {
-        id: peer.id.0,
-        store: peer.store.0,
-        learner: peer.role == PeerRole::Learner,
-    };
-    debug_assert!(region.peer_on(StoreId(STORE)).is_some());
-    Description {
-        id: region.id.0,
-        start: Key(region.range.start().to_vec()),
-        end: region.range.end().map(|end| Key(end.to_vec())),
-        epoch: Epoch {
-            conf_ver: region.epoch.conf_ver,
-            version: region.epoch.version,
-        },
-        peers: region.peers.iter().map(peer).collect(),
-    }
 }

@@ -1,13 +1,18 @@
 //! What each answer means for the life that got it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{AGAIN_AFTER, Asked, AskedKind, Errand, Life, LifeEnd, Meaning, Wrong, died, rows_of};
+use super::errands::Errand;
+use super::life::{Asked, AskedKind, Life};
+use super::{LifeEnd, died};
 use crate::torture::error::TortureError;
+use crate::torture::model::{Meaning, Wrong};
 use crate::torture::protocol::{Digest, Do, Key, Position, Said};
 
 /// Rows that are named when a region's rows differ; all are counted.
 const ROWS_NAMED_MAX: usize = 5;
+/// When something that must wait is asked again.
+const AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 impl Life<'_, '_> {
     /// Takes an answer in; the end of the life if it is one.
@@ -236,5 +241,13 @@ impl Life<'_, '_> {
             true => Ok(Some(LifeEnd::Closed)),
             false => Ok(Some(self.driver.wrong(died(status)))),
         }
+    }
+}
+
+/// How many rows an entry changes.
+fn rows_of(what: &Do) -> u64 {
+    match what {
+        Do::Write { rows, .. } => rows.len() as u64,
+        _ => 0,
     }
 }
