@@ -18,6 +18,7 @@ use super::data::DataSet;
 use super::process::ABORT_AT;
 use super::protocol::{Command, Do, Event, STORE, Said};
 
+mod convert;
 mod serve;
 
 use self::serve::Server;
@@ -78,7 +79,11 @@ fn serve(args: &ChildArgs) -> Result<(), Box<dyn std::error::Error>> {
     let options = Engine::options()
         .store(StoreId(STORE))
         .disk(Arc::new(disk))
-        .segment_bytes(if args.small { SMALL_SEGMENT_BYTES } else { SEGMENT_BYTES })
+        .segment_bytes(if args.small {
+            SMALL_SEGMENT_BYTES
+        } else {
+            SEGMENT_BYTES
+        })
         .checkpoint_records(CHECKPOINT_RECORDS)
         .barrier_interval(Duration::from_millis(50));
     let engine = match options.open(&args.dir) {
@@ -106,8 +111,13 @@ fn work(server: Arc<Server>, up: &Up) -> Result<(), Box<dyn std::error::Error>> 
         let (server, up, commands) = (Arc::clone(&server), up.clone(), Arc::clone(&commands));
         workers.push(std::thread::spawn(move || -> io::Result<()> {
             loop {
-                let next = commands.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                let Ok(Command { op, what }) = next else { return Ok(()) };
+                let next = commands
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .recv();
+                let Ok(Command { op, what }) = next else {
+                    return Ok(());
+                };
                 let said = server.carry_out(&what);
                 up.tell(&Event::Answer { op, said })?;
             }
@@ -132,7 +142,10 @@ fn work(server: Arc<Server>, up: &Up) -> Result<(), Box<dyn std::error::Error>> 
     let server = Arc::into_inner(server).ok_or("a worker kept the engine")?;
     if let Some(op) = close {
         let said = server.close();
-        up.tell(&Event::Answer { op, said: said.unwrap_or_else(|said| said) })?;
+        up.tell(&Event::Answer {
+            op,
+            said: said.unwrap_or_else(|said| said),
+        })?;
     }
     Ok(())
 }
@@ -153,6 +166,9 @@ fn disk() -> Result<RealDisk, Box<dyn std::error::Error>> {
 
 impl Server {
     fn close(self) -> Result<Said, Said> {
-        self.into_engine().close().map(|()| Said::Done).map_err(|error| serve::failed(&error))
+        self.into_engine()
+            .close()
+            .map(|()| Said::Done)
+            .map_err(|error| serve::failed(&error))
     }
 }

@@ -48,20 +48,34 @@ impl DataSet {
     /// [`TortureError::Data`] if the file cannot be read, is too large, or holds no row.
     pub(super) fn load(file: Option<&Path>) -> Result<DataSet, TortureError> {
         let Some(path) = file else {
-            return DataSet::parse("airports".to_owned(), AIRPORTS, b',')
-                .ok_or(TortureError::DataEmpty { path: PathBuf::from("airports.csv") });
+            return DataSet::parse("airports".to_owned(), AIRPORTS, b',').ok_or(
+                TortureError::DataEmpty {
+                    path: PathBuf::from("airports.csv"),
+                },
+            );
         };
-        let unreadable =
-            |source| TortureError::Io { doing: "read the data file", path: path.to_owned(), source };
+        let unreadable = |source| TortureError::Io {
+            doing: "read the data file",
+            path: path.to_owned(),
+            source,
+        };
         let file = std::fs::File::open(path).map_err(unreadable)?;
         let mut bytes = Vec::new();
-        file.take(FILE_BYTES_MAX.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+        file.take(FILE_BYTES_MAX.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(unreadable)?;
         if bytes.len() as u64 > FILE_BYTES_MAX {
             let bytes_max = FILE_BYTES_MAX;
-            return Err(TortureError::DataTooLarge { path: path.to_owned(), bytes_max });
+            return Err(TortureError::DataTooLarge {
+                path: path.to_owned(),
+                bytes_max,
+            });
         }
-        DataSet::parse(path.display().to_string(), &bytes, delimiter(path, &bytes))
-            .ok_or(TortureError::DataEmpty { path: path.to_owned() })
+        DataSet::parse(path.display().to_string(), &bytes, delimiter(path, &bytes)).ok_or(
+            TortureError::DataEmpty {
+                path: path.to_owned(),
+            },
+        )
     }
 
     fn parse(name: String, bytes: &[u8], delimiter: u8) -> Option<DataSet> {
@@ -92,7 +106,10 @@ impl DataSet {
                 }
             };
             let fields: Vec<&[u8]> = record.iter().collect();
-            rows.push(DataRow { key, text: fields.join(&delimiter) });
+            rows.push(DataRow {
+                key,
+                text: fields.join(&delimiter),
+            });
         }
         // Stable: of rows with one key, a later line stays the later update.
         rows.sort_by(|a, b| a.key.cmp(&b.key));
@@ -102,11 +119,22 @@ impl DataSet {
                 warnings.push(format!("{name}: {count} {what}"));
             }
         };
-        warn(too_long, "lines skipped: longer than 1 MiB, or the key longer than 1 KiB");
-        warn(no_key, "rows without a key were given one from their line number");
+        warn(
+            too_long,
+            "lines skipped: longer than 1 MiB, or the key longer than 1 KiB",
+        );
+        warn(
+            no_key,
+            "rows without a key were given one from their line number",
+        );
         warn(broken, "lines skipped: not CSV");
         let checksum = crc32fast::hash(bytes);
-        (!rows.is_empty()).then_some(DataSet { rows, name, checksum, warnings })
+        (!rows.is_empty()).then_some(DataSet {
+            rows,
+            name,
+            checksum,
+            warnings,
+        })
     }
 
     /// How many rows one prefix has.
@@ -146,9 +174,15 @@ fn delimiter(path: &Path, bytes: &[u8]) -> u8 {
         Some("tsv" | "tab") => b'\t',
         Some("csv") => b',',
         _ => {
-            let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            let line = bytes
+                .split(|byte| *byte == b'\n')
+                .next()
+                .unwrap_or_default();
             let count = |wanted: u8| line.iter().filter(|byte| **byte == wanted).count();
-            [b'\t', b';', b','].into_iter().max_by_key(|wanted| count(*wanted)).unwrap_or(b',')
+            [b'\t', b';', b',']
+                .into_iter()
+                .max_by_key(|wanted| count(*wanted))
+                .unwrap_or(b',')
         }
     }
 }
@@ -167,7 +201,10 @@ mod tests {
         assert_eq!((airports.len(), airports.warnings.len()), (3376, 0));
         let jfk = (0..airports.len()).find(|row| airports.key(7, *row).unwrap() == b"0007/JFK");
         let value = airports.value(jfk.unwrap(), 12).unwrap();
-        assert!(value.starts_with(b"JFK,John F Kennedy Intl,New York,NY,USA,"), "{value:?}");
+        assert!(
+            value.starts_with(b"JFK,John F Kennedy Intl,New York,NY,USA,"),
+            "{value:?}"
+        );
         assert!(value.ends_with(b"@12"));
         assert_eq!(airports.key(0, 3376), None);
     }
@@ -175,9 +212,17 @@ mod tests {
     #[test]
     fn keys_sort_like_their_names() {
         let airports = DataSet::load(None).unwrap();
-        let keys: Vec<_> = [(0, 5), (0, 6), (1, 0), (1, 3375), (2, 0), (999, 1), (1000, 0)]
-            .map(|(prefix, row)| airports.key(prefix, row).unwrap())
-            .into();
+        let keys: Vec<_> = [
+            (0, 5),
+            (0, 6),
+            (1, 0),
+            (1, 3375),
+            (2, 0),
+            (999, 1),
+            (1000, 0),
+        ]
+        .map(|(prefix, row)| airports.key(prefix, row).unwrap())
+        .into();
         assert!(keys.is_sorted(), "{keys:?}");
     }
 
@@ -185,7 +230,10 @@ mod tests {
     fn rows_without_a_key_get_one_of_their_own_and_are_counted() {
         let data = parse(b"id,name\n,first\n,second\nb,third\n").unwrap();
         let keys: Vec<_> = (0..3).map(|row| data.key(0, row).unwrap()).collect();
-        assert_eq!(keys, [b"0000/#0".to_vec(), b"0000/#1".to_vec(), b"0000/b".to_vec()]);
+        assert_eq!(
+            keys,
+            [b"0000/#0".to_vec(), b"0000/#1".to_vec(), b"0000/b".to_vec()]
+        );
         assert_eq!(data.warnings.len(), 1);
     }
 

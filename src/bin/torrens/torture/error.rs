@@ -19,7 +19,12 @@ pub(super) enum TortureError {
     #[error("{dir} is gone, but {oracle} still remembers it: remove that too to start anew")]
     StoreGone { dir: PathBuf, oracle: PathBuf },
     #[error("{dir} holds store {found}, and {oracle} remembers store {expected}")]
-    OtherStore { dir: PathBuf, oracle: PathBuf, expected: String, found: String },
+    OtherStore {
+        dir: PathBuf,
+        oracle: PathBuf,
+        expected: String,
+        found: String,
+    },
     #[error(
         "{dir} was filled from {expected} (checksum {expected_checksum:08x}), not from {found} \
          (checksum {found_checksum:08x}): give the same --data"
@@ -45,7 +50,11 @@ pub(super) enum TortureError {
         source: serde_json::Error,
     },
     #[error("{path} is of format {found}, and this release reads {expected}")]
-    OracleFormat { path: PathBuf, expected: u32, found: u32 },
+    OracleFormat {
+        path: PathBuf,
+        expected: u32,
+        found: u32,
+    },
     #[error("another torture works on this directory ({path} is locked)")]
     Busy { path: PathBuf },
     #[error("the storage process answered something that is no answer: {line}")]
@@ -76,7 +85,11 @@ impl TortureError {
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(io::Error) -> TortureError {
         let path = path.into();
-        move |source| TortureError::Io { doing, path, source }
+        move |source| TortureError::Io {
+            doing,
+            path,
+            source,
+        }
     }
 
     /// 2: nothing was tried, or nothing can be said about the store.

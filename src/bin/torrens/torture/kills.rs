@@ -42,7 +42,13 @@ pub(super) struct Kills {
 impl Kills {
     pub(super) fn new(seed: u64) -> Self {
         let random = Random::new(seed ^ 0x6b69_6c6c);
-        Kills { random, opening: RECOVERY_FIRST_GUESS, kills: 0, in_recovery: 0, by_operation: 0 }
+        Kills {
+            random,
+            opening: RECOVERY_FIRST_GUESS,
+            kills: 0,
+            in_recovery: 0,
+            by_operation: 0,
+        }
     }
 
     /// The next plan.
@@ -63,7 +69,9 @@ impl Kills {
             1 | 2 => Plan::AtOperation(self.random.between(25, 900)),
             _ => {
                 let millis = self.random.exponential(WORK_MILLIS_MEAN) as u64;
-                Plan::AtWork(Duration::from_millis(millis.saturating_add(WORK_MILLIS_MIN)))
+                Plan::AtWork(Duration::from_millis(
+                    millis.saturating_add(WORK_MILLIS_MIN),
+                ))
             }
         }
     }

@@ -41,6 +41,8 @@ mod steps;
 mod tally;
 mod workload;
 
+use torrens::{Engine, OpenMode, StoreId};
+
 pub(crate) use child::{ChildArgs, run as run_child};
 
 use self::data::DataSet;
@@ -77,7 +79,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     /// Run one short history with an abort at every single operation on the disk, on a store in
-    /// DIR.torture. DIR is not touched, and --seconds and --kills do not apply.
+    /// DIR.torture. DIR is not touched, and --seconds does not apply.
     #[arg(long)]
     every_step: bool,
 }
@@ -128,8 +130,7 @@ fn torture(args: &Args) -> Result<bool, TortureError> {
     let seed = match args.seed {
         Some(seed) => seed,
         // As good as any, and printed.
-        None => u64::from(std::process::id())
-            ^ started_millis(),
+        None => u64::from(std::process::id()) ^ started_millis(),
     };
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
@@ -137,14 +138,21 @@ fn torture(args: &Args) -> Result<bool, TortureError> {
         .map_err(TortureError::Interrupt)?;
     let time = Duration::from_secs(args.seconds);
     let limits = match args.every_step {
-        true => Limits { until: None, kills: None, interrupted },
-        false => Limits { until: started.checked_add(time), kills: args.kills, interrupted },
+        true => Limits {
+            until: None,
+            kills: args.kills,
+            interrupted,
+        },
+        false => Limits {
+            until: started.checked_add(time),
+            kills: args.kills,
+            interrupted,
+        },
     };
     let bar = Bar::new((!args.every_step).then_some(time));
     for warning in &data.warnings {
         bar.say(&format!("note: {warning}"));
     }
-    bar.say(&format!("torture of {} with {}, seed {seed}", args.dir.display(), data.name));
     let name = data.name.clone();
     let told = match args.every_step {
         true => every_step(args, &data, seed, &limits, &bar)?,
@@ -163,7 +171,11 @@ fn torture(args: &Args) -> Result<bool, TortureError> {
         steps: told.steps,
         interrupted: limits.interrupted(),
     };
-    let text = if args.json { format!("{}\n", summary.json()) } else { summary.to_string() };
+    let text = if args.json {
+        format!("{}\n", summary.json())
+    } else {
+        summary.to_string()
+    };
     // A reader that went away does not change what was found.
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(told.tally.is_good())
@@ -192,6 +204,12 @@ fn random(
     bar: &Bar,
 ) -> Result<Told, TortureError> {
     let oracle = Oracle::open(&args.dir, data)?;
+    same_store(&args.dir, &oracle)?;
+    let name = &oracle.data().name;
+    bar.say(&format!(
+        "torture of {} with {name}, seed {seed}",
+        args.dir.display()
+    ));
     let launch = Launch {
         dir: args.dir.clone(),
         data: args.data.clone(),
@@ -211,7 +229,11 @@ fn random(
     let mut closed = 0;
     while closed < 2 {
         let stop = limits.stop(driver.kills.kills);
-        let plan = if stop { Plan::None } else { driver.kills.plan() };
+        let plan = if stop {
+            Plan::None
+        } else {
+            driver.kills.plan()
+        };
         match driver.live(plan)? {
             LifeEnd::Killed => {}
             // The second opening shows that an orderly end is found to be one.
@@ -224,7 +246,35 @@ fn random(
     }
     let model = driver.oracle.model();
     let (regions, rows) = (model.normals().count() as u64, model.rows());
-    Ok(Told { kills: driver.kills, tally: driver.tally, regions, rows, steps: None })
+    Ok(Told {
+        kills: driver.kills,
+        tally: driver.tally,
+        regions,
+        rows,
+        steps: None,
+    })
+}
+
+/// Refuses a store that the oracle does not know, before anything is changed in it.
+fn same_store(dir: &Path, oracle: &Oracle) -> Result<(), TortureError> {
+    let Some(expected) = &oracle.model().store else {
+        return Ok(());
+    };
+    let looked = Engine::options()
+        .store(StoreId(protocol::STORE))
+        .mode(OpenMode::ReadOnly)
+        .open(dir);
+    // A store that cannot be looked at has something to be found: the first opening will tell.
+    let found = looked.ok().and_then(|(_, report)| report.recovery.store);
+    match found.map(|found| found.to_string()) {
+        Some(found) if found != *expected => Err(TortureError::OtherStore {
+            dir: dir.to_owned(),
+            oracle: oracle.beside().root().to_owned(),
+            expected: expected.clone(),
+            found,
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn every_step(
@@ -236,7 +286,19 @@ fn every_step(
 ) -> Result<Told, TortureError> {
     let folder = Beside::of(&args.dir).steps();
     let file = args.data.as_deref().map(Path::new);
-    let steps::Outcome { kills, tally, steps, complete, regions, rows } =
-        steps::run(&folder, data, file, seed, limits, bar)?;
-    Ok(Told { kills, tally, regions, rows, steps: Some((steps, complete)) })
+    let steps::Outcome {
+        kills,
+        tally,
+        steps,
+        complete,
+        regions,
+        rows,
+    } = steps::run(&folder, data, file, seed, limits, bar)?;
+    Ok(Told {
+        kills,
+        tally,
+        regions,
+        rows,
+        steps: Some((steps, complete)),
+    })
 }

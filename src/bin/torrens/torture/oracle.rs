@@ -37,7 +37,9 @@ impl Beside {
         };
         let mut name = named.file_name().map(OsString::from).unwrap_or_default();
         name.push(".torture");
-        Beside { root: named.with_file_name(name) }
+        Beside {
+            root: named.with_file_name(name),
+        }
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -116,7 +118,10 @@ impl Oracle {
         let empty = is_empty(dir)?;
         if !known && !empty {
             let oracle = beside.model();
-            return Err(TortureError::ForeignDirectory { dir: dir.to_owned(), oracle });
+            return Err(TortureError::ForeignDirectory {
+                dir: dir.to_owned(),
+                oracle,
+            });
         }
         fs::create_dir_all(beside.snapshots())
             .map_err(TortureError::io("create", beside.snapshots()))?;
@@ -127,12 +132,22 @@ impl Oracle {
         };
         if empty && model.store.is_some() {
             let oracle = beside.root().to_owned();
-            return Err(TortureError::StoreGone { dir: dir.to_owned(), oracle });
+            return Err(TortureError::StoreGone {
+                dir: dir.to_owned(),
+                oracle,
+            });
         }
         let log_path = beside.log(generation);
         let log = File::create_new(&log_path).or_else(|_| append_to(&log_path));
         let log = log.map_err(TortureError::io("open", &log_path))?;
-        let mut oracle = Oracle { beside, data, model, generation, log, _lock: lock };
+        let mut oracle = Oracle {
+            beside,
+            data,
+            model,
+            generation,
+            log,
+            _lock: lock,
+        };
         oracle.compact()?;
         Ok(oracle)
     }
@@ -152,7 +167,10 @@ impl Oracle {
     /// Writes that an operation is about to be issued, and answers its number.
     pub(super) fn issue(&mut self, what: Do) -> Result<u64, TortureError> {
         let op = self.take_op();
-        self.write(&Line::Issued { op, what: what.clone() })?;
+        self.write(&Line::Issued {
+            op,
+            what: what.clone(),
+        })?;
         self.model.issue(op, what, &self.data);
         Ok(op)
     }
@@ -177,7 +195,10 @@ impl Oracle {
         op: u64,
         said: &Said,
     ) -> Result<Result<Meaning, Wrong>, TortureError> {
-        self.write(&Line::Answered { op, said: said.clone() })?;
+        self.write(&Line::Answered {
+            op,
+            said: said.clone(),
+        })?;
         Ok(self.model.answered(op, said, &self.data))
     }
 
@@ -197,11 +218,15 @@ impl Oracle {
 
     fn write(&mut self, line: &Line) -> Result<(), TortureError> {
         let path = self.beside.log(self.generation);
-        let mut text = serde_json::to_vec(line)
-            .map_err(|source| TortureError::OracleModel { path: path.clone(), source })?;
+        let mut text = serde_json::to_vec(line).map_err(|source| TortureError::OracleModel {
+            path: path.clone(),
+            source,
+        })?;
         text.push(b'\n');
         // One call: a kill of this process leaves the whole line or a part of it, never a mixture.
-        self.log.write_all(&text).map_err(TortureError::io("write", path))
+        self.log
+            .write_all(&text)
+            .map_err(TortureError::io("write", path))
     }
 
     /// Writes the model as it is and starts a new log.
@@ -234,7 +259,9 @@ fn lock(path: &Path) -> Result<File, TortureError> {
     let file = append_to(path).map_err(TortureError::io("open", path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(TortureError::Busy { path: path.to_owned() }),
+        Err(fs::TryLockError::WouldBlock) => Err(TortureError::Busy {
+            path: path.to_owned(),
+        }),
         Err(fs::TryLockError::Error(source)) => Err(TortureError::io("lock", path)(source)),
     }
 }
@@ -243,7 +270,12 @@ fn append_to(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-fn save(beside: &Beside, model: &Model, generation: u64, data: &DataSet) -> Result<(), TortureError> {
+fn save(
+    beside: &Beside,
+    model: &Model,
+    generation: u64,
+    data: &DataSet,
+) -> Result<(), TortureError> {
     let (path, unfinished) = (beside.model(), beside.root().join("model.json.new"));
     let file = File::create(&unfinished).map_err(TortureError::io("create", &unfinished))?;
     let mut out = BufWriter::new(file);
@@ -254,8 +286,10 @@ fn save(beside: &Beside, model: &Model, generation: u64, data: &DataSet) -> Resu
         data_checksum: data.checksum,
         model,
     };
-    serde_json::to_writer(&mut out, &saved)
-        .map_err(|source| TortureError::OracleModel { path: unfinished.clone(), source })?;
+    serde_json::to_writer(&mut out, &saved).map_err(|source| TortureError::OracleModel {
+        path: unfinished.clone(),
+        source,
+    })?;
     out.into_inner()
         .map_err(|error| error.into_error())
         .and_then(|file| file.sync_all())
@@ -276,10 +310,18 @@ struct ModelRef<'a> {
 fn load(beside: &Beside, dir: &Path, data: &DataSet) -> Result<(Model, u64), TortureError> {
     let path = beside.model();
     let file = File::open(&path).map_err(TortureError::io("open", &path))?;
-    let saved: ModelFile = serde_json::from_reader(BufReader::new(file))
-        .map_err(|source| TortureError::OracleModel { path: path.clone(), source })?;
+    let saved: ModelFile = serde_json::from_reader(BufReader::new(file)).map_err(|source| {
+        TortureError::OracleModel {
+            path: path.clone(),
+            source,
+        }
+    })?;
     if saved.format != FORMAT {
-        return Err(TortureError::OracleFormat { path, expected: FORMAT, found: saved.format });
+        return Err(TortureError::OracleFormat {
+            path,
+            expected: FORMAT,
+            found: saved.format,
+        });
     }
     if saved.data_checksum != data.checksum {
         return Err(TortureError::OtherData {
@@ -305,12 +347,16 @@ fn replay(path: &Path, model: &mut Model, data: &DataSet) -> Result<(), TortureE
     let mut text = Vec::new();
     for number in 1.. {
         text.clear();
-        lines.read_until(b'\n', &mut text).map_err(TortureError::io("read", path))?;
+        lines
+            .read_until(b'\n', &mut text)
+            .map_err(TortureError::io("read", path))?;
         if text.last() != Some(&b'\n') {
             break;
         }
-        let line = serde_json::from_slice(&text).map_err(|source| {
-            TortureError::OracleLine { path: path.to_owned(), line: number, source }
+        let line = serde_json::from_slice(&text).map_err(|source| TortureError::OracleLine {
+            path: path.to_owned(),
+            line: number,
+            source,
         })?;
         match line {
             Line::Issued { op, what } => model.issue(op, what, data),

@@ -68,7 +68,10 @@ impl Process {
         }
         // Its own group: an interrupt at the terminal is the parent's to handle.
         spawn.process_group(0);
-        spawn.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+        spawn
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log);
         let mut child = spawn.spawn().map_err(failed())?;
         let (sender, events) = channel();
         if let Some(stdout) = child.stdout.take() {
@@ -85,13 +88,20 @@ impl Process {
             });
         }
         let stdin = child.stdin.take().map(BufWriter::new);
-        Ok(Process { child, stdin, events })
+        Ok(Process {
+            child,
+            stdin,
+            events,
+        })
     }
 
     /// Sends a command. A process that is gone takes nothing, which [`Process::hear`] will tell.
     pub(super) fn send(&mut self, op: u64, what: &Do) {
         let Some(stdin) = &mut self.stdin else { return };
-        let command = Command { op, what: what.clone() };
+        let command = Command {
+            op,
+            what: what.clone(),
+        };
         let sent = serde_json::to_writer(&mut *stdin, &command)
             .map_err(std::io::Error::from)
             .and_then(|()| stdin.write_all(b"\n"))
@@ -118,14 +128,18 @@ impl Process {
 
     /// Kills it with SIGKILL, as hard as a process can die, and waits until it is gone.
     pub(super) fn kill(&mut self) -> Result<ExitStatus, TortureError> {
-        self.child.kill().map_err(TortureError::io("kill", "the storage process"))?;
+        self.child
+            .kill()
+            .map_err(TortureError::io("kill", "the storage process"))?;
         self.wait()
     }
 
     /// Waits for its end. Its input is closed first: it ends by itself then.
     pub(super) fn wait(&mut self) -> Result<ExitStatus, TortureError> {
         self.stdin = None;
-        self.child.wait().map_err(TortureError::io("wait for", "the storage process"))
+        self.child
+            .wait()
+            .map_err(TortureError::io("wait for", "the storage process"))
     }
 }
 

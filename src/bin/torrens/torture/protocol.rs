@@ -85,7 +85,10 @@ impl Description {
 
     /// The id of the peer on the tortured store.
     pub(super) fn own_peer(&self) -> Option<u64> {
-        self.peers.iter().find(|peer| peer.store == STORE).map(|peer| peer.id)
+        self.peers
+            .iter()
+            .find(|peer| peer.store == STORE)
+            .map(|peer| peer.id)
     }
 }
 
@@ -113,27 +116,74 @@ pub(super) enum PeerChangeLine {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Do {
-    Bootstrap { description: Description },
-    Write { region: u64, epoch: Epoch, at: Position, rows: Vec<RowChange> },
+    Bootstrap {
+        description: Description,
+    },
+    Write {
+        region: u64,
+        epoch: Epoch,
+        at: Position,
+        rows: Vec<RowChange>,
+    },
     Split(SplitLine),
-    ChangePeers { region: u64, epoch: Epoch, at: Position, change: PeerChangeLine },
+    ChangePeers {
+        region: u64,
+        epoch: Epoch,
+        at: Position,
+        change: PeerChangeLine,
+    },
     /// A message from another store arrives for a peer that may not exist yet.
-    CreatePeer { region: u64, peer: u64, from_store: u64, epoch: Epoch },
+    CreatePeer {
+        region: u64,
+        peer: u64,
+        from_store: u64,
+        epoch: Epoch,
+    },
     /// By a message that says that the peer was removed at that epoch, or by an operator.
-    Destroy { region: u64, incarnation: u64, peer: u64, removed: Option<Epoch> },
+    Destroy {
+        region: u64,
+        incarnation: u64,
+        peer: u64,
+        removed: Option<Epoch>,
+    },
     /// Takes a snapshot and leaves a whole copy of its file, under its own name, in the folder `to`.
-    TakeSnapshot { region: u64, epoch: Epoch, to: PathBuf },
+    TakeSnapshot {
+        region: u64,
+        epoch: Epoch,
+        to: PathBuf,
+    },
     ApplySnapshot(SnapshotLine),
-    Load { region: u64, epoch: Epoch },
-    Evict { region: u64 },
+    Load {
+        region: u64,
+        epoch: Epoch,
+    },
+    Evict {
+        region: u64,
+    },
     /// Point reads of (prefix, row).
-    Read { region: u64, epoch: Epoch, rows: Vec<(u32, u32)> },
+    Read {
+        region: u64,
+        epoch: Epoch,
+        rows: Vec<(u32, u32)>,
+    },
     /// A range read; answered with a digest.
-    Scan { region: u64, epoch: Epoch, start: Key, end: Option<Key>, reverse: bool },
+    Scan {
+        region: u64,
+        epoch: Epoch,
+        start: Key,
+        end: Option<Key>,
+        reverse: bool,
+    },
     /// Every row of the region; answered with a digest.
-    Digest { region: u64, epoch: Epoch },
+    Digest {
+        region: u64,
+        epoch: Epoch,
+    },
     /// Every row with its checksum, to say which differ.
-    Rows { region: u64, epoch: Epoch },
+    Rows {
+        region: u64,
+        epoch: Epoch,
+    },
     Flush,
     Checkpoint,
     /// Ends the store in order and then the process.
@@ -236,12 +286,18 @@ pub(super) enum Said {
     Refused(String, String),
     /// It could not be carried out: stable code, and words.
     Failed(String, String),
-    /// The checksum of each value that was asked for.
-    Values(Vec<Option<u32>>),
+    /// The checksum of each value that was asked for, and whether they came from memory.
+    Values(Vec<Option<u32>>, bool),
     Digest(Digest),
     Rows(Vec<(Key, u32)>),
     /// The snapshot that was taken, at this data index; the copy has this name.
-    Snapshot { name: String, index: u64, term: u64, rows: u64, bytes: u64 },
+    Snapshot {
+        name: String,
+        index: u64,
+        term: u64,
+        rows: u64,
+        bytes: u64,
+    },
     Done,
 }
 
@@ -273,7 +329,11 @@ impl Digester {
     }
 
     pub(super) fn finish(self) -> Digest {
-        Digest { rows: self.rows, checksum: self.hasher.finalize(), cached: false }
+        Digest {
+            rows: self.rows,
+            checksum: self.hasher.finalize(),
+            cached: false,
+        }
     }
 }
 
@@ -296,7 +356,10 @@ pub(super) enum Event {
     Open(Box<Opened>),
     /// The store did not open: stable code, and words.
     NotOpen(String, String),
-    Answer { op: u64, said: Said },
+    Answer {
+        op: u64,
+        said: Said,
+    },
 }
 
 /// What the storage process found when it opened the store.
@@ -340,17 +403,34 @@ mod tests {
     fn lines_read_back_as_what_was_written() {
         let split = SplitLine {
             region: 1,
-            epoch: Epoch { conf_ver: 1, version: 2 },
+            epoch: Epoch {
+                conf_ver: 1,
+                version: 2,
+            },
             at: FIRST,
             keys: vec![Key(b"\xff\x000001/JFK".to_vec())],
-            children: vec![NewChild { id: 2, peers: vec![] }],
+            children: vec![NewChild {
+                id: 2,
+                peers: vec![],
+            }],
             derive_right: true,
         };
         let rows = vec![RowChange(7, 12, Some(3)), RowChange(7, 13, None)];
-        let write =
-            Do::Write { region: 1, epoch: Epoch { conf_ver: 1, version: 1 }, at: FIRST, rows };
+        let write = Do::Write {
+            region: 1,
+            epoch: Epoch {
+                conf_ver: 1,
+                version: 1,
+            },
+            at: FIRST,
+            rows,
+        };
         for what in [Do::Split(split), write, Do::Flush] {
-            let line = serde_json::to_string(&Command { op: 9, what: what.clone() }).unwrap();
+            let line = serde_json::to_string(&Command {
+                op: 9,
+                what: what.clone(),
+            })
+            .unwrap();
             assert!(!line.contains('\n'));
             let back: Command = serde_json::from_str(&line).unwrap();
             assert_eq!((back.op, back.what), (9, what));
@@ -362,18 +442,25 @@ mod tests {
         for text in ["\"0\"", "\"zz\"", "\"é1\"", "7"] {
             assert!(serde_json::from_str::<Key>(text).is_err(), "{text}");
         }
-        assert_eq!(serde_json::from_str::<Key>("\"00fF\"").unwrap(), Key(vec![0, 255]));
+        assert_eq!(
+            serde_json::from_str::<Key>("\"00fF\"").unwrap(),
+            Key(vec![0, 255])
+        );
     }
 
     #[test]
     fn a_digest_tells_apart_rows_that_share_their_bytes() {
         let of = |rows: &[(&[u8], &[u8])]| {
             let mut digester = Digester::default();
-            rows.iter().for_each(|(key, value)| digester.add(key, value));
+            rows.iter()
+                .for_each(|(key, value)| digester.add(key, value));
             digester.finish()
         };
         assert_ne!(of(&[(b"ab", b"c")]), of(&[(b"a", b"bc")]));
-        assert_ne!(of(&[(b"a", b"1"), (b"b", b"2")]), of(&[(b"b", b"2"), (b"a", b"1")]));
+        assert_ne!(
+            of(&[(b"a", b"1"), (b"b", b"2")]),
+            of(&[(b"b", b"2"), (b"a", b"1")])
+        );
         assert_eq!(of(&[]).rows, 0);
     }
 }

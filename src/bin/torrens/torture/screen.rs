@@ -28,7 +28,9 @@ impl Bar {
     pub(super) fn new(time: Option<Duration>) -> Bar {
         let bar = match (io::stderr().is_terminal(), time) {
             (false, _) => ProgressBar::hidden(),
-            (true, Some(time)) => ProgressBar::new(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+            (true, Some(time)) => {
+                ProgressBar::new(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+            }
             (true, None) => ProgressBar::new_spinner(),
         };
         let style = match time {
@@ -38,7 +40,11 @@ impl Bar {
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style);
         }
-        Bar { bar, started: Instant::now(), drawn: RefCell::new(None) }
+        Bar {
+            bar,
+            started: Instant::now(),
+            drawn: RefCell::new(None),
+        }
     }
 
     /// A line on standard error that the bar does not overwrite.
@@ -62,7 +68,8 @@ impl Progress for Bar {
             return;
         }
         *drawn = Some(now);
-        self.bar.set_position(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX));
+        self.bar
+            .set_position(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX));
         self.bar.set_message(format!(
             "{} kills ({} in recovery)  {} transitions  {} regions  {} rows",
             kills.kills,
@@ -140,12 +147,25 @@ impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Summary { kills, tally, .. } = self;
         let mut line = |name: &str, text: String| writeln!(f, "{name:<13}{text}");
-        let interrupted = if self.interrupted { ", interrupted" } else { "" };
-        line("torture", format!("{} with {}, seed {}", self.dir, self.data, self.seed))?;
-        line("time", format!("{:.1} s{interrupted}", self.took.as_secs_f64()))?;
+        let interrupted = if self.interrupted {
+            ", interrupted"
+        } else {
+            ""
+        };
+        line(
+            "torture",
+            format!("{} with {}, seed {}", self.dir, self.data, self.seed),
+        )?;
+        line(
+            "time",
+            format!("{:.1} s{interrupted}", self.took.as_secs_f64()),
+        )?;
         if let Some((steps, complete)) = self.steps {
             let complete = if complete { "every one" } else { "not all" };
-            line("steps", format!("aborted at operation 1 to {steps}, {complete}"))?;
+            line(
+                "steps",
+                format!("aborted at operation 1 to {steps}, {complete}"),
+            )?;
         }
         line(
             "kills",
@@ -156,7 +176,12 @@ impl fmt::Display for Summary<'_> {
         )?;
         line(
             "openings",
-            format!("{} ({}), slowest {:.1?}", tally.opens, list(&tally.verdicts), tally.slowest_open),
+            format!(
+                "{} ({}), slowest {:.1?}",
+                tally.opens,
+                list(&tally.verdicts),
+                tally.slowest_open
+            ),
         )?;
         line("replayed", format!("{} records", tally.records_replayed))?;
         line(
@@ -168,7 +193,11 @@ impl fmt::Display for Summary<'_> {
         )?;
         line(
             "transitions",
-            format!("{} ({})", tally.transitions_total(), list(&tally.transitions)),
+            format!(
+                "{} ({})",
+                tally.transitions_total(),
+                list(&tally.transitions)
+            ),
         )?;
         line(
             "rows",
@@ -177,9 +206,21 @@ impl fmt::Display for Summary<'_> {
                 tally.rows_written, tally.rows_resent, tally.rows_verified
             ),
         )?;
-        line("reads", format!("{} compared, {} of them from memory", tally.reads, tally.reads_cached))?;
-        line("fenced", format!("{} late messages and stale writes refused", tally.fenced))?;
-        line("now", format!("{} regions, {} rows", self.regions, self.rows))?;
+        line(
+            "reads",
+            format!(
+                "{} compared, {} of them from memory",
+                tally.reads, tally.reads_cached
+            ),
+        )?;
+        line(
+            "fenced",
+            format!("{} late messages and stale writes refused", tally.fenced),
+        )?;
+        line(
+            "now",
+            format!("{} regions, {} rows", self.regions, self.rows),
+        )?;
         match (tally.lost, tally.wrong) {
             (0, 0) => line("result", "nothing lost".to_owned()),
             (lost, wrong) => line(
@@ -191,6 +232,9 @@ impl fmt::Display for Summary<'_> {
 }
 
 fn list<K: fmt::Display>(counts: &std::collections::BTreeMap<K, u64>) -> String {
-    let each: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let each: Vec<String> = counts
+        .iter()
+        .map(|(kind, count)| format!("{count} {kind}"))
+        .collect();
     each.join(", ")
 }

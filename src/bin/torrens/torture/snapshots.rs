@@ -23,8 +23,17 @@ use super::protocol::{Description, Digest, Digester, Do, Position};
 /// The engine's description of a region.
 pub(super) fn region_of(description: &Description) -> Region {
     let start = Key::from(description.start.0.as_slice());
-    let end = description.end.as_ref().map(|end| Key::from(end.0.as_slice()));
-    let role = |learner| if learner { PeerRole::Learner } else { PeerRole::Voter };
+    let end = description
+        .end
+        .as_ref()
+        .map(|end| Key::from(end.0.as_slice()));
+    let role = |learner| {
+        if learner {
+            PeerRole::Learner
+        } else {
+            PeerRole::Voter
+        }
+    };
     Region {
         id: RegionId(description.id),
         range: KeyRange::new(start, end).expect("the model's ranges are never empty"),
@@ -77,7 +86,10 @@ pub(super) fn write(
 
 /// The digest of the rows in a snapshot file, which is checked from end to end.
 pub(super) fn digest(file: &Path) -> Result<Digest, TortureError> {
-    let name = file.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+    let name = file
+        .file_name()
+        .and_then(|name| name.to_str())
+        .and_then(|name| name.parse().ok());
     let (Some(name), Some(dir)) = (name, file.parent()) else {
         let source = std::io::Error::from(std::io::ErrorKind::InvalidInput);
         return Err(TortureError::io("read the snapshot", file)(source));
@@ -95,12 +107,20 @@ pub(super) fn digest(file: &Path) -> Result<Digest, TortureError> {
 
 /// Removes every file that neither a kept snapshot nor an operation in flight needs.
 pub(super) fn collect(dir: &Path, model: &Model) -> Result<(), TortureError> {
-    let mut needed: BTreeSet<&Path> =
-        model.taken.values().map(|taken| taken.file.as_path()).collect();
-    needed.extend(model.flights.values().filter_map(|flight| match &flight.what {
-        Do::ApplySnapshot(snapshot) => Some(snapshot.file.as_path()),
-        _ => None,
-    }));
+    let mut needed: BTreeSet<&Path> = model
+        .taken
+        .values()
+        .map(|taken| taken.file.as_path())
+        .collect();
+    needed.extend(
+        model
+            .flights
+            .values()
+            .filter_map(|flight| match &flight.what {
+                Do::ApplySnapshot(snapshot) => Some(snapshot.file.as_path()),
+                _ => None,
+            }),
+    );
     for entry in fs::read_dir(dir).map_err(TortureError::io("list", dir))? {
         let path = entry.map_err(TortureError::io("list", dir))?.path();
         if !needed.contains(path.as_path()) {

@@ -59,17 +59,32 @@ const STEPS: &[Step] = &[
     |scene| add_peer(scene, Last),
     take_snapshot,
     |scene| write(scene, Last, 70, 10),
-    |scene| peer(scene, Last, |region, peer| {
-        Do::Load { region, epoch: peer.state.description.epoch }
-    }, Wish::Probe),
+    |scene| {
+        peer(
+            scene,
+            Last,
+            |region, peer| Do::Load {
+                region,
+                epoch: peer.state.description.epoch,
+            },
+            Wish::Probe,
+        )
+    },
     scan,
     |scene| peer(scene, Last, |region, _| Do::Evict { region }, Wish::Probe),
-    |scene| peer(scene, Last, |region, peer| Do::Destroy {
-        region,
-        incarnation: peer.incarnation,
-        peer: peer.peer,
-        removed: None,
-    }, Wish::Track),
+    |scene| {
+        peer(
+            scene,
+            Last,
+            |region, peer| Do::Destroy {
+                region,
+                incarnation: peer.incarnation,
+                peer: peer.peer,
+                removed: None,
+            },
+            Wish::Track,
+        )
+    },
     return_by_message,
     feed,
     |_| Some(Wish::Probe(Do::Checkpoint)),
@@ -77,10 +92,17 @@ const STEPS: &[Step] = &[
     |scene| write(scene, First, 20, 10),
     |scene| split(scene, First, false),
     |scene| write(scene, Last, 75, 5),
-    |scene| peer(scene, Last, |region, peer| {
-        let change = PeerChangeLine::Remove(peer.peer);
-        workload::change_peers(scene.model, region, &peer.state, change)
-    }, Wish::Track),
+    |scene| {
+        peer(
+            scene,
+            Last,
+            |region, peer| {
+                let change = PeerChangeLine::Remove(peer.peer);
+                workload::change_peers(scene.model, region, &peer.state, change)
+            },
+            Wish::Track,
+        )
+    },
     |scene| write(scene, First, 0, 30),
     |_| Some(Wish::Track(Do::Flush)),
     |_| Some(Wish::Probe(Do::Checkpoint)),
@@ -120,12 +142,19 @@ fn write(scene: Scene<'_>, at: At, first: u32, rows: u32) -> Option<Wish> {
         let key = scene.data.key(0, *row);
         key.is_some_and(|key| peer.state.description.contains(&key))
     };
-    let rows = (first..first.saturating_add(rows)).filter(inside).map(|row| {
-        revision += 1;
-        RowChange(0, row, (row % 7 != 3).then_some(revision))
-    });
+    let rows = (first..first.saturating_add(rows))
+        .filter(inside)
+        .map(|row| {
+            revision += 1;
+            RowChange(0, row, (row % 7 != 3).then_some(revision))
+        });
     let rows = rows.collect();
-    Some(Wish::Track(workload::write(scene.model, region, &peer.state, rows)))
+    Some(Wish::Track(workload::write(
+        scene.model,
+        region,
+        &peer.state,
+        rows,
+    )))
 }
 
 fn split(scene: Scene<'_>, at: At, derive_right: bool) -> Option<Wish> {
@@ -134,11 +163,14 @@ fn split(scene: Scene<'_>, at: At, derive_right: bool) -> Option<Wish> {
 }
 
 fn add_peer(scene: Scene<'_>, at: At) -> Option<Wish> {
-    let added = PeerLine { id: scene.model.next.peer, store: STORE + 1, learner: false };
-    let change = PeerChangeLine::Add(added);
-    let make = |region, peer: &Normal| {
-        workload::change_peers(scene.model, region, &peer.state, change)
+    let added = PeerLine {
+        id: scene.model.next.peer,
+        store: STORE + 1,
+        learner: false,
     };
+    let change = PeerChangeLine::Add(added);
+    let make =
+        |region, peer: &Normal| workload::change_peers(scene.model, region, &peer.state, change);
     peer(scene, at, make, Wish::Track)
 }
 
@@ -165,19 +197,38 @@ fn scan(scene: Scene<'_>) -> Option<Wish> {
 fn return_by_message(scene: Scene<'_>) -> Option<Wish> {
     let (region, state) = scene.model.elsewhere.iter().next()?;
     let (peer, epoch) = (scene.model.next.peer, state.description.epoch);
-    Some(Wish::Track(Do::CreatePeer { region: *region, peer, from_store: STORE + 1, epoch }))
+    Some(Wish::Track(Do::CreatePeer {
+        region: *region,
+        peer,
+        from_store: STORE + 1,
+        epoch,
+    }))
 }
 
 fn feed(scene: Scene<'_>) -> Option<Wish> {
-    let mut waiting = scene.model.peers.iter().filter(|(_, peer)| peer.normal().is_none());
-    waiting.next().map(|(region, _)| Wish::Feed { region: *region })
+    let mut waiting = scene
+        .model
+        .peers
+        .iter()
+        .filter(|(_, peer)| peer.normal().is_none());
+    waiting
+        .next()
+        .map(|(region, _)| Wish::Feed { region: *region })
 }
 
 fn announce(scene: Scene<'_>) -> Option<Wish> {
     let Model { next, .. } = scene.model;
-    let epoch = super::protocol::Epoch { conf_ver: 1, version: 2 };
+    let epoch = super::protocol::Epoch {
+        conf_ver: 1,
+        version: 2,
+    };
     let (region, peer) = (next.region, next.peer);
-    Some(Wish::Track(Do::CreatePeer { region, peer, from_store: STORE + 1, epoch }))
+    Some(Wish::Track(Do::CreatePeer {
+        region,
+        peer,
+        from_store: STORE + 1,
+        epoch,
+    }))
 }
 
 /// Ends a life only on request from outside.
@@ -222,7 +273,7 @@ pub(super) fn run(
     let dir = folder.join("store");
     let interrupted = Interrupted(stop);
     for step in 1.. {
-        if stop.stop(0) {
+        if stop.stop(outcome.kills.kills) {
             break;
         }
         remove(folder)?;

@@ -51,7 +51,9 @@ impl Tally {
         self.records_replayed += opened.records_replayed;
         self.resolved_forward += opened.resolved_forward;
         self.resolved_back += opened.resolved_back;
-        self.slowest_open = self.slowest_open.max(Duration::from_micros(opened.took_micros));
+        self.slowest_open = self
+            .slowest_open
+            .max(Duration::from_micros(opened.took_micros));
     }
 
     pub(super) fn found(&mut self, wrong: Wrong) {

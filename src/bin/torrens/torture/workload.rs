@@ -8,10 +8,12 @@ use std::collections::BTreeSet;
 
 use super::data::{DataSet, PREFIXES_MAX};
 use super::model::{Model, Normal, PeerModel, Replicated};
-use super::protocol::{
-    Description, Do, Epoch, Key, NewChild, PeerChangeLine, PeerLine, RowChange, STORE, SplitLine,
-};
+use super::protocol::{Do, Epoch, Key, PeerChangeLine, PeerLine, RowChange, STORE};
 use super::random::Random;
+
+mod entries;
+
+pub(super) use entries::{bootstrap, change_peers, split, write};
 
 /// Regions smaller than this are never split.
 const SPLIT_ROWS_MIN: u64 = 1_500;
@@ -75,7 +77,9 @@ impl Scene<'_> {
 
 impl Workload {
     pub(super) fn new(seed: u64) -> Self {
-        Workload { random: Random::new(seed ^ 0x776f_726b) }
+        Workload {
+            random: Random::new(seed ^ 0x776f_726b),
+        }
     }
 
     /// The next wish; none if everything that could be wished for is busy.
@@ -85,16 +89,24 @@ impl Workload {
             let first = scene.busy.is_empty() && model.flights.is_empty();
             return first.then(|| Wish::Track(bootstrap(model)));
         }
-        let idle: Vec<u64> =
-            model.normals().map(|(id, _)| id).filter(|id| scene.idle(*id)).collect();
+        let idle: Vec<u64> = model
+            .normals()
+            .map(|(id, _)| id)
+            .filter(|id| scene.idle(*id))
+            .collect();
         let grown = idle.iter().copied().find(|id| {
-            let rows = model.normal(*id).map_or(0, |peer| peer.state.rows.len() as u64);
+            let rows = model
+                .normal(*id)
+                .map_or(0, |peer| peer.state.rows.len() as u64);
             rows > SPLIT_ROWS_MIN.max(model.rows() / REGIONS_WANTED)
         });
         if let Some(region) = grown {
             return self.split(scene, region);
         }
-        let fed = scene.uninitialized().find(|(id, _)| scene.is_known(*id)).map(|(id, _)| id);
+        let fed = scene
+            .uninitialized()
+            .find(|(id, _)| scene.is_known(*id))
+            .map(|(id, _)| id);
         if let Some(region) = fed
             && self.random.percent(30)
         {
@@ -112,8 +124,10 @@ impl Workload {
             860..872 => self.destroy(scene, &idle),
             872..897 => self.rejoin(scene),
             897..905 => self.message_before_split(scene),
-            905..930 => self.load(scene, &idle),
-            930..945 => Some(Wish::Probe(Do::Evict { region: *self.random.pick(&idle)? })),
+            905..938 => self.load(scene, &idle),
+            938..945 => Some(Wish::Probe(Do::Evict {
+                region: *self.random.pick(&idle)?,
+            })),
             945..960 => Some(Wish::Track(Do::Flush)),
             960..963 => Some(Wish::Probe(Do::Checkpoint)),
             963..975 => self.late_message(scene),
@@ -139,14 +153,22 @@ impl Workload {
         let Scene { model, data, .. } = scene;
         // Moves on with every row ever written, so that the data grows whatever is destroyed.
         let filled = model.next.revision / (2 * u64::from(data.len()));
-        let frontier = u32::try_from(filled).unwrap_or(u32::MAX).min(PREFIXES_MAX - 1);
+        let frontier = u32::try_from(filled)
+            .unwrap_or(u32::MAX)
+            .min(PREFIXES_MAX - 1);
         // A few draws: much of the key space may be busy or on other stores.
         for _ in 0..12 {
             let grow = model.rows() < ROWS_WANTED && self.random.percent(45);
-            let prefix = if grow { frontier } else { self.random.below(u64::from(frontier) + 1) as u32 };
+            let prefix = if grow {
+                frontier
+            } else {
+                self.random.below(u64::from(frontier) + 1) as u32
+            };
             let first = self.random.below(u64::from(data.len())) as u32;
             let key = data.key(prefix, first)?;
-            let Some(region) = model.owner_of(&key).filter(|id| scene.idle(*id)) else { continue };
+            let Some(region) = model.owner_of(&key).filter(|id| scene.idle(*id)) else {
+                continue;
+            };
             if wanted.is_some_and(|wanted| wanted != region) {
                 continue;
             }
@@ -155,7 +177,10 @@ impl Workload {
             let delete_percent = if grow { 0 } else { 15 };
             let mut revision = model.next.revision;
             let changes = (first..first.saturating_add(rows).min(data.len()))
-                .take_while(|row| data.key(prefix, *row).is_some_and(|key| description.contains(&key)))
+                .take_while(|row| {
+                    data.key(prefix, *row)
+                        .is_some_and(|key| description.contains(&key))
+                })
                 .map(|row| {
                     let deleted = self.random.percent(delete_percent);
                     revision += 1;
@@ -179,8 +204,12 @@ impl Workload {
         let all = &peer.state.rows;
         let skip = self.random.below(all.len() as u64) as usize;
         // Some that are there, and some neighbours that may never have been or are deleted.
-        let mut rows: Vec<(u32, u32)> =
-            all.values().skip(skip).take(8).map(|row| (row.prefix, row.row)).collect();
+        let mut rows: Vec<(u32, u32)> = all
+            .values()
+            .skip(skip)
+            .take(8)
+            .map(|row| (row.prefix, row.row))
+            .collect();
         let neighbours: Vec<(u32, u32)> = rows
             .iter()
             .map(|(prefix, row)| (*prefix, row.saturating_add(9)))
@@ -191,26 +220,42 @@ impl Workload {
             .collect();
         rows.extend(neighbours);
         let epoch = peer.state.description.epoch;
-        Some(Wish::Probe(Do::Read { region, epoch, rows }))
+        Some(Wish::Probe(Do::Read {
+            region,
+            epoch,
+            rows,
+        }))
     }
 
     fn scan(&mut self, scene: Scene<'_>, idle: &[u64]) -> Option<Wish> {
         let (region, peer) = self.normal(scene, idle)?;
-        let Replicated { description, rows, .. } = &peer.state;
+        let Replicated {
+            description, rows, ..
+        } = &peer.state;
         let skip = self.random.below(rows.len() as u64) as usize;
         let mut keys = rows.keys().skip(skip);
         let start = keys.next().cloned().map_or(description.start.clone(), Key);
         let end = keys.nth(self.random.below(400) as usize).cloned().map(Key);
         let end = end.or_else(|| description.end.clone());
         let (epoch, reverse) = (description.epoch, self.random.percent(40));
-        Some(Wish::Probe(Do::Scan { region, epoch, start, end, reverse }))
+        Some(Wish::Probe(Do::Scan {
+            region,
+            epoch,
+            start,
+            end,
+            reverse,
+        }))
     }
 
     fn change_peers(&mut self, scene: Scene<'_>, idle: &[u64]) -> Option<Wish> {
         let (region, peer) = self.normal(scene, idle)?;
         let description = &peer.state.description;
-        let others: Vec<PeerLine> =
-            description.peers.iter().filter(|peer| peer.store != STORE).copied().collect();
+        let others: Vec<PeerLine> = description
+            .peers
+            .iter()
+            .filter(|peer| peer.store != STORE)
+            .copied()
+            .collect();
         let learner = others.iter().find(|peer| peer.learner);
         let own_may_go = others.iter().any(|peer| !peer.learner)
             && scene.model.normals().count() > NORMALS_MIN
@@ -225,18 +270,31 @@ impl Workload {
             let free = |store: &u64| others.iter().all(|peer| peer.store != *store);
             let store = (STORE + 1..=STORES).find(free)?;
             let learner = self.random.percent(50);
-            PeerChangeLine::Add(PeerLine { id: scene.model.next.peer, store, learner })
+            PeerChangeLine::Add(PeerLine {
+                id: scene.model.next.peer,
+                store,
+                learner,
+            })
         } else {
             PeerChangeLine::Remove(self.random.pick(&others)?.id)
         };
-        Some(Wish::Track(change_peers(scene.model, region, &peer.state, change)))
+        Some(Wish::Track(change_peers(
+            scene.model,
+            region,
+            &peer.state,
+            change,
+        )))
     }
 
     fn take_snapshot(&mut self, scene: Scene<'_>, idle: &[u64]) -> Option<Wish> {
         let (region, peer) = self.normal(scene, idle)?;
         let epoch = peer.state.description.epoch;
         // The driver fills in where the file goes.
-        Some(Wish::Track(Do::TakeSnapshot { region, epoch, to: Default::default() }))
+        Some(Wish::Track(Do::TakeSnapshot {
+            region,
+            epoch,
+            to: Default::default(),
+        }))
     }
 
     fn destroy(&mut self, scene: Scene<'_>, idle: &[u64]) -> Option<Wish> {
@@ -247,10 +305,18 @@ impl Workload {
             return None;
         }
         let epoch = peer.state.description.epoch;
-        let removed = Epoch { conf_ver: epoch.conf_ver + 1, ..epoch };
+        let removed = Epoch {
+            conf_ver: epoch.conf_ver + 1,
+            ..epoch
+        };
         let removed = self.random.percent(50).then_some(removed);
         let (incarnation, peer) = (peer.incarnation, peer.peer);
-        Some(Wish::Track(Do::Destroy { region, incarnation, peer, removed }))
+        Some(Wish::Track(Do::Destroy {
+            region,
+            incarnation,
+            peer,
+            removed,
+        }))
     }
 
     /// A region that lives elsewhere gets a new replica here: first by a message.
@@ -260,7 +326,12 @@ impl Workload {
         let region = *self.random.pick(&absent)?;
         let epoch = scene.model.elsewhere.get(&region)?.description.epoch;
         let peer = scene.model.next.peer;
-        Some(Wish::Track(Do::CreatePeer { region, peer, from_store: STORE + 1, epoch }))
+        Some(Wish::Track(Do::CreatePeer {
+            region,
+            peer,
+            from_store: STORE + 1,
+            epoch,
+        }))
     }
 
     /// A message for a region that a split is yet to make; some such replicas die before it.
@@ -269,29 +340,57 @@ impl Workload {
         match waiting {
             Some((region, peer)) if self.random.percent(30) => {
                 let (incarnation, peer) = (peer.incarnation(), peer.peer());
-                Some(Wish::Track(Do::Destroy { region, incarnation, peer, removed: None }))
+                Some(Wish::Track(Do::Destroy {
+                    region,
+                    incarnation,
+                    peer,
+                    removed: None,
+                }))
             }
             Some(_) => None,
             None => {
                 let (region, peer) = (scene.model.next.region, scene.model.next.peer);
-                let epoch = Epoch { conf_ver: 1, version: 2 };
-                Some(Wish::Track(Do::CreatePeer { region, peer, from_store: STORE + 1, epoch }))
+                let epoch = Epoch {
+                    conf_ver: 1,
+                    version: 2,
+                };
+                Some(Wish::Track(Do::CreatePeer {
+                    region,
+                    peer,
+                    from_store: STORE + 1,
+                    epoch,
+                }))
             }
         }
     }
 
     fn load(&mut self, scene: Scene<'_>, idle: &[u64]) -> Option<Wish> {
         let (region, peer) = self.normal(scene, idle)?;
-        Some(Wish::Probe(Do::Load { region, epoch: peer.state.description.epoch }))
+        Some(Wish::Probe(Do::Load {
+            region,
+            epoch: peer.state.description.epoch,
+        }))
     }
 
     /// A message for a replica that is dead: it must not come back.
     fn late_message(&mut self, scene: Scene<'_>) -> Option<Wish> {
-        let dead: Vec<(u64, u64)> =
-            scene.model.tombstones.iter().map(|(region, peer)| (*region, *peer)).collect();
+        let dead: Vec<(u64, u64)> = scene
+            .model
+            .tombstones
+            .iter()
+            .map(|(region, peer)| (*region, *peer))
+            .collect();
         let (region, peer) = *self.random.pick(&dead)?;
-        let epoch = Epoch { conf_ver: 1, version: 1 };
-        let late = Do::CreatePeer { region, peer, from_store: STORE + 1, epoch };
+        let epoch = Epoch {
+            conf_ver: 1,
+            version: 1,
+        };
+        let late = Do::CreatePeer {
+            region,
+            peer,
+            from_store: STORE + 1,
+            epoch,
+        };
         scene.idle(region).then_some(Wish::Probe(late))
     }
 
@@ -299,11 +398,19 @@ impl Workload {
     fn stale_write(&mut self, scene: Scene<'_>, idle: &[u64]) -> Option<Wish> {
         let (region, peer) = self.normal(scene, idle)?;
         let Epoch { conf_ver, version } = peer.state.description.epoch;
-        let epoch = Epoch { conf_ver, version: version.checked_sub(1).filter(|v| *v > 0)? };
+        let epoch = Epoch {
+            conf_ver,
+            version: version.checked_sub(1).filter(|v| *v > 0)?,
+        };
         let row = peer.state.rows.values().next()?;
         let rows = vec![RowChange(row.prefix, row.row, None)];
         let at = peer.state.next_position(scene.model.next.term);
-        Some(Wish::Probe(Do::Write { region, epoch, at, rows }))
+        Some(Wish::Probe(Do::Write {
+            region,
+            epoch,
+            at,
+            rows,
+        }))
     }
 
     fn catch_up(&mut self, scene: Scene<'_>, idle: &[u64]) -> Option<Wish> {
@@ -313,82 +420,4 @@ impl Workload {
         let unseen = vec![write(scene.model, region, state, rows)];
         Some(Wish::CatchUp { region, unseen })
     }
-}
-
-/// The first region of the cluster.
-pub(super) fn bootstrap(model: &Model) -> Do {
-    let peer = PeerLine { id: model.next.peer, store: STORE, learner: false };
-    let description = Description {
-        id: model.next.region,
-        start: Key(Vec::new()),
-        end: None,
-        epoch: Epoch { conf_ver: 1, version: 1 },
-        peers: vec![peer],
-    };
-    Do::Bootstrap { description }
-}
-
-/// The next entry of the region's log, a write.
-pub(super) fn write(model: &Model, region: u64, state: &Replicated, rows: Vec<RowChange>) -> Do {
-    let (epoch, at) = (state.description.epoch, state.next_position(model.next.term));
-    Do::Write { region, epoch, at, rows }
-}
-
-/// The next entry of the region's log, a change of peers.
-pub(super) fn change_peers(
-    model: &Model,
-    region: u64,
-    state: &Replicated,
-    change: PeerChangeLine,
-) -> Do {
-    let (epoch, at) = (state.description.epoch, state.next_position(model.next.term));
-    Do::ChangePeers { region, epoch, at, change }
-}
-
-/// The next entry of the region's log, a split at even distances.
-///
-/// The first child is one that a message announced, or one whose announced replica is dead
-/// already, if there is such a one.
-pub(super) fn split(scene: Scene<'_>, region: u64, parts: u64, derive_right: bool) -> Option<Do> {
-    let model = scene.model;
-    let state = &model.normal(region)?.state;
-    let rows = state.rows.len() as u64;
-    let keys: BTreeSet<&Vec<u8>> = (1..parts)
-        .filter_map(|part| state.rows.keys().nth((rows * part / parts) as usize))
-        .filter(|key| **key > state.description.start.0)
-        .collect();
-    if keys.is_empty() {
-        return None;
-    }
-    let waiting = scene.uninitialized().find(|(id, _)| !scene.is_known(*id));
-    let mut announced = waiting.map(|(id, peer)| (id, peer.peer())).or_else(|| {
-        let mut dead = model.tombstones.iter();
-        let unborn = |id: &u64| {
-            !model.peers.contains_key(id) && !scene.is_known(*id) && scene.idle(*id)
-        };
-        dead.find(|(id, _)| unborn(id)).map(|(id, peer)| (*id, *peer))
-    });
-    let (mut next_region, mut next_peer) = (model.next.region, model.next.peer);
-    let mut children = Vec::new();
-    for _ in &keys {
-        let announced = announced.take();
-        let id = announced.map_or(next_region, |(id, _)| id);
-        next_region += u64::from(announced.is_none());
-        let peers = state.description.peers.iter().map(|peer| {
-            let known = announced.map(|(_, own)| own).filter(|_| peer.store == STORE);
-            let id = known.unwrap_or(next_peer);
-            next_peer += u64::from(known.is_none());
-            PeerLine { id, ..*peer }
-        });
-        let peers = peers.collect();
-        children.push(NewChild { id, peers });
-    }
-    Some(Do::Split(SplitLine {
-        region,
-        epoch: state.description.epoch,
-        at: state.next_position(model.next.term),
-        keys: keys.into_iter().cloned().map(Key).collect(),
-        children,
-        derive_right,
-    }))
 }

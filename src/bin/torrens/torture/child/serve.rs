@@ -6,18 +6,18 @@ use std::io;
 use std::ops::Bound;
 use std::path::Path;
 
-use torrens::lifecycle::{Derive, DestroyCause, NewRegion, PeerChange, RaftPosition, Split};
 use torrens::snapshot::SnapshotName;
 use torrens::{
-    Answer, Engine, EngineError, Incarnation, Key as KeyBytes, Peer, PeerId, PeerRole, ReadError,
-    Region, RegionEpoch, RegionId, RegionView, StoreId, Taken, WriteAnswer, WriteBatch,
+    Answer, DestroyCause, Engine, EngineError, Key as KeyBytes, PeerId, RaftPosition, ReadError,
+    RegionEpoch, RegionId, RegionView, StoreId, Taken, WriteAnswer, WriteBatch,
 };
-use torrens_journal::Lsn;
 
+use super::convert::{
+    change_of, description_of, epoch_of, incarnation_of, position_of, raft_position_of, split_of,
+};
 use crate::torture::data::DataSet;
 use crate::torture::protocol::{
-    Description, Digest, Digester, Do, Epoch, Key, Opened, OpenedRegion, PeerChangeLine, PeerLine,
-    Position, RowChange, STORE, Said, SnapshotLine, SplitLine,
+    Digest, Digester, Do, Epoch, Key, Opened, OpenedRegion, RowChange, Said, SnapshotLine,
 };
 use crate::torture::snapshots::region_of;
 
@@ -76,16 +76,25 @@ impl Server {
         }
         let tombstones = self.engine.tombstones().into_iter();
         Ok(Opened {
-            store: report.recovery.store.map_or_else(String::new, |store| store.to_string()),
+            store: report
+                .recovery
+                .store
+                .map_or_else(String::new, |store| store.to_string()),
             verdict: report.recovery.verdict.name().to_owned(),
             records_replayed: report.recovery.records_replayed,
             resolved_forward: report.resolved_forward(),
             resolved_back: report.resolved_back(),
             took_micros: u64::try_from(report.took.as_micros()).unwrap_or(u64::MAX),
-            damaged: report.damaged.iter().map(|(region, why)| (region.0, why.clone())).collect(),
+            damaged: report
+                .damaged
+                .iter()
+                .map(|(region, why)| (region.0, why.clone()))
+                .collect(),
             data_lost: report.data_store_lost.clone(),
             regions,
-            tombstones: tombstones.map(|(region, tomb)| (region.0, tomb.highest_peer.0)).collect(),
+            tombstones: tombstones
+                .map(|(region, tomb)| (region.0, tomb.highest_peer.0))
+                .collect(),
         })
     }
 
@@ -99,32 +108,58 @@ impl Server {
         let answer = |answer: Result<Answer, EngineError>| match answer {
             Ok(Answer::Accepted { lsn }) => Ok(Said::Accepted(lsn.get())),
             Ok(Answer::AlreadyApplied) => Ok(Said::AlreadyApplied),
-            Ok(Answer::Refused(refusal)) => {
-                Ok(Said::Refused(refusal.code().to_owned(), refusal.to_string()))
-            }
+            Ok(Answer::Refused(refusal)) => Ok(Said::Refused(
+                refusal.code().to_owned(),
+                refusal.to_string(),
+            )),
             Err(error) => Err(failed(&error)),
         };
         match what {
             Do::Bootstrap { description } => answer(engine.bootstrap(region_of(description))),
-            Do::Write { region, epoch, at, rows } => {
-                self.write(RegionId(*region), epoch_of(*epoch), raft_position_of(*at), rows)
-            }
+            Do::Write {
+                region,
+                epoch,
+                at,
+                rows,
+            } => self.write(
+                RegionId(*region),
+                epoch_of(*epoch),
+                raft_position_of(*at),
+                rows,
+            ),
             Do::Split(split) => answer(engine.split(split_of(split))),
-            Do::ChangePeers { region, epoch, at, change } => answer(engine.change_peers(
+            Do::ChangePeers {
+                region,
+                epoch,
+                at,
+                change,
+            } => answer(engine.change_peers(
                 RegionId(*region),
                 epoch_of(*epoch),
                 raft_position_of(*at),
                 change_of(*change),
             )),
-            Do::CreatePeer { region, peer, from_store, epoch } => answer(engine.create_peer(
+            Do::CreatePeer {
+                region,
+                peer,
+                from_store,
+                epoch,
+            } => answer(engine.create_peer(
                 RegionId(*region),
                 PeerId(*peer),
                 StoreId(*from_store),
                 epoch_of(*epoch),
             )),
-            Do::Destroy { region, incarnation, peer, removed } => {
+            Do::Destroy {
+                region,
+                incarnation,
+                peer,
+                removed,
+            } => {
                 let cause = match removed {
-                    Some(epoch) => DestroyCause::Removed { epoch: epoch_of(*epoch) },
+                    Some(epoch) => DestroyCause::Removed {
+                        epoch: epoch_of(*epoch),
+                    },
                     None => DestroyCause::Operator,
                 };
                 let incarnation = Some(incarnation_of(*incarnation));
@@ -136,11 +171,22 @@ impl Server {
             Do::ApplySnapshot(snapshot) => self.apply_snapshot(snapshot, answer),
             Do::Load { region, epoch } => answer(engine.load(RegionId(*region), epoch_of(*epoch))),
             Do::Evict { region } => answer(engine.evict(RegionId(*region))),
-            Do::Read { region, epoch, rows } => self.read(*region, *epoch, rows),
-            Do::Scan { region, epoch, start, end, reverse } => {
+            Do::Read {
+                region,
+                epoch,
+                rows,
+            } => self.read(*region, *epoch, rows),
+            Do::Scan {
+                region,
+                epoch,
+                start,
+                end,
+                reverse,
+            } => {
                 let bounds = (
                     Bound::Included(start.0.as_slice()),
-                    end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(end.0.as_slice())),
+                    end.as_ref()
+                        .map_or(Bound::Unbounded, |end| Bound::Excluded(end.0.as_slice())),
                 );
                 let view = self.view(*region, *epoch)?;
                 match reverse {
@@ -160,10 +206,14 @@ impl Server {
                 });
                 Ok(Said::Rows(rows.collect::<Result<_, Said>>()?))
             }
-            Do::Flush => engine.flush().map(|_| Said::Done).map_err(|error| failed(&error)),
-            Do::Checkpoint => {
-                engine.checkpoint().map(|_| Said::Done).map_err(|error| failed(&error))
-            }
+            Do::Flush => engine
+                .flush()
+                .map(|_| Said::Done)
+                .map_err(|error| failed(&error)),
+            Do::Checkpoint => engine
+                .checkpoint()
+                .map(|_| Said::Done)
+                .map_err(|error| failed(&error)),
             Do::Close => Ok(Said::Done),
         }
     }
@@ -182,7 +232,9 @@ impl Server {
     ) -> Result<Said, Said> {
         let mut batch = WriteBatch::new();
         for RowChange(prefix, row, revision) in rows {
-            let Some(key) = self.data.key(*prefix, *row) else { continue };
+            let Some(key) = self.data.key(*prefix, *row) else {
+                continue;
+            };
             match revision.and_then(|revision| self.data.value(*row, revision)) {
                 Some(value) => batch.put(key, value.as_slice()),
                 None => batch.delete(key),
@@ -191,35 +243,45 @@ impl Server {
         match self.engine.write(region, epoch, at, &batch) {
             Ok(WriteAnswer::Applied { .. }) => Ok(Said::Applied),
             Ok(WriteAnswer::AlreadyApplied { .. }) => Ok(Said::AlreadyApplied),
-            Ok(WriteAnswer::Refused(refusal)) => {
-                Ok(Said::Refused(refusal.code().to_owned(), refusal.to_string()))
-            }
+            Ok(WriteAnswer::Refused(refusal)) => Ok(Said::Refused(
+                refusal.code().to_owned(),
+                refusal.to_string(),
+            )),
             Err(error) => Err(failed(&error)),
         }
     }
 
     /// Takes a snapshot and copies it out, as if it were sent to another store.
-    fn take_snapshot(
-        &self,
-        region: RegionId,
-        epoch: RegionEpoch,
-        to: &Path,
-    ) -> Result<Said, Said> {
+    fn take_snapshot(&self, region: RegionId, epoch: RegionEpoch, to: &Path) -> Result<Said, Said> {
         let staged = match self.engine.take_snapshot(region, epoch) {
             Ok(Taken::Snapshot(staged)) => staged,
             Ok(Taken::Refused(refusal)) => {
-                return Ok(Said::Refused(refusal.code().to_owned(), refusal.to_string()));
+                return Ok(Said::Refused(
+                    refusal.code().to_owned(),
+                    refusal.to_string(),
+                ));
             }
             Err(error) => return Err(failed(&error)),
         };
         let name = staged.name.to_string();
-        let reader = self.engine.open_snapshot(staged.name).map_err(|error| failed(&error))?;
+        let reader = self
+            .engine
+            .open_snapshot(staged.name)
+            .map_err(|error| failed(&error))?;
         File::create(to.join(&name))
             .and_then(|mut copy| io::copy(&mut reader.bytes_stream(), &mut copy))
             .map_err(|error| failed_io(&error))?;
-        self.engine.remove_snapshot(staged.name).map_err(|error| failed(&error))?;
+        self.engine
+            .remove_snapshot(staged.name)
+            .map_err(|error| failed(&error))?;
         let (index, term) = (staged.name.index, staged.name.term);
-        Ok(Said::Snapshot { name, index, term, rows: staged.rows, bytes: staged.bytes })
+        Ok(Said::Snapshot {
+            name,
+            index,
+            term,
+            rows: staged.rows,
+            bytes: staged.bytes,
+        })
     }
 
     /// Takes a snapshot in through a copy, as if another store had sent it, and applies it.
@@ -228,15 +290,33 @@ impl Server {
         line: &SnapshotLine,
         answer: impl FnOnce(Result<Answer, EngineError>) -> Result<Said, Said>,
     ) -> Result<Said, Said> {
-        let SnapshotLine { incarnation, description, at, id, file } = line;
+        let SnapshotLine {
+            incarnation,
+            description,
+            at,
+            id,
+            file,
+        } = line;
         let region = RegionId(description.id);
-        let name = SnapshotName { region, index: at.index, term: at.term, id: *id };
+        let name = SnapshotName {
+            region,
+            index: at.index,
+            term: at.term,
+            id: *id,
+        };
         // Asked again after a wait or a kill, the copy may be there already.
-        self.engine.remove_snapshot(name).map_err(|error| failed(&error))?;
+        self.engine
+            .remove_snapshot(name)
+            .map_err(|error| failed(&error))?;
         let from = File::open(file).map_err(|error| failed_io(&error))?;
-        let staged =
-            self.engine.receive_snapshot(name, from).map_err(|error| failed(&error))?;
-        answer(self.engine.apply_snapshot(region, incarnation_of(*incarnation), &staged))
+        let staged = self
+            .engine
+            .receive_snapshot(name, from)
+            .map_err(|error| failed(&error))?;
+        answer(
+            self.engine
+                .apply_snapshot(region, incarnation_of(*incarnation), &staged),
+        )
     }
 
     fn read(&self, region: u64, epoch: Epoch, rows: &[(u32, u32)]) -> Result<Said, Said> {
@@ -246,7 +326,8 @@ impl Server {
             let value = view.get(&key).map_err(|error| read_failed(&error))?;
             Ok(value.map(|value| crc32fast::hash(&value)))
         };
-        Ok(Said::Values(rows.iter().map(value).collect::<Result<_, Said>>()?))
+        let values = rows.iter().map(value).collect::<Result<_, Said>>()?;
+        Ok(Said::Values(values, view.is_cached()))
     }
 }
 
@@ -263,66 +344,8 @@ fn digest(
         let (key, value) = row.map_err(|error| read_failed(&error))?;
         digester.add(&key, &value);
     }
-    Ok(Said::Digest(Digest { cached: view.is_cached(), ..digester.finish() }))
-}
-
-fn incarnation_of(lsn: u64) -> Incarnation {
-    Incarnation::new(Lsn::new(lsn))
-}
-
-fn epoch_of(epoch: Epoch) -> RegionEpoch {
-    RegionEpoch { conf_ver: epoch.conf_ver, version: epoch.version }
-}
-
-fn raft_position_of(at: Position) -> RaftPosition {
-    RaftPosition { index: at.index, term: at.term }
-}
-
-fn position_of(at: RaftPosition) -> Position {
-    Position { index: at.index, term: at.term }
-}
-
-fn peer_of(peer: &PeerLine) -> Peer {
-    let role = if peer.learner { PeerRole::Learner } else { PeerRole::Voter };
-    Peer { id: PeerId(peer.id), store: StoreId(peer.store), role }
-}
-
-fn change_of(change: PeerChangeLine) -> PeerChange {
-    match change {
-        PeerChangeLine::Add(peer) => PeerChange::Add { peer: peer_of(&peer) },
-        PeerChangeLine::Remove(peer) => PeerChange::Remove { peer: PeerId(peer) },
-        PeerChangeLine::Promote(peer) => PeerChange::Promote { peer: PeerId(peer) },
-    }
-}
-
-fn split_of(split: &SplitLine) -> Split {
-    let child = |child: &crate::torture::protocol::NewChild| NewRegion {
-        id: RegionId(child.id),
-        peers: child.peers.iter().map(peer_of).collect(),
-    };
-    Split {
-        region: RegionId(split.region),
-        incarnation: None,
-        epoch: epoch_of(split.epoch),
-        position: raft_position_of(split.at),
-        boundaries: split.keys.iter().map(|key| KeyBytes::from(key.0.as_slice())).collect(),
-        children: split.children.iter().map(child).collect(),
-        derive: if split.derive_right { Derive::Right } else { Derive::Left },
-    }
-}
-
-fn description_of(region: &Region) -> Description {
-    let peer = |peer: &Peer| PeerLine {
-        id: peer.id.0,
-        store: peer.store.0,
-        learner: peer.role == PeerRole::Learner,
-    };
-    debug_assert!(region.peer_on(StoreId(STORE)).is_some());
-    Description {
-        id: region.id.0,
-        start: Key(region.range.start().to_vec()),
-        end: region.range.end().map(|end| Key(end.to_vec())),
-        epoch: Epoch { conf_ver: region.epoch.conf_ver, version: region.epoch.version },
-        peers: region.peers.iter().map(peer).collect(),
-    }
+    Ok(Said::Digest(Digest {
+        cached: view.is_cached(),
+        ..digester.finish()
+    }))
 }

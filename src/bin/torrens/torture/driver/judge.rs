@@ -1,13 +1,18 @@
 //! What each answer means for the life that got it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{AGAIN_AFTER, Asked, AskedKind, Errand, Life, LifeEnd, Meaning, Wrong, died, rows_of};
+use super::errands::Errand;
+use super::life::{Asked, AskedKind, Life};
+use super::{LifeEnd, died};
 use crate::torture::error::TortureError;
+use crate::torture::model::{Meaning, Wrong};
 use crate::torture::protocol::{Digest, Do, Key, Position, Said};
 
 /// Rows that are named when a region's rows differ; all are counted.
 const ROWS_NAMED_MAX: usize = 5;
+/// When something that must wait is asked again.
+const AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 impl Life<'_, '_> {
     /// Takes an answer in; the end of the life if it is one.
@@ -19,7 +24,11 @@ impl Life<'_, '_> {
         }
         let Some(Asked { what, kind, holds }) = self.asked.remove(&op) else {
             let what = Do::Flush;
-            return Ok(Some(self.driver.wrong(Wrong::answer(&what, "an answer to a question", &said))));
+            return Ok(Some(self.driver.wrong(Wrong::answer(
+                &what,
+                "an answer to a question",
+                &said,
+            ))));
         };
         for region in &holds {
             self.busy.remove(region);
@@ -27,10 +36,14 @@ impl Life<'_, '_> {
         match kind {
             AskedKind::Tracked => self.tracked(op, what, &said),
             AskedKind::Probe => Ok(self.probed(&what, &said)),
-            AskedKind::Digest { region, expected } => Ok(self.digested(region, expected, &what, &said)),
-            AskedKind::Rows { region, expected, found } => {
-                Ok(Some(self.explain(region, expected, found, &said)))
+            AskedKind::Digest { region, expected } => {
+                Ok(self.digested(region, expected, &what, &said))
             }
+            AskedKind::Rows {
+                region,
+                expected,
+                found,
+            } => Ok(Some(self.explain(region, expected, found, &said))),
             AskedKind::Resend { region, at } => self.resent(region, at, &what, &said),
             AskedKind::LastFlush => match self.driver.oracle.answered(op, &said)? {
                 Ok(_) => Ok(None),
@@ -48,7 +61,10 @@ impl Life<'_, '_> {
                     // The entries that follow the snapshot.
                     let region = snapshot.description.id;
                     self.plan_resends(region);
-                    self.errands.entry(region).or_default().push_back(Errand::Digest);
+                    self.errands
+                        .entry(region)
+                        .or_default()
+                        .push_back(Errand::Digest);
                 }
                 Ok(None)
             }
@@ -56,7 +72,14 @@ impl Life<'_, '_> {
             Ok(Meaning::Again) => {
                 let holds = what.regions();
                 self.busy.extend(holds.iter().copied());
-                self.asked.insert(op, Asked { what, kind: AskedKind::Tracked, holds });
+                self.asked.insert(
+                    op,
+                    Asked {
+                        what,
+                        kind: AskedKind::Tracked,
+                        holds,
+                    },
+                );
                 self.again.push_back((Instant::now() + AGAIN_AFTER, op));
                 Ok(None)
             }
@@ -73,7 +96,10 @@ impl Life<'_, '_> {
         match (what, said) {
             (Do::Read { .. } | Do::Scan { .. }, said) => {
                 tally.reads += 1;
-                let cached = matches!(said, Said::Digest(Digest { cached: true, .. }));
+                let cached = matches!(
+                    said,
+                    Said::Digest(Digest { cached: true, .. }) | Said::Values(_, true)
+                );
                 tally.reads_cached += u64::from(cached);
             }
             (Do::CreatePeer { .. } | Do::Write { .. }, _) => tally.fenced += 1,
@@ -91,7 +117,9 @@ impl Life<'_, '_> {
         said: &Said,
     ) -> Option<LifeEnd> {
         match said {
-            Said::Digest(found) if (found.rows, found.checksum) == (expected.rows, expected.checksum) => {
+            Said::Digest(found)
+                if (found.rows, found.checksum) == (expected.rows, expected.checksum) =>
+            {
                 self.driver.tally.rows_verified += found.rows;
                 None
             }
@@ -103,12 +131,23 @@ impl Life<'_, '_> {
                     _ => return None,
                 };
                 let op = self.driver.oracle.take_op();
-                self.ask(op, Do::Rows { region, epoch }, AskedKind::Rows { region, expected, found });
+                self.ask(
+                    op,
+                    Do::Rows { region, epoch },
+                    AskedKind::Rows {
+                        region,
+                        expected,
+                        found,
+                    },
+                );
                 None
             }
             other => {
                 let wrong = Wrong::answer(what, &format!("{expected:?}"), other);
-                Some(self.driver.wrong(Wrong { lost: true, ..wrong }))
+                Some(self.driver.wrong(Wrong {
+                    lost: true,
+                    ..wrong
+                }))
             }
         }
     }
@@ -132,7 +171,9 @@ impl Life<'_, '_> {
         };
         let text = |value: Option<&u32>| value.map_or("no row".to_owned(), |v| format!("{v:08x}"));
         let keys: std::collections::BTreeSet<&Key> = expected.keys().chain(found.keys()).collect();
-        let differs = keys.into_iter().filter(|key| expected.get(*key) != found.get(*key));
+        let differs = keys
+            .into_iter()
+            .filter(|key| expected.get(*key) != found.get(*key));
         let wrongs: Vec<Wrong> = differs
             .map(|key| Wrong {
                 region: Some(region),
@@ -146,7 +187,13 @@ impl Life<'_, '_> {
             // The rows differed a moment ago and do not now: no less wrong.
             let what = format!("rows, at first; {} are as expected now", expected.len());
             let (expected, found) = (format!("{then:?}"), format!("{saw:?}"));
-            return self.driver.wrong(Wrong { region: Some(region), what, expected, found, lost: true });
+            return self.driver.wrong(Wrong {
+                region: Some(region),
+                what,
+                expected,
+                found,
+                lost: true,
+            });
         }
         for (number, wrong) in wrongs.into_iter().enumerate() {
             if number < ROWS_NAMED_MAX {
@@ -183,12 +230,24 @@ impl Life<'_, '_> {
 
     fn closed(&mut self, what: &Do, said: &Said) -> Result<Option<LifeEnd>, TortureError> {
         if *said != Said::Done {
-            return Ok(Some(self.driver.wrong(Wrong::answer(what, "an orderly end", said))));
+            return Ok(Some(self.driver.wrong(Wrong::answer(
+                what,
+                "an orderly end",
+                said,
+            ))));
         }
         let status = self.process.wait()?;
         match status.success() {
             true => Ok(Some(LifeEnd::Closed)),
             false => Ok(Some(self.driver.wrong(died(status)))),
         }
+    }
+}
+
+/// How many rows an entry changes.
+fn rows_of(what: &Do) -> u64 {
+    match what {
+        Do::Write { rows, .. } => rows.len() as u64,
+        _ => 0,
     }
 }

@@ -33,7 +33,10 @@ impl Wrong {
 
     /// A read that shows other rows than were acknowledged.
     fn lost(what: &Do, expected: String, said: &Said) -> Wrong {
-        Wrong { lost: true, ..Wrong::answer(what, &expected, said) }
+        Wrong {
+            lost: true,
+            ..Wrong::answer(what, &expected, said)
+        }
     }
 }
 
@@ -70,13 +73,19 @@ impl Model {
         said: &Said,
         data: &DataSet,
     ) -> Result<Meaning, Wrong> {
-        let Some(flight) = self.flights.get(&op) else { return Ok(Meaning::Nothing) };
+        let Some(flight) = self.flights.get(&op) else {
+            return Ok(Meaning::Nothing);
+        };
         let what = flight.what.clone();
         let meaning = self.judge(&what, said, data)?;
         if meaning == Meaning::Again {
             return Ok(meaning);
         }
-        let covers = self.flights.remove(&op).map(|flight| flight.covers).unwrap_or_default();
+        let covers = self
+            .flights
+            .remove(&op)
+            .map(|flight| flight.covers)
+            .unwrap_or_default();
         if meaning == Meaning::Happened {
             let created = match said {
                 Said::Accepted(lsn) => *lsn,
@@ -86,9 +95,21 @@ impl Model {
             match &what {
                 Do::Write { region, at, .. } => self.acknowledge(*region, at.index),
                 Do::TakeSnapshot { region, to, .. } => {
-                    if let Said::Snapshot { name, index, term, .. } = said {
-                        let at = Position { index: *index, term: *term };
-                        self.taken.insert(*region, super::Taken { file: to.join(name), at });
+                    if let Said::Snapshot {
+                        name, index, term, ..
+                    } = said
+                    {
+                        let at = Position {
+                            index: *index,
+                            term: *term,
+                        };
+                        self.taken.insert(
+                            *region,
+                            super::Taken {
+                                file: to.join(name),
+                                at,
+                            },
+                        );
                     }
                 }
                 Do::Flush => self.flushed(&covers),
@@ -135,7 +156,9 @@ impl Model {
                 Said::Accepted(_),
             ) => Ok(Meaning::Happened),
             (Do::TakeSnapshot { region, .. }, Said::Snapshot { index, rows, .. }) => {
-                let Some(peer) = self.normal(*region) else { return wrong("no such region") };
+                let Some(peer) = self.normal(*region) else {
+                    return wrong("no such region");
+                };
                 // The last entry in it, of whatever kind.
                 let last = peer.acked.max(peer.meta.index);
                 let expected = (last, peer.state.rows.len() as u64);
@@ -144,8 +167,10 @@ impl Model {
                     false => wrong(&format!("index {} and {} rows", expected.0, expected.1)),
                 }
             }
-            (Do::Read { region, rows, .. }, Said::Values(values)) => {
-                let Some(peer) = self.normal(*region) else { return wrong("no such region") };
+            (Do::Read { region, rows, .. }, Said::Values(values, _)) => {
+                let Some(peer) = self.normal(*region) else {
+                    return wrong("no such region");
+                };
                 let value = |(prefix, row): &(u32, u32)| {
                     let row = peer.state.rows.get(&data.key(*prefix, *row)?)?;
                     Some(crc32fast::hash(&data.value(row.row, row.revision)?))
@@ -156,8 +181,15 @@ impl Model {
                     false => Err(Wrong::lost(what, format!("{expected:?}"), said)),
                 }
             }
-            (Do::Scan { region, start, end, .. }, Said::Digest(found)) => {
-                let Some(peer) = self.normal(*region) else { return wrong("no such region") };
+            (
+                Do::Scan {
+                    region, start, end, ..
+                },
+                Said::Digest(found),
+            ) => {
+                let Some(peer) = self.normal(*region) else {
+                    return wrong("no such region");
+                };
                 let expected = scan(&peer.state, start, end.as_ref(), what, data);
                 match (found.rows, found.checksum) == (expected.rows, expected.checksum) {
                     true => Ok(Meaning::Nothing),
@@ -171,12 +203,15 @@ impl Model {
 
     /// Whether a message or a split for that peer comes too late.
     fn is_dead(&self, region: u64, peer: u64) -> bool {
-        self.tombstones.get(&region).is_some_and(|highest| *highest >= peer)
+        self.tombstones
+            .get(&region)
+            .is_some_and(|highest| *highest >= peer)
     }
 
     /// Whether a write was sent with an old epoch on purpose: no such entry is in the log.
     fn is_stale(&self, region: u64, version: u64) -> bool {
-        self.normal(region).is_none_or(|peer| peer.state.description.epoch.version > version)
+        self.normal(region)
+            .is_none_or(|peer| peer.state.description.epoch.version > version)
     }
 
     /// The data of an entry is in the store.
@@ -198,13 +233,7 @@ impl Model {
     }
 }
 
-fn scan(
-    state: &Replicated,
-    start: &Key,
-    end: Option<&Key>,
-    what: &Do,
-    data: &DataSet,
-) -> Digest {
+fn scan(state: &Replicated, start: &Key, end: Option<&Key>, what: &Do, data: &DataSet) -> Digest {
     let wanted = |key: &[u8]| *key >= *start.0 && end.is_none_or(|end| *key < *end.0);
     let rows = state.rows.iter().filter(|(key, _)| wanted(key));
     let mut digester = Digester::default();

@@ -144,7 +144,13 @@ impl Default for Model {
             tombstones: BTreeMap::new(),
             taken: BTreeMap::new(),
             flights: BTreeMap::new(),
-            next: Next { op: 1, region: 1, peer: 1, revision: 1, term: 6 },
+            next: Next {
+                op: 1,
+                region: 1,
+                peer: 1,
+                revision: 1,
+                term: 6,
+            },
         }
     }
 }
@@ -154,10 +160,16 @@ impl Replicated {
     fn push_write(&mut self, what: Do, at: Position, rows: &[RowChange], data: &DataSet) {
         let mut undo = Vec::with_capacity(rows.len());
         for RowChange(prefix, row, revision) in rows {
-            let Some(key) = data.key(*prefix, *row) else { continue };
+            let Some(key) = data.key(*prefix, *row) else {
+                continue;
+            };
             let before = match revision {
                 Some(revision) => {
-                    let row = Row { prefix: *prefix, row: *row, revision: *revision };
+                    let row = Row {
+                        prefix: *prefix,
+                        row: *row,
+                        revision: *revision,
+                    };
                     self.rows.insert(key.clone(), row)
                 }
                 None => self.rows.remove(&key),
@@ -171,7 +183,12 @@ impl Replicated {
     /// The rows as they were after the entry at `index`. The log must reach down to it.
     pub(super) fn rows_at(&self, index: u64) -> Rows {
         let mut rows = self.rows.clone();
-        for entry in self.log.iter().rev().take_while(|entry| entry.at.index > index) {
+        for entry in self
+            .log
+            .iter()
+            .rev()
+            .take_while(|entry| entry.at.index > index)
+        {
             for (key, before) in entry.undo.iter().rev() {
                 match before {
                     Some(row) => rows.insert(key.0.clone(), *row),
@@ -189,7 +206,11 @@ impl Replicated {
 
     /// Forgets the entries up to `index`.
     fn truncate(&mut self, index: u64) {
-        while self.log.front().is_some_and(|entry| entry.at.index <= index) {
+        while self
+            .log
+            .front()
+            .is_some_and(|entry| entry.at.index <= index)
+        {
             self.log.pop_front();
         }
     }
@@ -215,7 +236,10 @@ impl Replicated {
 
     /// The position that the region's next entry gets.
     pub(super) fn next_position(&self, term: u64) -> Position {
-        Position { index: self.last.index.saturating_add(1), term }
+        Position {
+            index: self.last.index.saturating_add(1),
+            term,
+        }
     }
 }
 
@@ -245,7 +269,9 @@ impl PeerModel {
 impl Model {
     /// The initialised peers by region.
     pub(super) fn normals(&self) -> impl Iterator<Item = (u64, &Normal)> {
-        self.peers.iter().filter_map(|(id, peer)| Some((*id, peer.normal()?)))
+        self.peers
+            .iter()
+            .filter_map(|(id, peer)| Some((*id, peer.normal()?)))
     }
 
     pub(super) fn normal(&self, region: u64) -> Option<&Normal> {
@@ -261,7 +287,9 @@ impl Model {
 
     /// Rows on the tortured store.
     pub(super) fn rows(&self) -> u64 {
-        self.normals().map(|(_, peer)| peer.state.rows.len() as u64).sum()
+        self.normals()
+            .map(|(_, peer)| peer.state.rows.len() as u64)
+            .sum()
     }
 
     /// The initialised region that holds `key`.
@@ -316,14 +344,24 @@ mod rows_list {
     use super::{Key, Row, Rows};
 
     pub(super) fn serialize<S: Serializer>(rows: &Rows, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(rows.iter().map(|(key, row)| {
-            (Key(key.clone()), row.prefix, row.row, row.revision)
-        }))
+        serializer.collect_seq(
+            rows.iter()
+                .map(|(key, row)| (Key(key.clone()), row.prefix, row.row, row.revision)),
+        )
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Rows, D::Error> {
         let rows = Vec::<(Key, u32, u32, u64)>::deserialize(from)?;
-        let row = |(key, prefix, row, revision): (Key, _, _, _)| (key.0, Row { prefix, row, revision });
+        let row = |(key, prefix, row, revision): (Key, _, _, _)| {
+            (
+                key.0,
+                Row {
+                    prefix,
+                    row,
+                    revision,
+                },
+            )
+        };
         Ok(rows.into_iter().map(row).collect())
     }
 }

@@ -29,7 +29,10 @@ enum Fate {
 impl Model {
     /// Reads the fate of every operation in flight from what the store reports.
     pub(in crate::torture) fn settle(&self, opened: &Opened) -> Settled {
-        let mut settled = Settled { store: opened.store.clone(), ..Settled::default() };
+        let mut settled = Settled {
+            store: opened.store.clone(),
+            ..Settled::default()
+        };
         for (op, flight) in &self.flights {
             match self.fate(&flight.what, opened) {
                 Fate::Happened { incarnation } => settled.happened.push((*op, incarnation)),
@@ -37,7 +40,11 @@ impl Model {
                 Fate::Kept => {}
             }
         }
-        settled.data = opened.regions.iter().map(|region| (region.id, region.data_index)).collect();
+        settled.data = opened
+            .regions
+            .iter()
+            .map(|region| (region.id, region.data_index))
+            .collect();
         settled
     }
 
@@ -48,25 +55,39 @@ impl Model {
             false => Fate::Kept,
         };
         let version = |region: &OpenedRegion| region.description.as_ref().map(|d| d.epoch.version);
-        let conf_ver = |region: &OpenedRegion| region.description.as_ref().map(|d| d.epoch.conf_ver);
+        let conf_ver =
+            |region: &OpenedRegion| region.description.as_ref().map(|d| d.epoch.conf_ver);
         match what {
             Do::Bootstrap { description } => match find(description.id) {
                 Some(region) => if_so(true, region.incarnation),
                 None => Fate::Kept,
             },
-            Do::Write { region, at, .. } => {
-                if_so(find(*region).is_some_and(|found| found.data_index >= at.index), 0)
-            }
+            Do::Write { region, at, .. } => if_so(
+                find(*region).is_some_and(|found| found.data_index >= at.index),
+                0,
+            ),
             Do::Split(split) => {
-                let after = split.epoch.version.saturating_add(split.children.len() as u64);
+                let after = split
+                    .epoch
+                    .version
+                    .saturating_add(split.children.len() as u64);
                 let happened = find(split.region).and_then(version) == Some(after);
                 let created = split.children.iter().find_map(|child| {
-                    let own = child.peers.iter().find(|peer| peer.store == super::STORE)?.id;
+                    let own = child
+                        .peers
+                        .iter()
+                        .find(|peer| peer.store == super::STORE)?
+                        .id;
                     find(child.id).filter(|found| found.peer == own)
                 });
                 if_so(happened, created.map_or(0, |child| child.incarnation))
             }
-            Do::ChangePeers { region, epoch, change, .. } => {
+            Do::ChangePeers {
+                region,
+                epoch,
+                change,
+                ..
+            } => {
                 let own = self.peers.get(region).map(PeerModel::peer);
                 match (find(*region), change) {
                     (None, PeerChangeLine::Remove(id)) => if_so(Some(*id) == own, 0),
@@ -87,7 +108,9 @@ impl Model {
                 let region = snapshot.description.id;
                 let found = find(region).filter(|found| found.stage == "normal");
                 if found.is_some_and(|found| found.meta == Some(snapshot.at)) {
-                    return Fate::Happened { incarnation: snapshot.incarnation };
+                    return Fate::Happened {
+                        incarnation: snapshot.incarnation,
+                    };
                 }
                 match self.peers.get(&region) {
                     Some(PeerModel::Uninitialized(_)) => Fate::Kept,

@@ -15,7 +15,12 @@ pub(in crate::torture) fn opened_of(model: &Model) -> Opened {
         id: *id,
         peer: peer.peer(),
         incarnation: peer.incarnation(),
-        stage: if peer.normal().is_some() { "normal" } else { "uninitialized" }.to_owned(),
+        stage: if peer.normal().is_some() {
+            "normal"
+        } else {
+            "uninitialized"
+        }
+        .to_owned(),
         description: peer.normal().map(|peer| peer.state.description.clone()),
         meta: peer.normal().map(|peer| peer.meta),
         data_index: peer.normal().map_or(0, |peer| peer.acked),
@@ -24,7 +29,11 @@ pub(in crate::torture) fn opened_of(model: &Model) -> Opened {
         store: "test".to_owned(),
         verdict: "clean".to_owned(),
         regions: model.peers.iter().map(region).collect(),
-        tombstones: model.tombstones.iter().map(|(region, peer)| (*region, *peer)).collect(),
+        tombstones: model
+            .tombstones
+            .iter()
+            .map(|(region, peer)| (*region, *peer))
+            .collect(),
         ..Opened::default()
     }
 }
@@ -40,9 +49,19 @@ pub(in crate::torture) fn small(data: &DataSet) -> Model {
     host.split(1, false);
     let peer = host.model.normal(2).unwrap();
     let (incarnation, peer) = (peer.incarnation, peer.peer);
-    host.done(Do::Destroy { region: 2, incarnation, peer, removed: None });
+    host.done(Do::Destroy {
+        region: 2,
+        incarnation,
+        peer,
+        removed: None,
+    });
     let epoch = host.model.normal(1).unwrap().state.description.epoch;
-    host.done(Do::CreatePeer { region: 9, peer: 77, from_store: 2, epoch });
+    host.done(Do::CreatePeer {
+        region: 9,
+        peer: 77,
+        from_store: 2,
+        epoch,
+    });
     host.model.store = Some("test".to_owned());
     host.model
 }
@@ -56,11 +75,19 @@ struct Host {
 
 impl Host {
     fn new(data: DataSet) -> Host {
-        Host { model: Model::default(), data, lsn: 0 }
+        Host {
+            model: Model::default(),
+            data,
+            lsn: 0,
+        }
     }
 
     fn scene<'a>(&'a self, busy: &'a BTreeSet<u64>) -> Scene<'a> {
-        Scene { model: &self.model, data: &self.data, busy }
+        Scene {
+            model: &self.model,
+            data: &self.data,
+            busy,
+        }
     }
 
     fn answer_to(&mut self, what: &Do) -> Said {
@@ -72,7 +99,13 @@ impl Host {
                 let peer = self.model.normal(*region).unwrap();
                 let rows = peer.state.rows.len() as u64;
                 let index = peer.acked.max(peer.meta.index);
-                Said::Snapshot { name: "x".to_owned(), index, term: 6, rows, bytes: 0 }
+                Said::Snapshot {
+                    name: "x".to_owned(),
+                    index,
+                    term: 6,
+                    rows,
+                    bytes: 0,
+                }
             }
             _ => Said::Accepted(self.lsn),
         }
@@ -82,14 +115,19 @@ impl Host {
         let op = self.model.next.op;
         self.model.issue(op, what.clone(), &self.data);
         let said = self.answer_to(&what);
-        assert!(self.model.answered(op, &said, &self.data).is_ok(), "{what:?}");
+        assert!(
+            self.model.answered(op, &said, &self.data).is_ok(),
+            "{what:?}"
+        );
     }
 
     fn write(&mut self, region: u64, rows: std::ops::Range<u32>) {
         let peer = self.model.normal(region).unwrap();
         let rows = rows.map(|row| RowChange(0, row, Some(u64::from(row) + 1)));
         let rows = rows.filter(|change| {
-            peer.state.description.contains(&self.data.key(0, change.1).unwrap())
+            peer.state
+                .description
+                .contains(&self.data.key(0, change.1).unwrap())
         });
         let rows = rows.collect();
         let what = workload::write(&self.model, region, &peer.state, rows);
@@ -117,9 +155,15 @@ impl Store {
             if let Some(peer) = model.normal_mut(region) {
                 let index = random.between(peer.floor, peer.acked.max(peer.floor));
                 // The data index is always that of a write, or where the region started.
-                let mut writes = peer.state.log.iter().filter(|entry| entry.at.index <= index);
+                let mut writes = peer
+                    .state
+                    .log
+                    .iter()
+                    .filter(|entry| entry.at.index <= index);
                 let write = writes.rfind(|entry| matches!(entry.what, Do::Write { .. }));
-                peer.acked = write.map_or(peer.floor, |entry| entry.at.index).max(peer.floor);
+                peer.acked = write
+                    .map_or(peer.floor, |entry| entry.at.index)
+                    .max(peer.floor);
             }
         }
         opened_of(model)
@@ -136,7 +180,11 @@ fn restart(host: &mut Host, store: &mut Store, random: &mut Random) {
     for region in regions {
         let peer = host.model.normal(region).unwrap();
         let theirs = &store.host.model.normal(region).unwrap().state;
-        assert_eq!(peer.state.rows_at(peer.acked), theirs.rows_at(peer.acked), "r{region}");
+        assert_eq!(
+            peer.state.rows_at(peer.acked),
+            theirs.rows_at(peer.acked),
+            "r{region}"
+        );
         let missing: Vec<Entry> = peer.state.entries_above(peer.acked).cloned().collect();
         for entry in missing {
             match host.model.flight_at(region, entry.at.index) {
@@ -148,8 +196,12 @@ fn restart(host: &mut Host, store: &mut Store, random: &mut Random) {
             }
         }
     }
-    let flights: Vec<(u64, Do)> =
-        host.model.flights.iter().map(|(op, flight)| (*op, flight.what.clone())).collect();
+    let flights: Vec<(u64, Do)> = host
+        .model
+        .flights
+        .iter()
+        .map(|(op, flight)| (*op, flight.what.clone()))
+        .collect();
     for (op, what) in flights {
         deliver(host, store, op, &what);
     }
@@ -177,11 +229,15 @@ fn whatever_happens_a_store_that_keeps_its_word_looks_right() {
         let mut random = Random::new(seed);
         let mut workload = Workload::new(seed);
         let mut host = Host::new(data.clone());
-        let mut store = Store { host: Host::new(data.clone()) };
+        let mut store = Store {
+            host: Host::new(data.clone()),
+        };
         let busy = BTreeSet::new();
         let mut kinds = BTreeSet::new();
         for _ in 0..400 {
-            let Some(Wish::Track(what)) = workload.next(host.scene(&busy)) else { continue };
+            let Some(Wish::Track(what)) = workload.next(host.scene(&busy)) else {
+                continue;
+            };
             kinds.insert(what.kind());
             let op = host.model.next.op;
             host.model.issue(op, what.clone(), &data);
@@ -194,9 +250,20 @@ fn whatever_happens_a_store_that_keeps_its_word_looks_right() {
                 }
                 _ => deliver(&mut host, &mut store, op, &what),
             }
-            assert!(host.model.flights.is_empty(), "seed {seed}: {:?}", host.model.flights);
+            assert!(
+                host.model.flights.is_empty(),
+                "seed {seed}: {:?}",
+                host.model.flights
+            );
         }
-        for kind in ["bootstrap", "write", "split", "change-peers", "create-peer", "flush"] {
+        for kind in [
+            "bootstrap",
+            "write",
+            "split",
+            "change-peers",
+            "create-peer",
+            "flush",
+        ] {
             assert!(kinds.contains(kind), "seed {seed} never came to {kind}");
         }
     }
@@ -216,11 +283,24 @@ fn rows_can_be_told_for_every_index_that_the_log_reaches() {
     }
     let state = &host.model.normal(1).unwrap().state;
     let at = state.next_position(7);
-    let deletes = vec![RowChange(0, 1, None), RowChange(0, 1, Some(9)), RowChange(0, 2, None)];
+    let deletes = vec![
+        RowChange(0, 1, None),
+        RowChange(0, 1, Some(9)),
+        RowChange(0, 2, None),
+    ];
     let epoch = state.description.epoch;
-    host.done(Do::Write { region: 1, epoch, at, rows: deletes });
+    host.done(Do::Write {
+        region: 1,
+        epoch,
+        at,
+        rows: deletes,
+    });
     for (index, rows) in pictures {
-        assert_eq!(host.model.normal(1).unwrap().state.rows_at(index), rows, "index {index}");
+        assert_eq!(
+            host.model.normal(1).unwrap().state.rows_at(index),
+            rows,
+            "index {index}"
+        );
     }
 }
 
@@ -238,14 +318,19 @@ fn a_split_moves_each_row_to_the_part_that_holds_its_key() {
         host.done(what);
         let mut after = Rows::new();
         for (id, peer) in host.model.normals() {
-            let Replicated { description, rows, .. } = &peer.state;
+            let Replicated {
+                description, rows, ..
+            } = &peer.state;
             assert!(rows.keys().all(|key| description.contains(key)), "r{id}");
             assert_eq!(description.epoch.version, 3);
             after.extend(rows.clone());
         }
         assert_eq!(after, before);
         let own = &host.model.normal(1).unwrap().state.description;
-        assert_eq!((own.end.is_none(), own.start.0.is_empty()), (derive_right, !derive_right));
+        assert_eq!(
+            (own.end.is_none(), own.start.0.is_empty()),
+            (derive_right, !derive_right)
+        );
     }
 }
 
@@ -263,17 +348,34 @@ fn an_answer_that_may_not_come_is_wrong() {
     let model = small(&data);
     let epoch = model.normal(1).unwrap().state.description.epoch;
     let (&dead_region, &dead_peer) = model.tombstones.first_key_value().unwrap();
-    let late = Do::CreatePeer { region: dead_region, peer: dead_peer, from_store: 2, epoch };
+    let late = Do::CreatePeer {
+        region: dead_region,
+        peer: dead_peer,
+        from_store: 2,
+        epoch,
+    };
     let refused = Said::Refused("peer-tombstoned".to_owned(), String::new());
     assert_eq!(model.judge(&late, &refused, &data), Ok(Meaning::Nothing));
     assert!(model.judge(&late, &Said::Accepted(9), &data).is_err());
 
     let key = model.normal(1).unwrap().state.rows.values().next().unwrap();
-    let read = Do::Read { region: 1, epoch, rows: vec![(key.prefix, key.row)] };
+    let read = Do::Read {
+        region: 1,
+        epoch,
+        rows: vec![(key.prefix, key.row)],
+    };
     let right = crc32fast::hash(&data.value(key.row, key.revision).unwrap());
-    assert_eq!(model.judge(&read, &Said::Values(vec![Some(right)]), &data), Ok(Meaning::Nothing));
+    assert_eq!(
+        model.judge(&read, &Said::Values(vec![Some(right)], false), &data),
+        Ok(Meaning::Nothing)
+    );
     for values in [vec![None], vec![Some(right ^ 1)], vec![]] {
-        assert!(model.judge(&read, &Said::Values(values), &data).unwrap_err().lost);
+        assert!(
+            model
+                .judge(&read, &Said::Values(values, true), &data)
+                .unwrap_err()
+                .lost
+        );
     }
     let promote = Do::ChangePeers {
         region: 1,

@@ -13,7 +13,9 @@ impl Model {
         self.next.op = self.next.op.max(op.saturating_add(1));
         self.reserve_numbers(&what);
         match &what {
-            Do::Write { region, at, rows, .. } => {
+            Do::Write {
+                region, at, rows, ..
+            } => {
                 let (at, rows) = (*at, rows.clone());
                 if let Some(peer) = self.normal_mut(*region) {
                     peer.state.push_write(what.clone(), at, &rows, data);
@@ -40,7 +42,10 @@ impl Model {
     /// Commits a write that this store is not told of: it learns it from a snapshot.
     pub(in crate::torture) fn commit_unseen(&mut self, what: Do, data: &DataSet) {
         self.reserve_numbers(&what);
-        if let Do::Write { region, at, rows, .. } = &what {
+        if let Do::Write {
+            region, at, rows, ..
+        } = &what
+        {
             let (at, rows) = (*at, rows.clone());
             if let Some(peer) = self.normal_mut(*region) {
                 peer.state.push_write(what.clone(), at, &rows, data);
@@ -59,16 +64,25 @@ impl Model {
                 peers.extend(description.peers.iter().map(|peer| peer.id));
             }
             Do::Split(split) => {
-                for NewChild { id, peers: of_child } in &split.children {
+                for NewChild {
+                    id,
+                    peers: of_child,
+                } in &split.children
+                {
                     region(*id);
                     peers.extend(of_child.iter().map(|peer| peer.id));
                 }
             }
-            Do::CreatePeer { region: id, peer, .. } => {
+            Do::CreatePeer {
+                region: id, peer, ..
+            } => {
                 region(*id);
                 peers.push(*peer);
             }
-            Do::ChangePeers { change: PeerChangeLine::Add(peer), .. } => peers.push(peer.id),
+            Do::ChangePeers {
+                change: PeerChangeLine::Add(peer),
+                ..
+            } => peers.push(peer.id),
             Do::ApplySnapshot(snapshot) => {
                 peers.extend(snapshot.description.peers.iter().map(|peer| peer.id));
             }
@@ -99,9 +113,14 @@ impl Model {
                 self.peers.insert(description.id, PeerModel::Normal(normal));
             }
             Do::Split(split) => self.split(split, incarnation),
-            Do::ChangePeers { region, at, change, .. } => self.change_peers(*region, *at, *change),
+            Do::ChangePeers {
+                region, at, change, ..
+            } => self.change_peers(*region, *at, *change),
             Do::CreatePeer { region, peer, .. } => {
-                let made = Uninitialized { peer: *peer, incarnation };
+                let made = Uninitialized {
+                    peer: *peer,
+                    incarnation,
+                };
                 self.peers.insert(*region, PeerModel::Uninitialized(made));
             }
             Do::Destroy { region, .. } => self.destroy(*region),
@@ -111,7 +130,9 @@ impl Model {
     }
 
     fn split(&mut self, split: &SplitLine, incarnation: u64) {
-        let Some(peer) = self.normal_mut(split.region) else { return };
+        let Some(peer) = self.normal_mut(split.region) else {
+            return;
+        };
         peer.meta = split.at;
         // Nothing of before the split will ever be sent again: the store flushed it first.
         peer.floor = peer.floor.max(peer.acked);
@@ -120,7 +141,9 @@ impl Model {
 
         let bounds: Vec<_> = split.keys.iter().cloned().map(Some).collect();
         let starts = std::iter::once(Some(description.start.clone())).chain(bounds.clone());
-        let ends = bounds.into_iter().chain(std::iter::once(description.end.clone()));
+        let ends = bounds
+            .into_iter()
+            .chain(std::iter::once(description.end.clone()));
         let mut parts: Vec<_> = starts.flatten().zip(ends).collect();
         let own = match split.derive_right {
             true => parts.pop(),
@@ -149,16 +172,32 @@ impl Model {
                 let mut rest = rows.split_off(&end.0);
                 moved.append(&mut rest);
             }
-            self.place_child(Replicated { description, last: FIRST, rows, log: Default::default() }, incarnation);
+            self.place_child(
+                Replicated {
+                    description,
+                    last: FIRST,
+                    rows,
+                    log: Default::default(),
+                },
+                incarnation,
+            );
         }
     }
 
     /// A new region comes to life here, unless its peer is dead already or a newer one lives.
     fn place_child(&mut self, mut state: Replicated, incarnation: u64) {
         let id = state.description.id;
-        let Some(peer) = state.description.own_peer() else { return };
-        let dead = self.tombstones.get(&id).is_some_and(|highest| *highest >= peer);
-        let newer = self.peers.get(&id).is_some_and(|living| living.peer() != peer);
+        let Some(peer) = state.description.own_peer() else {
+            return;
+        };
+        let dead = self
+            .tombstones
+            .get(&id)
+            .is_some_and(|highest| *highest >= peer);
+        let newer = self
+            .peers
+            .get(&id)
+            .is_some_and(|living| living.peer() != peer);
         if dead || newer {
             // The cluster replaces the dead replica: from now on the region lives elsewhere.
             state.description = without_own_peer(state.description);
@@ -170,7 +209,9 @@ impl Model {
     }
 
     fn change_peers(&mut self, region: u64, at: Position, change: PeerChangeLine) {
-        let Some(peer) = self.normal_mut(region) else { return };
+        let Some(peer) = self.normal_mut(region) else {
+            return;
+        };
         peer.meta = at;
         let description = &mut peer.state.description;
         if let PeerChangeLine::Remove(id) = change
@@ -194,7 +235,9 @@ impl Model {
     }
 
     fn destroy(&mut self, region: u64) {
-        let Some(peer) = self.peers.remove(&region) else { return };
+        let Some(peer) = self.peers.remove(&region) else {
+            return;
+        };
         self.bury(region, peer.peer());
         if let PeerModel::Normal(peer) = peer {
             let mut state = peer.state;
@@ -223,6 +266,19 @@ impl Model {
 /// A peer that has just come into being, or started anew from a snapshot.
 fn fresh(peer: u64, incarnation: u64, state: Replicated, meta: Position) -> Normal {
     let (acked, floor) = (FIRST.index, FIRST.index);
-    debug_assert!(state.description.peers.iter().any(|p| p.id == peer && p.store == STORE));
-    Normal { peer, incarnation, state, meta, acked, floor }
+    debug_assert!(
+        state
+            .description
+            .peers
+            .iter()
+            .any(|p| p.id == peer && p.store == STORE)
+    );
+    Normal {
+        peer,
+        incarnation,
+        state,
+        meta,
+        acked,
+        floor,
+    }
 }

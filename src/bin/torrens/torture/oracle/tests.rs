@@ -16,7 +16,9 @@ fn lived(dir: &Path) -> Model {
     oracle.answered(op, &Said::Accepted(3)).unwrap().unwrap();
     for answered in [true, false] {
         let state = &oracle.model().normal(1).unwrap().state;
-        let rows = (0..20).map(|row| RowChange(0, row, Some(u64::from(row) + 1))).collect();
+        let rows = (0..20)
+            .map(|row| RowChange(0, row, Some(u64::from(row) + 1)))
+            .collect();
         let write = workload::write(oracle.model(), 1, state, rows);
         let op = oracle.issue(write).unwrap();
         if answered {
@@ -40,7 +42,11 @@ fn a_killed_parent_goes_on_where_it_was() {
     let again = Oracle::open(&dir, data()).unwrap();
     assert_eq!(*again.model(), model);
     drop(again);
-    assert_eq!(*Oracle::open(&dir, data()).unwrap().model(), model, "and once more, compacted");
+    assert_eq!(
+        *Oracle::open(&dir, data()).unwrap().model(),
+        model,
+        "and once more, compacted"
+    );
 }
 
 #[test]
@@ -100,7 +106,12 @@ fn a_store_that_is_gone_is_not_made_anew_silently() {
     let dir = folder.path().join("demo");
     lived(&dir);
     let mut oracle = Oracle::open(&dir, data()).unwrap();
-    oracle.settled(&Settled { store: "s".to_owned(), ..Settled::default() }).unwrap();
+    oracle
+        .settled(&Settled {
+            store: "s".to_owned(),
+            ..Settled::default()
+        })
+        .unwrap();
     drop(oracle);
     assert!(refused(&dir, data()).contains("still remembers it"));
 }

@@ -1,0 +1,118 @@
+//! What must be done for each region before new work: compare its rows, send again what the store
+//! lacks, ask again what was in flight.
+
+use super::life::{AskedKind, Life, OUTSTANDING_MAX};
+use crate::torture::protocol::{Do, Position};
+
+/// What must be done for one region before new work.
+#[derive(Debug)]
+pub(super) enum Errand {
+    /// Compare all rows with the model's at the acknowledged index.
+    Digest,
+    /// Send a committed entry again.
+    Resend { what: Do, at: Position },
+    /// Ask again what was in flight.
+    Reissue { op: u64, what: Do },
+}
+
+impl Life<'_, '_> {
+    /// After opening: all rows, then what is missing, then the rows that changed by that.
+    pub(super) fn plan_errands(&mut self) {
+        let regions: Vec<u64> = self.model().normals().map(|(id, _)| id).collect();
+        for region in regions {
+            self.errands
+                .entry(region)
+                .or_default()
+                .push_back(Errand::Digest);
+            if self.plan_resends(region) {
+                self.errands
+                    .entry(region)
+                    .or_default()
+                    .push_back(Errand::Digest);
+            }
+        }
+        let reissued: Vec<(u64, Do)> = self
+            .model()
+            .flights
+            .iter()
+            .filter(|(_, flight)| flight.what.position().is_none())
+            .map(|(op, flight)| (*op, flight.what.clone()))
+            .collect();
+        for (op, what) in reissued {
+            if let Some(region) = what.regions().first() {
+                let errand = Errand::Reissue {
+                    op,
+                    what: what.clone(),
+                };
+                self.errands.entry(*region).or_default().push_back(errand);
+            }
+        }
+    }
+
+    /// Queues every committed entry above the acknowledged index; whether there is one.
+    pub(super) fn plan_resends(&mut self, region: u64) -> bool {
+        let Some(peer) = self.model().normal(region) else {
+            return false;
+        };
+        let entries = peer.state.entries_above(peer.acked);
+        let resends: Vec<Errand> = entries
+            .map(|entry| Errand::Resend {
+                what: entry.what.clone(),
+                at: entry.at,
+            })
+            .collect();
+        let any = !resends.is_empty();
+        self.errands.entry(region).or_default().extend(resends);
+        any
+    }
+
+    pub(super) fn dispatch_errands(&mut self) {
+        let regions: Vec<u64> = self
+            .errands
+            .keys()
+            .copied()
+            .filter(|region| !self.busy.contains(region))
+            .collect();
+        for region in regions {
+            if self.asked.len() >= OUTSTANDING_MAX {
+                return;
+            }
+            let Some(queue) = self.errands.get_mut(&region) else {
+                continue;
+            };
+            let errand = queue.pop_front();
+            if queue.is_empty() {
+                self.errands.remove(&region);
+            }
+            match errand {
+                Some(Errand::Digest) => self.ask_digest(region),
+                Some(Errand::Resend { what, at }) => {
+                    // The one in flight when the process died is acknowledged only now.
+                    match self.model().flight_at(region, at.index) {
+                        Some(op) => self.ask(op, what, AskedKind::Tracked),
+                        None => {
+                            let op = self.driver.oracle.take_op();
+                            self.ask(op, what, AskedKind::Resend { region, at });
+                        }
+                    }
+                }
+                Some(Errand::Reissue { op, what }) => self.ask(op, what, AskedKind::Tracked),
+                None => {}
+            }
+        }
+    }
+
+    pub(super) fn ask_digest(&mut self, region: u64) {
+        let Some(peer) = self.model().normal(region) else {
+            return;
+        };
+        let epoch = peer.state.description.epoch;
+        let expected = peer.state.digest_at(peer.acked, self.driver.oracle.data());
+        let op = self.driver.oracle.take_op();
+        self.ask(
+            op,
+            Do::Digest { region, epoch },
+            AskedKind::Digest { region, expected },
+        );
+    }
+}
