@@ -260,7 +260,10 @@ fn recover_or_create(
 ) -> Result<(Recovered<RegisterMachine>, bool), OpenError> {
     let directories = layout.directories();
     let recover_now = || {
-        let recovery = RecoveryOptions::new(options.journal());
+        let mut recovery = RecoveryOptions::new(options.journal());
+        if let Some(told) = options.on_recovery.clone() {
+            recovery = recovery.with_progress(Box::new(move |progress| told(progress)));
+        }
         recover(
             Arc::clone(disk),
             &directories,

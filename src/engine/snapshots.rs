@@ -12,7 +12,8 @@ use super::core::Core;
 use super::{Answer, EngineError, effects};
 use crate::lifecycle::{AbortReason, Cause, Event, Floor, PeerStage, Refusal, SnapshotRef};
 use crate::snapshot::{
-    self, SnapshotError, SnapshotMeta, SnapshotName, SnapshotReader, SnapshotWriter, StagedSnapshot,
+    self, FoundFile, SnapshotError, SnapshotMeta, SnapshotName, SnapshotReader, SnapshotWriter,
+    StagedSnapshot,
 };
 use crate::store::{ColumnFamily, Direction, RegionRow, scan_at};
 use crate::{Incarnation, RaftPosition, RegionEpoch, RegionId};
@@ -97,6 +98,15 @@ impl Core {
         let folder = &self.layout.snapshots;
         let (_, staged) = snapshot::receive(disk, folder, name, from, RECEIVE_BYTES_MAX)?;
         Ok(staged)
+    }
+
+    pub(super) fn staged_snapshots(&self) -> Result<Vec<SnapshotName>, EngineError> {
+        let found = snapshot::list(&*self.disk, &self.layout.snapshots)?;
+        let complete = found.into_iter().filter_map(|file| match file {
+            FoundFile::Complete { name, .. } => Some(name),
+            FoundFile::Unfinished { .. } | FoundFile::Foreign { .. } => None,
+        });
+        Ok(complete.collect())
     }
 
     pub(super) fn open_snapshot(&self, name: SnapshotName) -> Result<SnapshotReader, EngineError> {
