@@ -1,0 +1,112 @@
+//! Attacks on the engine: odd orders of calls, faults between any two steps of one call, and what a
+//! second crash does to what a first one left. Each of these once did harm.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use torrens::snapshot::{SnapshotMeta, SnapshotName, SnapshotWriter};
+use torrens::store::{Lost, MemoryFactory, StoreFault};
+use torrens::{
+    Answer, CacheState, Derive, Engine, EngineError, KeyRange, NewRegion, OpenMode, PeerId,
+    ReadError, Region, RegionEpoch, RegionId, Sequence, Split, StoreId,
+};
+use torrens_journal::disk::Disk;
+use torrens_journal::testing::{CutChoice, SimDisk, SimFault};
+
+use crate::support::*;
+
+const EPOCH: RegionEpoch = RegionEpoch::BOOTSTRAP;
+const ONE: RegionId = RegionId(1);
+const TWO: RegionId = RegionId(2);
+
+fn bootstrap(engine: &Engine) {
+    let region = Region {
+        id: ONE,
+        range: KeyRange::all(),
+        epoch: EPOCH,
+        peers: vec![peer(10, STORE.0)],
+    };
+    holds(engine.bootstrap(region)).unwrap();
+}
+
+/// Region 1 with two rows, not flushed.
+fn furnished() -> (World, Engine) {
+    let world = World::new(11);
+    let (engine, _) = world.open().unwrap();
+    bootstrap(&engine);
+    written(engine.write(ONE, EPOCH, at(6), &puts(&["a", "z"], "old"))).unwrap();
+    (world, engine)
+}
+
+/// Splits region 1 at "m"; region 2 takes what is above.
+fn split(engine: &Engine, index: u64) -> Result<(), EngineError> {
+    let split = Split {
+        region: ONE,
+        incarnation: None,
+        epoch: epoch(engine, 1),
+        position: at(index),
+        boundaries: vec![key("m")],
+        children: vec![NewRegion {
+            id: TWO,
+            peers: vec![peer(20, STORE.0)],
+        }],
+        derive: Derive::Left,
+    };
+    holds(engine.split(split))
+}
+
+/// A snapshot of region 2 from "m" on, as another store sends it.
+fn sent(peer_id: u64, index: u64, keys: &[&str]) -> (SnapshotName, Vec<u8>) {
+    let (elsewhere, dir) = (Arc::new(SimDisk::new(5)), Path::new("other"));
+    elsewhere.create_dir_all(dir).unwrap();
+    let meta = SnapshotMeta {
+        region: Region {
+            id: TWO,
+            range: KeyRange::new(b"m".as_slice(), None::<&[u8]>).unwrap(),
+            epoch: RegionEpoch {
+                conf_ver: 3,
+                version: 2,
+            },
+            peers: vec![peer(peer_id, STORE.0), peer(90, 5)],
+        },
+        index,
+        term: 6,
+        sequence: Sequence::new(1),
+    };
+    let mut writer = SnapshotWriter::create(elsewhere.clone(), dir, index, &meta).unwrap();
+    for name in keys {
+        writer.push(name.as_bytes(), b"sent").unwrap();
+    }
+    let name = writer.finish().unwrap().name;
+    (name, elsewhere.contents(&name.path_in(dir)).unwrap())
+}
+
+fn create(engine: &Engine, region: u64, id: u64) -> Result<Answer, EngineError> {
+    engine.create_peer(RegionId(region), PeerId(id), StoreId(5), EPOCH)
+}
+
+/// Uses up the room that the journal has, so that the next record does not fit.
+fn fill_up(world: &World, engine: &Engine) {
+    world.disk.set_capacity(world.disk.used_bytes());
+    let mut region = 1000;
+    while create(engine, region, 1).is_ok() {
+        region += 1;
+        assert!(region < 3000, "the journal must fill up");
+    }
+}
+
+#[test]
+fn data_that_survived_a_kill_unflushed_is_flushed_before_a_split_relies_on_it() {
+    let (world, engine) = furnished();
+    drop(engine);
+    // Killed: the machine's own memory still has the data, the device does not.
+    let world = world.kill(Lost::AllButBatches(usize::MAX));
+    let (engine, _) = world.open().unwrap();
+    assert_eq!(engine.raft_start(ONE).unwrap().data.index, 6);
+    split(&engine, 7).unwrap();
+    drop(engine);
+    let world = world.power_cut(CutChoice::LoseAll, Lost::Unflushed);
+    let (engine, report) = world.open().unwrap();
+    assert!(report.damaged.is_empty(), "{report}");
+    assert_eq!(rows(&engine).len(), 2, "the host sends nothing below 7 again");
+}
