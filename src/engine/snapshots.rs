@@ -38,17 +38,15 @@ impl Core {
         self.journal.check_writable()?;
         // Under the latch no write runs: the row and the sequence belong together.
         let latch = self.latches.hold(region);
-        let admitted = self
-            .published()
-            .admit_read(region, epoch)
-            .map(|normal| (normal.region, normal.incarnation));
-        let (description, incarnation) = match admitted {
-            Ok(admitted) => admitted,
+        let published = self.published();
+        let (description, incarnation) = match published.admit_read(region, epoch) {
+            Ok(admitted) => (admitted.region, admitted.incarnation),
             Err(refusal) => return Ok(Taken::Refused(refusal)),
         };
+        let fence = self.fences.current(region);
+        drop(published);
         let data = self.data_position(region, incarnation);
         let sequence = self.sequencer.last_begun();
-        let fence = self.fences.current(region);
         drop(latch);
 
         let meta = SnapshotMeta {

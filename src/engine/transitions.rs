@@ -43,11 +43,10 @@ impl Core {
         self.make_durable(region)?;
         let cause = cause_of(split.position);
         let children: Vec<_> = split.children.iter().map(|child| child.id).collect();
-        let decision = self.decide(&Event::Split(split), cause)?;
-        if let Some(lsn) = decision.answer.lsn() {
-            // Before anyone can see the children: their first write and read must find it.
-            self.share_with_children(region, &children, Incarnation::new(lsn));
-        }
+        // Before anyone can see the children: their first write and read must find it.
+        let decision = self.decide_with(&Event::Split(split), cause, |register, lsn| {
+            self.share_with_children(register, region, &children, Incarnation::new(lsn));
+        })?;
         let (answer, effects) = self.settle(decision)?;
         drop(latch);
         self.queue.push_effects(effects);
@@ -108,19 +107,23 @@ impl Core {
         Ok(answer)
     }
 
-    /// Hands what the whole had in memory to the parts of a split: its sequence, its fences, its
-    /// cache. The caller holds the latch of the whole, and nobody can see the children yet.
-    fn share_with_children(&self, whole: RegionId, children: &[RegionId], new: Incarnation) {
-        let (parts, cache) = self.with_decided(|register| {
-            let part = |region| {
-                let peer = register.peer(region)?;
-                Some((region, peer.incarnation, peer.stage.region()?.range.clone()))
-            };
-            let born = children.iter().filter_map(|child| part(*child));
-            let born = born.filter(|(_, incarnation, _)| *incarnation == new);
-            let parts: Vec<_> = part(whole).into_iter().chain(born).collect();
-            (parts, register.cache_state(whole))
-        });
+    /// Hands what the whole had in memory to the parts of a split: its sequence and its cache (its
+    /// fences follow when the split is published). The caller holds the latch of the whole, and
+    /// nobody can see the children yet.
+    fn share_with_children(
+        &self,
+        register: &Register,
+        whole: RegionId,
+        children: &[RegionId],
+        new: Incarnation,
+    ) {
+        let part = |region| {
+            let peer = register.peer(region)?;
+            Some((region, peer.incarnation, peer.stage.region()?.range.clone()))
+        };
+        let born = children.iter().filter_map(|child| part(*child));
+        let born = born.filter(|(_, incarnation, _)| *incarnation == new);
+        let mut parts: Vec<_> = part(whole).into_iter().chain(born).collect();
         let Some((_, incarnation, _)) = parts.first() else {
             return;
         };
@@ -130,10 +133,12 @@ impl Core {
             self.rows
                 .note_clean(*region, *incarnation, INITIAL_POSITION, sequence);
         }
-        self.fences
-            .split(whole, born.iter().map(|(region, ..)| *region));
-        match cache {
-            CacheState::Active => self.caches.split(whole, &parts),
+        match register.cache_state(whole) {
+            CacheState::Active => {
+                // A child whose earlier incarnation still holds memory starts without.
+                parts.retain(|(region, ..)| register.cache_state(*region) == CacheState::Active);
+                self.caches.split(whole, &parts);
+            }
             _ => self.caches.detach(whole),
         }
     }

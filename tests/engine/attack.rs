@@ -110,3 +110,18 @@ fn data_that_survived_a_kill_unflushed_is_flushed_before_a_split_relies_on_it() 
     assert!(report.damaged.is_empty(), "{report}");
     assert_eq!(rows(&engine).len(), 2, "the host sends nothing below 7 again");
 }
+
+#[test]
+fn a_view_of_the_whole_ends_when_the_part_of_a_skipped_child_is_cleared() {
+    let (_world, engine) = furnished();
+    holds(create(&engine, 2, 20)).unwrap();
+    destroy(&engine, 2, 20).unwrap();
+    let view = engine.view(ONE, EPOCH).unwrap();
+    split(&engine, 7).unwrap();
+    engine.wait_idle().unwrap();
+    match view.get(b"z") {
+        Err(ReadError::ViewEnded { .. }) => {}
+        Ok(value) => assert!(value.is_some(), "a row went away under the view"),
+        Err(error) => panic!("{error}"),
+    }
+}
