@@ -16,10 +16,10 @@ use parking_lot::Mutex;
 
 use super::core::Core;
 use super::{Answer, EngineError};
-use crate::cache::{CacheMeter, RegionCache};
+use crate::cache::{CacheMeter, CachePin, RegionCache};
 use crate::lifecycle::{CacheState, Cause, Event, EvictReason};
 use crate::store::{ColumnFamily, Direction, scan_at};
-use crate::{Incarnation, KeyRange, RegionId};
+use crate::{Incarnation, KeyRange, RegionId, Sequence};
 
 /// The memory of the caches.
 #[derive(Debug, Default)]
@@ -77,9 +77,37 @@ impl Caches {
         cache
     }
 
+    /// Pins the cache of this incarnation for a read at `sequence`, if it can serve that.
+    ///
+    /// Under the lock that detaching and freeing take, so nothing is freed between the look and the
+    /// pin.
+    pub(super) fn pin(
+        &self,
+        region: RegionId,
+        incarnation: Incarnation,
+        sequence: Sequence,
+    ) -> Option<CachePin> {
+        let state = self.state.lock();
+        let attached = state.attached.get(&region)?;
+        let oldest = attached.cache.load_sequence()?;
+        (attached.incarnation == incarnation && oldest <= sequence).then(|| attached.cache.pin())
+    }
+
     /// Stops mirroring into, and new reads from, the region's cache. The caller holds the latch.
     pub(super) fn detach(&self, region: RegionId) {
         let mut state = self.state.lock();
+        if let Some(attached) = state.attached.remove(&region) {
+            state.retiring.entry(region).or_default().push(attached);
+        }
+    }
+
+    /// As [`Caches::detach`], if it is this incarnation's: a successor may have one already.
+    pub(super) fn detach_of(&self, region: RegionId, incarnation: Incarnation) {
+        let mut state = self.state.lock();
+        let is_its = |attached: &Attached| attached.incarnation == incarnation;
+        if !state.attached.get(&region).is_some_and(is_its) {
+            return;
+        }
         if let Some(attached) = state.attached.remove(&region) {
             state.retiring.entry(region).or_default().push(attached);
         }
@@ -162,7 +190,9 @@ impl Core {
         let (Answer::Accepted { .. }, Some(range)) = (begun, self.decided_range(region)) else {
             return Ok(());
         };
-        let sequence = self.sequencer.last_begun();
+        // What reads of the region use now, though other regions' writes may be further: nothing of
+        // this region lies between, and reads that come before its next write find the cache whole.
+        let sequence = self.read_sequence(region, incarnation);
         let cache = self.caches.attach(region, incarnation, range.clone());
         drop(latch);
 

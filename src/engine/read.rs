@@ -40,15 +40,7 @@ impl Core {
         let fence = self.fences.current(region);
         let sequence = self.read_sequence(region, normal.incarnation);
         let cache = match published.cache_state(region) {
-            CacheState::Active => self
-                .caches
-                .attached(region, normal.incarnation)
-                .filter(|cache| {
-                    cache
-                        .load_sequence()
-                        .is_some_and(|oldest| oldest <= sequence)
-                })
-                .map(|cache| cache.pin()),
+            CacheState::Active => self.caches.pin(region, normal.incarnation, sequence),
             _ => None,
         };
         let region = Arc::clone(&normal.region);

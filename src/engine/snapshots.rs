@@ -149,7 +149,7 @@ impl Core {
         if !begun {
             return Ok(answer);
         }
-        self.withdraw(region);
+        self.withdraw(region, incarnation);
         self.queue.push_effects(effects);
         self.ingest_and_end(region, incarnation, &reader, staged)
     }

@@ -69,12 +69,15 @@ impl Core {
             position,
             change,
         };
-        let decision = self.decide(&event, cause_of(position))?;
-        let gone = self.with_decided(|register| register.incarnation(region).is_none());
+        let mut own = false;
+        let decision = self.decide_with(&event, cause_of(position), |register, _| {
+            own = register.incarnation(region).is_none();
+        })?;
+        let gone = decision.subject.filter(|_| own);
         let (answer, effects) = self.settle(decision)?;
-        if gone {
-            self.withdraw(region);
-            self.rows.forget(region);
+        if let Some(gone) = gone {
+            self.withdraw(region, gone);
+            self.rows.forget(region, gone);
         }
         drop(latch);
         self.queue.push_effects(effects);
@@ -96,11 +99,11 @@ impl Core {
             cause,
         };
         let decision = self.decide(&event, Cause::Host)?;
-        let happened = decision.answer.lsn().is_some();
+        let gone = decision.subject;
         let (answer, effects) = self.settle(decision)?;
-        if happened {
-            self.withdraw(region);
-            self.rows.forget(region);
+        if let Some(gone) = gone {
+            self.withdraw(region, gone);
+            self.rows.forget(region, gone);
         }
         drop(latch);
         self.queue.push_effects(effects);
@@ -162,10 +165,13 @@ impl Core {
             region,
             reason: EvictReason::Requested,
         };
-        let answer = self.commit(&event, Cause::Host);
-        // Serving less happens also when the record could not be written.
+        let decision = self.decide(&event, Cause::Host);
+        // Serving less happens also when the record could not be written; and before the job that
+        // frees what was detached can run.
         self.caches.detach(region);
-        answer
+        let (answer, effects) = self.settle(decision?)?;
+        self.queue.push_effects(effects);
+        Ok(answer)
     }
 
     pub(super) fn report_log_start(
@@ -183,17 +189,16 @@ impl Core {
             first_index,
             data_index,
         };
-        let answer = self.commit(
-            &Event::Damage {
-                region,
-                incarnation,
-                reason,
-            },
-            Cause::Host,
-        )?;
+        let event = Event::Damage {
+            region,
+            incarnation,
+            reason,
+        };
+        let (answer, effects) = self.settle(self.decide(&event, Cause::Host)?)?;
         if answer.lsn().is_some() {
-            self.withdraw(region);
+            self.withdraw(region, incarnation);
         }
+        self.queue.push_effects(effects);
         Ok(answer)
     }
 
@@ -227,8 +232,8 @@ impl Core {
     }
 
     /// Stops everything that serves a peer's data from memory. The record is durable.
-    pub(super) fn withdraw(&self, region: RegionId) {
-        self.caches.detach(region);
+    pub(super) fn withdraw(&self, region: RegionId, incarnation: Incarnation) {
+        self.caches.detach_of(region, incarnation);
         self.fences.trip(region);
     }
 

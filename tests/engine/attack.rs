@@ -3,12 +3,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use torrens::snapshot::{SnapshotMeta, SnapshotName, SnapshotWriter};
 use torrens::store::{Lost, MemoryFactory, StoreFault};
 use torrens::{
-    Answer, CacheState, Derive, Engine, EngineError, KeyRange, NewRegion, OpenMode, PeerId,
-    ReadError, Region, RegionEpoch, RegionId, Sequence, Split, StoreId,
+    Answer, Background, CacheState, Derive, Engine, EngineError, KeyRange, NewRegion, OpenMode,
+    PeerId, ReadError, Region, RegionEpoch, RegionId, Sequence, Split, StoreId,
 };
 use torrens_journal::disk::Disk;
 use torrens_journal::testing::{CutChoice, SimDisk, SimFault};
@@ -108,7 +110,11 @@ fn data_that_survived_a_kill_unflushed_is_flushed_before_a_split_relies_on_it() 
     let world = world.power_cut(CutChoice::LoseAll, Lost::Unflushed);
     let (engine, report) = world.open().unwrap();
     assert!(report.damaged.is_empty(), "{report}");
-    assert_eq!(rows(&engine).len(), 2, "the host sends nothing below 7 again");
+    assert_eq!(
+        rows(&engine).len(),
+        2,
+        "the host sends nothing below 7 again"
+    );
 }
 
 #[test]
@@ -124,4 +130,51 @@ fn a_view_of_the_whole_ends_when_the_part_of_a_skipped_child_is_cleared() {
         Ok(value) => assert!(value.is_some(), "a row went away under the view"),
         Err(error) => panic!("{error}"),
     }
+}
+
+#[test]
+fn a_region_is_served_from_memory_though_others_were_written_to_since_its_last_write() {
+    let (_world, engine) = furnished();
+    split(&engine, 7).unwrap();
+    let epoch = epoch(&engine, 1);
+    written(engine.write(TWO, epoch, at(6), &puts(&["n"], "new"))).unwrap();
+    holds(engine.load(ONE, epoch)).unwrap();
+    engine.wait_idle().unwrap();
+    assert!(engine.view(ONE, epoch).unwrap().is_cached());
+}
+
+#[test]
+fn readers_never_meet_a_cache_that_is_being_freed() {
+    let world = World::new(11);
+    let (engine, _) = world.open_with(Background::Thread).unwrap();
+    bootstrap(&engine);
+    let names: Vec<String> = (0..40).map(|n| format!("k{n:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    written(engine.write(ONE, EPOCH, at(6), &puts(&names, "x"))).unwrap();
+    let until = Instant::now() + Duration::from_millis(700);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while Instant::now() < until {
+                    let view = engine.view(ONE, EPOCH).unwrap();
+                    assert_eq!(view.scan(..).count(), names.len());
+                    assert!(view.get(b"k07").unwrap().is_some());
+                }
+            });
+        }
+        scope.spawn(|| {
+            while Instant::now() < until {
+                holds(engine.load(ONE, EPOCH)).unwrap();
+                engine.wait_idle().unwrap();
+                holds(engine.evict(ONE)).unwrap();
+            }
+        });
+    });
+    holds(engine.evict(ONE)).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while engine.cache_bytes() > 0 {
+        assert!(Instant::now() < deadline, "memory that nobody frees");
+        thread::sleep(Duration::from_millis(5));
+    }
+    engine.close().unwrap();
 }
