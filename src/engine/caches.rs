@@ -14,10 +14,10 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
+use super::EngineError;
 use super::core::Core;
-use super::{Answer, EngineError};
 use crate::cache::{CacheMeter, CachePin, RegionCache};
-use crate::lifecycle::{CacheState, Cause, Event, EvictReason};
+use crate::lifecycle::{CacheEntry, CacheState, Cause, Event, EvictReason};
 use crate::store::{ColumnFamily, Direction, scan_at};
 use crate::{Incarnation, KeyRange, RegionId, Sequence};
 
@@ -187,7 +187,10 @@ impl Core {
             },
             Cause::Host,
         )?;
-        let (Answer::Accepted { .. }, Some(range)) = (begun, self.decided_range(region)) else {
+        // A load that a full disk kept from ending is begun already, and done over.
+        let loading = CacheEntry::Loading { incarnation };
+        let is_loading = self.with_decided(|register| register.cache(region) == loading);
+        let (true, Some(range)) = (begun.holds() && is_loading, self.decided_range(region)) else {
             return Ok(());
         };
         // What reads of the region use now, though other regions' writes may be further: nothing of

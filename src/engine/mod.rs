@@ -318,9 +318,13 @@ impl Engine {
 
     /// Waits until no background job waits or runs, and makes what was appended durable. With
     /// [`Background::Manual`] it runs the jobs itself.
+    ///
+    /// # Errors
+    /// The first failure of a job since the last call. A job that a full disk stopped is tried again
+    /// at the next tick.
     pub fn wait_idle(&self) -> Result<(), EngineError> {
         match &*self.handle.worker.lock() {
-            Some(_) => self.core.queue.wait_idle(),
+            Some(_) => self.core.queue.wait_idle()?,
             None => while self.core.step_background()?.is_some() {},
         }
         match self.core.journal.check_writable() {

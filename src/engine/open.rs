@@ -48,6 +48,9 @@ pub(super) fn open(options: Options, dir: &Path) -> Result<(Engine, OpenReport),
         found => found.map_err(OpenError::Finish)?,
     }
     let needs_worker = options.mode != OpenMode::ReadOnly;
+    if needs_worker {
+        core.queue_open_work();
+    }
     let worker = match options.background {
         Background::Thread if needs_worker => {
             let (core, schedule) = (Arc::clone(&core), options.schedule());

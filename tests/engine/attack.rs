@@ -133,6 +133,83 @@ fn a_view_of_the_whole_ends_when_the_part_of_a_skipped_child_is_cleared() {
 }
 
 #[test]
+fn a_load_that_was_asked_for_before_a_restart_is_done_after_it() {
+    let (world, engine) = furnished();
+    holds(engine.load(ONE, EPOCH)).unwrap();
+    drop(engine);
+    let (engine, _) = world.open().unwrap();
+    engine.wait_idle().unwrap();
+    assert_eq!(engine.region(ONE).unwrap().cache, CacheState::Active);
+}
+
+#[test]
+fn the_range_of_an_apply_that_opening_took_back_is_free_again() {
+    let world = World::new(11);
+    let (engine, _) = world.open().unwrap();
+    let incarnation = create(&engine, 2, 20).unwrap().incarnation().unwrap();
+    let (name, bytes) = sent(20, 40, &["n"]);
+    let staged = engine.receive_snapshot(name, bytes.as_slice()).unwrap();
+    let fault = StoreFault::Fails(std::io::ErrorKind::Other);
+    world.data.fault_at(world.data.calls() + 1, fault);
+    engine
+        .apply_snapshot(TWO, incarnation, &staged)
+        .unwrap_err();
+    drop(engine);
+    let world = world.kill(Lost::AllButBatches(usize::MAX));
+    let file = staged.name.path_in(Path::new("store/snapshots"));
+    world.disk.remove(&file).unwrap();
+    let (engine, report) = world.open().unwrap();
+    assert_eq!(report.resolved_back(), 1, "{report}");
+    engine.wait_idle().unwrap();
+    let (name, bytes) = sent(20, 41, &["n"]);
+    let staged = engine.receive_snapshot(name, bytes.as_slice()).unwrap();
+    holds(engine.apply_snapshot(TWO, incarnation, &staged)).unwrap();
+}
+
+#[test]
+fn a_deletion_that_a_full_disk_stopped_goes_on_when_there_is_space() {
+    let (world, engine) = furnished();
+    split(&engine, 7).unwrap();
+    destroy(&engine, 2, 20).unwrap();
+    fill_up(&world, &engine);
+    assert!(matches!(engine.wait_idle(), Err(EngineError::DiskFull(_))));
+    world.disk.set_capacity(None);
+    engine.tick().unwrap();
+    engine.wait_idle().unwrap();
+    assert_eq!(orphans(&world, &engine), Vec::<Vec<u8>>::new());
+    let incarnation = create(&engine, 2, 21).unwrap().incarnation().unwrap();
+    let (name, bytes) = sent(21, 40, &["n"]);
+    let staged = engine.receive_snapshot(name, bytes.as_slice()).unwrap();
+    holds(engine.apply_snapshot(TWO, incarnation, &staged)).unwrap();
+}
+
+#[test]
+fn a_load_that_a_full_disk_stopped_goes_on_when_there_is_space() {
+    let mut stopped = 0;
+    for fillers in 0..12 {
+        let (world, engine) = furnished();
+        for region in 0..fillers {
+            holds(create(&engine, 1000 + region, 1)).unwrap();
+        }
+        holds(engine.load(ONE, EPOCH)).unwrap();
+        // What was asked for is a group of its own; the rest of the load needs another.
+        engine.tick().unwrap();
+        world.disk.set_capacity(world.disk.used_bytes());
+        if engine.wait_idle().is_err() {
+            stopped += 1;
+        }
+        world.disk.set_capacity(None);
+        engine.tick().unwrap();
+        engine.wait_idle().unwrap();
+        let state = engine.region(ONE).unwrap().cache;
+        assert_eq!(state, CacheState::Active, "{fillers}");
+        let view = engine.view(ONE, EPOCH).unwrap();
+        assert!(view.is_cached() && view.get(b"z").unwrap().is_some());
+    }
+    assert!(stopped > 0, "no load was stopped");
+}
+
+#[test]
 fn a_region_is_served_from_memory_though_others_were_written_to_since_its_last_write() {
     let (_world, engine) = furnished();
     split(&engine, 7).unwrap();
@@ -141,6 +218,19 @@ fn a_region_is_served_from_memory_though_others_were_written_to_since_its_last_w
     holds(engine.load(ONE, epoch)).unwrap();
     engine.wait_idle().unwrap();
     assert!(engine.view(ONE, epoch).unwrap().is_cached());
+}
+
+#[test]
+fn the_clock_goes_on_for_records_when_the_data_store_has_failed() {
+    let (world, engine) = furnished();
+    world.data.fault_at(
+        world.data.calls() + 1,
+        StoreFault::Fails(std::io::ErrorKind::Other),
+    );
+    engine.flush().unwrap_err();
+    holds(engine.load(ONE, EPOCH)).unwrap();
+    engine.tick().unwrap_err();
+    assert_eq!(engine.region(ONE).unwrap().cache, CacheState::LoadRequested);
 }
 
 #[test]
