@@ -196,7 +196,8 @@ impl Engine {
     ///
     /// # Durability
     /// `Accepted` means that *end* is durable, and the data with it. After a crash in between, the
-    /// next opening rolls forward.
+    /// next opening rolls forward; after an error in between, so does the next call with the same
+    /// file.
     pub fn apply_snapshot(
         &self,
         region: RegionId,

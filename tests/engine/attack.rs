@@ -167,6 +167,64 @@ fn the_range_of_an_apply_that_opening_took_back_is_free_again() {
 }
 
 #[test]
+fn an_apply_that_a_full_disk_stopped_goes_on_when_it_is_asked_for_again() {
+    let mut stopped = 0;
+    for fillers in 0..10 {
+        let world = World::new(11);
+        let (engine, _) = world.open().unwrap();
+        let incarnation = create(&engine, 2, 20).unwrap().incarnation().unwrap();
+        let (name, bytes) = sent(20, 40, &["n"]);
+        let staged = engine.receive_snapshot(name, bytes.as_slice()).unwrap();
+        world.disk.set_capacity(world.disk.used_bytes());
+        for region in 0..fillers {
+            let _ = create(&engine, 1000 + region, 1);
+        }
+        let first = engine.apply_snapshot(TWO, incarnation, &staged);
+        world.disk.set_capacity(None);
+        if first.is_err() && engine.region(TWO).unwrap().stage == "applying" {
+            stopped += 1;
+        }
+        if first.is_err() {
+            holds(engine.apply_snapshot(TWO, incarnation, &staged)).unwrap();
+        }
+        assert_eq!(engine.region(TWO).unwrap().stage, "normal", "{fillers}");
+        assert_eq!(rows(&engine).len(), 1, "{fillers}");
+    }
+    assert!(stopped > 0, "no apply was stopped half way");
+}
+
+#[test]
+fn a_staged_file_outlives_an_end_that_may_be_lost() {
+    let mut tried = 0;
+    // The sync of each record of an apply fails in turn; the last of them is its end's.
+    for skip in 1..40 {
+        let world = World::new(11);
+        let (engine, _) = world.open().unwrap();
+        let incarnation = create(&engine, 2, 20).unwrap().incarnation().unwrap();
+        let (name, bytes) = sent(20, 40, &["n"]);
+        let staged = engine.receive_snapshot(name, bytes.as_slice()).unwrap();
+        world
+            .disk
+            .fail_at(world.disk.ops() + skip, SimFault::SyncLies);
+        if engine.apply_snapshot(TWO, incarnation, &staged).is_ok() {
+            continue;
+        }
+        if engine.region(TWO).unwrap().stage != "applying" {
+            continue;
+        }
+        tried += 1;
+        let removed = engine.remove_snapshot(staged.name);
+        assert!(removed.is_err(), "operation {skip}: {removed:?}");
+        drop(engine);
+        let world = world.power_cut(CutChoice::LoseAll, Lost::Unflushed);
+        let (engine, report) = world.open().unwrap();
+        assert_eq!(report.resolved_forward(), 1, "{report}");
+        assert_eq!(rows(&engine).len(), 1);
+    }
+    assert!(tried > 0, "no apply was stopped half way");
+}
+
+#[test]
 fn a_deletion_that_a_full_disk_stopped_goes_on_when_there_is_space() {
     let (world, engine) = furnished();
     split(&engine, 7).unwrap();
