@@ -1,7 +1,8 @@
 //! Work that goes on behind the callers: effects of transitions, cache loads and evictions,
 //! scheduled barriers, the sync of records that nobody waits for, checkpoints.
 //!
-//! Every job is idempotent and is found again at opening if a crash takes it away. By default a
+//! Every job is idempotent and is found again at opening if a crash takes it away; one that a full
+//! disk stopped is tried again at the next tick. By default a
 //! thread runs them; with [`Background::Manual`] they run only in
 //! [`Engine::step_background`](super::Engine::step_background), so that a test decides every order.
 
@@ -13,7 +14,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::core::Core;
 use super::{EngineError, effects};
-use crate::lifecycle::{Cause, DeletionId, Effect, Event};
+use crate::lifecycle::{CacheEntry, Cause, DeletionId, Effect, Event};
 use crate::{Incarnation, RegionId};
 
 /// Who runs the background work.
@@ -69,10 +70,11 @@ struct State {
     jobs: VecDeque<Job>,
     /// Jobs that wait for somebody, until the next tick.
     later: Vec<Job>,
-    running: bool,
+    /// Jobs that run: one of the thread's, and those of whoever steps by hand.
+    running: usize,
     stopping: bool,
-    /// The last failure, for the report; the job is found again at the next opening.
-    failed: Option<String>,
+    /// The first failure of the thread's jobs that nobody was told of yet.
+    failed: Option<EngineError>,
 }
 
 impl Queue {
@@ -121,27 +123,28 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Waits until no job waits or runs. In manual mode that is up to the caller's own steps.
-    pub(super) fn wait_idle(&self) {
+    /// Waits until no job waits or runs, and answers the first failure since the last call. In
+    /// manual mode that is up to the caller's own steps.
+    pub(super) fn wait_idle(&self) -> Result<(), EngineError> {
         let mut state = self.state.lock();
-        while (state.running || !state.jobs.is_empty()) && !state.stopping && state.failed.is_none()
-        {
+        while (state.running > 0 || !state.jobs.is_empty()) && !state.stopping {
             self.changed.wait(&mut state);
         }
+        state.failed.take().map_or(Ok(()), Err)
     }
 
     fn take(&self) -> Option<Job> {
         let mut state = self.state.lock();
         let job = state.jobs.pop_front()?;
-        state.running = true;
+        state.running += 1;
         Some(job)
     }
 
-    fn done(&self, failed: Option<&EngineError>) {
+    fn done(&self, failed: Option<EngineError>) {
         let mut state = self.state.lock();
-        state.running = false;
+        state.running = state.running.saturating_sub(1);
         if let Some(error) = failed {
-            state.failed = Some(error.to_string());
+            state.failed.get_or_insert(error);
         }
         self.changed.notify_all();
     }
@@ -174,37 +177,82 @@ impl Core {
         let Some(job) = self.queue.take() else {
             return Ok(None);
         };
+        let outcome = self.run_job(job);
+        self.queue.done(None);
+        outcome.map(|()| Some(job.name()))
+    }
+
+    fn run_job(&self, job: Job) -> Result<(), EngineError> {
         let outcome = match job {
             Job::Clear(deletion) => self.clear_deletion(deletion),
             Job::Load(region, incarnation) => self.load_cache(region, incarnation),
             Job::Free(region) => self.free_cache(region),
         };
-        self.queue.done(outcome.as_ref().err());
-        outcome.map(|()| Some(job.name()))
+        if outcome.as_ref().is_err_and(EngineError::may_pass) {
+            self.queue.retry_later(job);
+        }
+        outcome
+    }
+
+    /// Queues what the register says is asked for and not done: loads, and keys to clear. For
+    /// opening, when nothing is queued.
+    pub(super) fn queue_open_work(&self) {
+        let jobs: Vec<Job> = self.with_decided(|register| {
+            let clears = register
+                .deletions()
+                .map(|(deletion, _)| Job::Clear(deletion));
+            let loads = register
+                .slots()
+                .filter_map(|(region, slot)| match slot.cache {
+                    CacheEntry::LoadRequested { incarnation } => {
+                        Some(Job::Load(region, incarnation))
+                    }
+                    CacheEntry::Absent
+                    | CacheEntry::Loading { .. }
+                    | CacheEntry::Active { .. }
+                    | CacheEntry::Cancelled { .. }
+                    | CacheEntry::EvictPending { .. }
+                    | CacheEntry::Evicting { .. } => None,
+                });
+            clears.chain(loads).collect()
+        });
+        jobs.into_iter().for_each(|job| self.queue.push(job));
     }
 
     /// What is due by the clock or by volume rather than by a job.
+    ///
+    /// Each thing is tried whatever became of the others; the first failure is answered.
     pub(super) fn tick(&self, schedule: &Schedule) -> Result<(), EngineError> {
-        if self.rows.is_dirty() {
-            self.barrier()?;
-        }
-        if self.journal.appended() > self.journal.synced() {
-            self.sync()?;
-        }
-        // Written, not waited for: a witness in case the machine stays idle and then dies.
-        self.journal.mark()?;
-        let since = self.journal.synced().distance_from(self.last_checkpoint());
-        if since >= schedule.checkpoint_records {
-            self.checkpoint()?;
-        }
         self.queue.retry_now();
         self.latches.shrink();
-        Ok(())
+        let flushed = match self.rows.is_dirty() {
+            true => self.barrier().map(drop),
+            false => Ok(()),
+        };
+        // Also when all is synced: the sync may have been another thread's, and come before the
+        // record was in line to be published.
+        let synced = self.sync();
+        // Written, not waited for: a witness in case the machine stays idle and then dies.
+        let marked = self.journal.mark();
+        let since = self.journal.synced().distance_from(self.last_checkpoint());
+        let kept = match since >= schedule.checkpoint_records {
+            true => self.checkpoint().map(drop),
+            false => Ok(()),
+        };
+        flushed.and(synced.map(drop)).and(marked).and(kept)
     }
 }
 
 /// The worker thread's life: jobs as they come, the tick when it is due, until told to stop.
 pub(super) fn run(core: &Arc<Core>, schedule: Schedule) {
+    /// Whoever waits for jobs must not wait for a thread that is gone, however it went.
+    struct Gone<'a>(&'a Queue);
+    impl Drop for Gone<'_> {
+        fn drop(&mut self) {
+            self.0.stop();
+        }
+    }
+    let _gone = Gone(&core.queue);
     let mut due = Instant::now() + schedule.barrier_interval;
     loop {
         {
@@ -216,10 +264,13 @@ pub(super) fn run(core: &Arc<Core>, schedule: Schedule) {
                 return;
             }
         }
-        // An error has reached whoever waits for it, and is kept in the queue; a poisoned journal or
-        // a failed data store answers every later call by itself.
-        let _ = core.step_background();
+        if let Some(job) = core.queue.take() {
+            let failed = core.run_job(job).err();
+            core.queue.done(failed);
+        }
         if Instant::now() >= due {
+            // A poisoned journal or a failed data store answers every later call by itself; a full
+            // disk does so too, and the next tick tries again.
             let _ = core.tick(&schedule);
             due = Instant::now() + schedule.barrier_interval;
         }

@@ -14,13 +14,13 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
+use super::EngineError;
 use super::background::Job;
 use super::core::Core;
-use super::{Answer, EngineError, status};
-use crate::cache::{CacheMeter, RegionCache};
-use crate::lifecycle::{CacheState, Cause, Event, EvictReason};
+use crate::cache::{CacheMeter, CachePin, RegionCache};
+use crate::lifecycle::{CacheEntry, CacheState, Cause, Event, EvictReason};
 use crate::store::{ColumnFamily, Direction, scan_at};
-use crate::{Incarnation, KeyRange, RegionId};
+use crate::{Incarnation, KeyRange, RegionId, Sequence};
 
 /// The memory of the caches.
 #[derive(Debug, Default)]
@@ -78,9 +78,37 @@ impl Caches {
         cache
     }
 
+    /// Pins the cache of this incarnation for a read at `sequence`, if it can serve that.
+    ///
+    /// Under the lock that detaching and freeing take, so nothing is freed between the look and the
+    /// pin.
+    pub(super) fn pin(
+        &self,
+        region: RegionId,
+        incarnation: Incarnation,
+        sequence: Sequence,
+    ) -> Option<CachePin> {
+        let state = self.state.lock();
+        let attached = state.attached.get(&region)?;
+        let oldest = attached.cache.load_sequence()?;
+        (attached.incarnation == incarnation && oldest <= sequence).then(|| attached.cache.pin())
+    }
+
     /// Stops mirroring into, and new reads from, the region's cache. The caller holds the latch.
     pub(super) fn detach(&self, region: RegionId) {
         let mut state = self.state.lock();
+        if let Some(attached) = state.attached.remove(&region) {
+            state.retiring.entry(region).or_default().push(attached);
+        }
+    }
+
+    /// As [`Caches::detach`], if it is this incarnation's: a successor may have one already.
+    pub(super) fn detach_of(&self, region: RegionId, incarnation: Incarnation) {
+        let mut state = self.state.lock();
+        let is_its = |attached: &Attached| attached.incarnation == incarnation;
+        if !state.attached.get(&region).is_some_and(is_its) {
+            return;
+        }
         if let Some(attached) = state.attached.remove(&region) {
             state.retiring.entry(region).or_default().push(attached);
         }
@@ -139,15 +167,6 @@ impl Caches {
 }
 
 impl Core {
-    /// Queues the loads that were asked for before the store was opened and have not begun.
-    pub(super) fn resume_loads(&self) {
-        for status in status::all(&self.published()) {
-            if status.cache == CacheState::LoadRequested {
-                self.queue.push(Job::Load(status.id, status.incarnation));
-            }
-        }
-    }
-
     /// The range of a region's live peer, durable or not.
     fn decided_range(&self, region: RegionId) -> Option<KeyRange> {
         self.with_decided(|register| Some(register.peer(region)?.stage.region()?.range.clone()))
@@ -169,10 +188,15 @@ impl Core {
             },
             Cause::Host,
         )?;
-        let (Answer::Accepted { .. }, Some(range)) = (begun, self.decided_range(region)) else {
+        // A load that a full disk kept from ending is begun already, and done over.
+        let loading = CacheEntry::Loading { incarnation };
+        let is_loading = self.with_decided(|register| register.cache(region) == loading);
+        let (true, Some(range)) = (begun.holds() && is_loading, self.decided_range(region)) else {
             return Ok(());
         };
-        let sequence = self.sequencer.last_begun();
+        // What reads of the region use now, though other regions' writes may be further: nothing of
+        // this region lies between, and reads that come before its next write find the cache whole.
+        let sequence = self.read_sequence(region, incarnation);
         let cache = self.caches.attach(region, incarnation, range.clone());
         drop(latch);
 

@@ -5,7 +5,7 @@
 //! `apply`, in the journal's order, so they differ only by the records that are not yet synced.
 //!
 //! Lock order: region latch → `decided` → `unpublished` → `published`. None of them is held during
-//! a sync except the latch.
+//! a sync except the latch. The small locks of rows, fences and caches come last and hold nothing.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -27,11 +27,12 @@ use super::rows::Rows;
 use super::{Answer, EngineError};
 use crate::codec;
 use crate::lifecycle::{
-    Accepted, Cause, Durability, Effect, Event, Outcome, Record, Register, Stamp, apply, step,
+    Accepted, Cause, Change, ChildFate, Durability, Effect, Event, Outcome, Record, Register,
+    SplitChild, Stamp, apply, step,
 };
 use crate::sequence::Sequencer;
 use crate::store::DataStore;
-use crate::{RegionId, Sequence};
+use crate::{Incarnation, RegionId, Sequence};
 
 /// Where everything of one store lies.
 #[derive(Clone, Debug)]
@@ -120,6 +121,8 @@ pub(super) struct Core {
 pub(super) struct Decision {
     pub(super) answer: Answer,
     pub(super) effects: Vec<Effect>,
+    /// The incarnation that an accepted event was decided on, if its region had one.
+    pub(super) subject: Option<Incarnation>,
     /// Every record that the answer rests on is at or below this.
     basis: Lsn,
     durability: Durability,
@@ -185,6 +188,18 @@ impl Core {
 
     /// Decides an event and appends its record; nothing is visible or durable yet.
     pub(super) fn decide(&self, event: &Event, cause: Cause) -> Result<Decision, EngineError> {
+        self.decide_with(event, cause, |_, _| {})
+    }
+
+    /// As [`Core::decide`]; `prepare` sees the state after an accepted event before anybody can
+    /// build on it and before anybody can make it durable and publish it. It must be short and take
+    /// no lock of the order above.
+    pub(super) fn decide_with(
+        &self,
+        event: &Event,
+        cause: Cause,
+        prepare: impl FnOnce(&Register, Lsn),
+    ) -> Result<Decision, EngineError> {
         if self.closed.load(Ordering::Acquire) {
             return Err(EngineError::Closed);
         }
@@ -211,11 +226,14 @@ impl Core {
         let lsn = self.journal.append(kind, tag, &payload)?;
         apply(&mut decided, lsn, &record)
             .expect("an accepted outcome applies to the state that it was decided on");
+        prepare(&decided, lsn);
+        let subject = record.header.incarnation;
         self.unpublished.lock().push_back((lsn, record));
         let (answer, effects) = (Answer::Accepted { lsn }, effects.at(lsn));
         Ok(Decision {
             answer,
             effects,
+            subject,
             basis: lsn,
             durability,
         })
@@ -226,6 +244,7 @@ impl Core {
         Decision {
             answer,
             effects: Vec::new(),
+            subject: None,
             basis,
             durability: Durability::Wait,
         }
@@ -267,6 +286,26 @@ impl Core {
             apply(&mut published, lsn, &record).expect(
                 "a record that applied to the decided picture applies to the published one",
             );
+            self.hand_fences_on(&record.change);
+        }
+    }
+
+    /// In one step with the publication of a split: a view gets its fence while it looks at the
+    /// published picture, so it is of the whole and inherited, or of a part and that part's.
+    fn hand_fences_on(&self, change: &Change) {
+        let Change::RegionSplit {
+            region, children, ..
+        } = change
+        else {
+            return;
+        };
+        let is_born = |child: &&SplitChild| !matches!(child.fate, ChildFate::Skipped { .. });
+        if children.iter().all(|child| is_born(&child)) {
+            self.fences
+                .split(*region, children.iter().map(|child| child.id));
+        } else {
+            // The part of a skipped child is cleared, and nobody owns it who could be told.
+            self.fences.trip(*region);
         }
     }
 

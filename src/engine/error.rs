@@ -206,6 +206,11 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// Whether the journal is as it was and may take the same record later.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, EngineError::DiskFull(_) | EngineError::Append(_))
+    }
+
     /// Stable code for logs and tools.
     pub fn code(&self) -> &'static str {
         match self {

@@ -46,13 +46,6 @@ impl Log {
         self.journal()?.sync().map_err(sync_error)
     }
 
-    pub(super) fn appended(&self) -> Lsn {
-        match self {
-            Log::Writable(journal) => journal.appended(),
-            Log::ReadOnly(lsn) => *lsn,
-        }
-    }
-
     pub(super) fn synced(&self) -> Lsn {
         match self {
             Log::Writable(journal) => journal.synced(),

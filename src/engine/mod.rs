@@ -196,7 +196,8 @@ impl Engine {
     ///
     /// # Durability
     /// `Accepted` means that *end* is durable, and the data with it. After a crash in between, the
-    /// next opening rolls forward.
+    /// next opening rolls forward; after an error in between, so does the next call with the same
+    /// file.
     pub fn apply_snapshot(
         &self,
         region: RegionId,
@@ -336,9 +337,13 @@ impl Engine {
 
     /// Waits until no background job waits or runs, and makes what was appended durable. With
     /// [`Background::Manual`] it runs the jobs itself.
+    ///
+    /// # Errors
+    /// The first failure of a job since the last call. A job that a full disk stopped is tried again
+    /// at the next tick.
     pub fn wait_idle(&self) -> Result<(), EngineError> {
         match &*self.handle.worker.lock() {
-            Some(_) => self.core.queue.wait_idle(),
+            Some(_) => self.core.queue.wait_idle()?,
             None => while self.core.step_background()?.is_some() {},
         }
         match self.core.journal.check_writable() {

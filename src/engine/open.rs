@@ -47,8 +47,10 @@ pub(super) fn open(options: Options, dir: &Path) -> Result<(Engine, OpenReport),
         Err(_) if options.mode == OpenMode::ReadOnly => {}
         found => found.map_err(OpenError::Finish)?,
     }
-    core.resume_loads();
     let needs_worker = options.mode != OpenMode::ReadOnly;
+    if needs_worker {
+        core.queue_open_work();
+    }
     let worker = match options.background {
         Background::Thread if needs_worker => {
             let (core, schedule) = (Arc::clone(&core), options.schedule());

@@ -31,23 +31,16 @@ impl Core {
         region: RegionId,
         epoch: RegionEpoch,
     ) -> Result<RegionView, ReadError> {
-        // The fence comes first: whatever is cleared from here on trips it.
-        let fence = self.fences.current(region);
         let published = self.published();
         let normal = published
             .admit_read(region, epoch)
             .map_err(ReadError::Refused)?;
+        // Still under the published picture: whatever takes the data away is published first, and
+        // trips the fence after that.
+        let fence = self.fences.current(region);
         let sequence = self.read_sequence(region, normal.incarnation);
         let cache = match published.cache_state(region) {
-            CacheState::Active => self
-                .caches
-                .attached(region, normal.incarnation)
-                .filter(|cache| {
-                    cache
-                        .load_sequence()
-                        .is_some_and(|oldest| oldest <= sequence)
-                })
-                .map(|cache| cache.pin()),
+            CacheState::Active => self.caches.pin(region, normal.incarnation, sequence),
             _ => None,
         };
         let region = Arc::clone(&normal.region);

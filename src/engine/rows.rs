@@ -142,11 +142,15 @@ impl Rows {
         !self.state.lock().dirty.is_empty()
     }
 
-    /// Forgets the row of a peer that is gone. The caller holds the region's latch.
-    pub(super) fn forget(&self, region: RegionId) {
+    /// Forgets the row of a peer that is gone; a split may have made a successor meanwhile, whose
+    /// row stays.
+    pub(super) fn forget(&self, region: RegionId, incarnation: Incarnation) {
         let mut state = self.state.lock();
-        state.by_region.remove(&region);
-        state.dirty.remove(&region);
+        let known = state.by_region.get(&region);
+        if known.is_some_and(|row| row.incarnation == incarnation) {
+            state.by_region.remove(&region);
+            state.dirty.remove(&region);
+        }
     }
 }
 
@@ -203,7 +207,9 @@ mod tests {
         rows.note_written(REGION, FIRST, at(6), Sequence::new(10));
         let second = Incarnation::new(Lsn::new(9));
         assert_eq!(rows.get(REGION, second), None);
-        rows.forget(REGION);
+        rows.forget(REGION, second);
+        assert!(rows.get(REGION, FIRST).is_some());
+        rows.forget(REGION, FIRST);
         assert!(!rows.is_dirty());
         assert_eq!(rows.get(REGION, FIRST), None);
     }

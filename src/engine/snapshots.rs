@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use super::core::Core;
 use super::{Answer, EngineError, effects};
-use crate::lifecycle::{AbortReason, Cause, Event, Floor, PeerStage, Refusal, SnapshotRef};
+use crate::lifecycle::{
+    AbortReason, Cause, Event, Floor, PeerStage, Refusal, Register, SnapshotRef,
+};
 use crate::snapshot::{
     self, FoundFile, SnapshotError, SnapshotMeta, SnapshotName, SnapshotReader, SnapshotWriter,
     StagedSnapshot,
@@ -40,24 +42,19 @@ impl Core {
         // Under the latch no write runs: the row and the sequence belong together.
         let latch = self.latches.hold(region);
         let published = self.published();
-        let changed = published
-            .peer(region)
-            .and_then(|peer| peer.stage.meta_index());
-        let admitted = published
-            .admit_read(region, epoch)
-            .map(|normal| (normal.region, normal.incarnation));
-        drop(published);
-        let (description, incarnation) = match admitted {
+        let admitted = match published.admit_read(region, epoch) {
             Ok(admitted) => admitted,
             Err(refusal) => return Ok(Taken::Refused(refusal)),
         };
+        let (description, incarnation) = (admitted.region, admitted.incarnation);
+        let fence = self.fences.current(region);
+        drop(published);
         // The description is as new as the last change of it, which may be later than the last write:
         // whoever applies the snapshot must not be sent that change again.
         let position = self
             .data_position(region, incarnation)
-            .max(changed.unwrap_or_default());
+            .max(admitted.meta_index);
         let sequence = self.sequencer.last_begun();
-        let fence = self.fences.current(region);
         drop(latch);
 
         let meta = SnapshotMeta {
@@ -120,16 +117,8 @@ impl Core {
     pub(super) fn remove_unused_snapshot(&self, name: SnapshotName) -> Result<bool, EngineError> {
         self.journal.check_writable()?;
         let _latch = self.latches.hold(name.region);
-        let in_use = self.with_decided(|register| {
-            let Some(peer) = register.peer(name.region) else {
-                return false;
-            };
-            match &peer.stage {
-                PeerStage::Applying(applying) => applying.snapshot.staged(name.region).name == name,
-                PeerStage::Uninitialized | PeerStage::Normal(_) | PeerStage::Damaged(_) => false,
-            }
-        });
-        if in_use {
+        // Until *end* is durable: a crash may still roll forward.
+        if self.with_decided(|register| in_use(register, name)) || in_use(&self.published(), name) {
             return Err(EngineError::SnapshotInUse { name });
         }
         self.remove_snapshot(name)
@@ -147,15 +136,15 @@ impl Core {
     ) -> Result<Answer, EngineError> {
         self.journal.check_writable()?;
         self.barriers.check()?;
+        // Held to the end: no write and no other transition comes between begin and end, except a
+        // destroy, which waits. Held from before the look at the file, which nobody removes then.
+        let _latch = self.latches.hold(region);
         let reader = self.open_snapshot(staged.name)?;
         if reader.verify()? != *staged {
             return Err(EngineError::Snapshot(SnapshotError::Missing {
                 name: staged.name,
             }));
         }
-        // Held to the end: no write and no other transition comes between begin and end, except a
-        // destroy, which waits.
-        let _latch = self.latches.hold(region);
         let _effects = self.effects.lock();
         let event = Event::BeginSnapshot {
             region,
@@ -164,12 +153,13 @@ impl Core {
             snapshot: SnapshotRef::of(staged),
         };
         let decision = self.decide(&event, Cause::Host)?;
-        let begun = decision.answer.lsn().is_some();
         let (answer, effects) = self.settle(decision)?;
-        if !begun {
+        // Begun now, or earlier and then stopped by something that may have passed.
+        let is_open = self.with_decided(|register| in_use(register, staged.name));
+        if !(answer.holds() && is_open) {
             return Ok(answer);
         }
-        self.withdraw(region);
+        self.withdraw(region, incarnation);
         self.queue.push_effects(effects);
         self.ingest_and_end(region, incarnation, &reader, staged)
     }
@@ -198,6 +188,10 @@ impl Core {
         match effects::ingest(&*self.data, reader, staged, &row, sequence) {
             Ok(()) => guard.finish(),
             Err(EngineError::Data(error)) => return Err(self.barriers.fail(error)),
+            // The operating system refusing to read is no reason to give the data up.
+            Err(EngineError::Snapshot(error @ SnapshotError::Io { .. })) => {
+                return Err(EngineError::Snapshot(error));
+            }
             Err(EngineError::Snapshot(error)) => {
                 let reason = AbortReason::StagedFileLost;
                 let event = Event::AbortSnapshot {
@@ -224,5 +218,16 @@ impl Core {
         let answer = self.commit(&event, Cause::Host)?;
         self.remove_snapshot(reader.name())?;
         Ok(answer)
+    }
+}
+
+/// Whether an apply of that file has begun and not ended.
+fn in_use(register: &Register, name: SnapshotName) -> bool {
+    let Some(peer) = register.peer(name.region) else {
+        return false;
+    };
+    match &peer.stage {
+        PeerStage::Applying(applying) => applying.snapshot.staged(name.region).name == name,
+        PeerStage::Uninitialized | PeerStage::Normal(_) | PeerStage::Damaged(_) => false,
     }
 }

@@ -43,11 +43,10 @@ impl Core {
         self.make_durable(region)?;
         let cause = cause_of(split.position);
         let children: Vec<_> = split.children.iter().map(|child| child.id).collect();
-        let decision = self.decide(&Event::Split(split), cause)?;
-        if let Some(lsn) = decision.answer.lsn() {
-            // Before anyone can see the children: their first write and read must find it.
-            self.share_with_children(region, &children, Incarnation::new(lsn));
-        }
+        // Before anyone can see the children: their first write and read must find it.
+        let decision = self.decide_with(&Event::Split(split), cause, |register, lsn| {
+            self.share_with_children(register, region, &children, Incarnation::new(lsn));
+        })?;
         let (answer, effects) = self.settle(decision)?;
         drop(latch);
         self.queue.push_effects(effects);
@@ -70,12 +69,15 @@ impl Core {
             position,
             change,
         };
-        let decision = self.decide(&event, cause_of(position))?;
-        let gone = self.with_decided(|register| register.incarnation(region).is_none());
+        let mut own = false;
+        let decision = self.decide_with(&event, cause_of(position), |register, _| {
+            own = register.incarnation(region).is_none();
+        })?;
+        let gone = decision.subject.filter(|_| own);
         let (answer, effects) = self.settle(decision)?;
-        if gone {
-            self.withdraw(region);
-            self.rows.forget(region);
+        if let Some(gone) = gone {
+            self.withdraw(region, gone);
+            self.rows.forget(region, gone);
         }
         drop(latch);
         self.queue.push_effects(effects);
@@ -97,30 +99,34 @@ impl Core {
             cause,
         };
         let decision = self.decide(&event, Cause::Host)?;
-        let happened = decision.answer.lsn().is_some();
+        let gone = decision.subject;
         let (answer, effects) = self.settle(decision)?;
-        if happened {
-            self.withdraw(region);
-            self.rows.forget(region);
+        if let Some(gone) = gone {
+            self.withdraw(region, gone);
+            self.rows.forget(region, gone);
         }
         drop(latch);
         self.queue.push_effects(effects);
         Ok(answer)
     }
 
-    /// Hands what the whole had in memory to the parts of a split: its sequence, its fences, its
-    /// cache. The caller holds the latch of the whole, and nobody can see the children yet.
-    fn share_with_children(&self, whole: RegionId, children: &[RegionId], new: Incarnation) {
-        let (parts, cache) = self.with_decided(|register| {
-            let part = |region| {
-                let peer = register.peer(region)?;
-                Some((region, peer.incarnation, peer.stage.region()?.range.clone()))
-            };
-            let born = children.iter().filter_map(|child| part(*child));
-            let born = born.filter(|(_, incarnation, _)| *incarnation == new);
-            let parts: Vec<_> = part(whole).into_iter().chain(born).collect();
-            (parts, register.cache_state(whole))
-        });
+    /// Hands what the whole had in memory to the parts of a split: its sequence and its cache (its
+    /// fences follow when the split is published). The caller holds the latch of the whole, and
+    /// nobody can see the children yet.
+    fn share_with_children(
+        &self,
+        register: &Register,
+        whole: RegionId,
+        children: &[RegionId],
+        new: Incarnation,
+    ) {
+        let part = |region| {
+            let peer = register.peer(region)?;
+            Some((region, peer.incarnation, peer.stage.region()?.range.clone()))
+        };
+        let born = children.iter().filter_map(|child| part(*child));
+        let born = born.filter(|(_, incarnation, _)| *incarnation == new);
+        let mut parts: Vec<_> = part(whole).into_iter().chain(born).collect();
         let Some((_, incarnation, _)) = parts.first() else {
             return;
         };
@@ -130,10 +136,12 @@ impl Core {
             self.rows
                 .note_clean(*region, *incarnation, INITIAL_POSITION, sequence);
         }
-        self.fences
-            .split(whole, born.iter().map(|(region, ..)| *region));
-        match cache {
-            CacheState::Active => self.caches.split(whole, &parts),
+        match register.cache_state(whole) {
+            CacheState::Active => {
+                // A child whose earlier incarnation still holds memory starts without.
+                parts.retain(|(region, ..)| register.cache_state(*region) == CacheState::Active);
+                self.caches.split(whole, &parts);
+            }
             _ => self.caches.detach(whole),
         }
     }
@@ -157,10 +165,13 @@ impl Core {
             region,
             reason: EvictReason::Requested,
         };
-        let answer = self.commit(&event, Cause::Host);
-        // Serving less happens also when the record could not be written.
+        let decision = self.decide(&event, Cause::Host);
+        // Serving less happens also when the record could not be written; and before the job that
+        // frees what was detached can run.
         self.caches.detach(region);
-        answer
+        let (answer, effects) = self.settle(decision?)?;
+        self.queue.push_effects(effects);
+        Ok(answer)
     }
 
     pub(super) fn report_log_start(
@@ -178,17 +189,16 @@ impl Core {
             first_index,
             data_index,
         };
-        let answer = self.commit(
-            &Event::Damage {
-                region,
-                incarnation,
-                reason,
-            },
-            Cause::Host,
-        )?;
+        let event = Event::Damage {
+            region,
+            incarnation,
+            reason,
+        };
+        let (answer, effects) = self.settle(self.decide(&event, Cause::Host)?)?;
         if answer.lsn().is_some() {
-            self.withdraw(region);
+            self.withdraw(region, incarnation);
         }
+        self.queue.push_effects(effects);
         Ok(answer)
     }
 
@@ -222,8 +232,8 @@ impl Core {
     }
 
     /// Stops everything that serves a peer's data from memory. The record is durable.
-    pub(super) fn withdraw(&self, region: RegionId) {
-        self.caches.detach(region);
+    pub(super) fn withdraw(&self, region: RegionId, incarnation: Incarnation) {
+        self.caches.detach_of(region, incarnation);
         self.fences.trip(region);
     }
 

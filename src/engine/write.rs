@@ -76,14 +76,21 @@ impl Core {
     pub(super) fn find_rows(&self) -> Result<(), EngineError> {
         let facts = StoreFacts::read(&*self.data)?;
         self.with_decided(|register| {
-            for (region, incarnation, _) in register.normal_peers() {
+            for (region, incarnation, normal) in register.normal_peers() {
                 if let Some(row) = facts.row(region, incarnation) {
                     let data = RaftPosition {
                         index: row.data_index,
                         term: row.data_term,
                     };
-                    self.rows
-                        .note_clean(region, incarnation, data, self.opened_at);
+                    // Above the floor it may be there only because the machine did not go down with
+                    // the process: no barrier of ours made it durable, so the next one has to.
+                    if data.index > normal.floor.index {
+                        self.rows
+                            .note_written(region, incarnation, data, self.opened_at);
+                    } else {
+                        self.rows
+                            .note_clean(region, incarnation, data, self.opened_at);
+                    }
                 }
             }
         });

@@ -52,10 +52,15 @@ impl World {
 
     /// Opens the store, stepping the background work by hand.
     pub fn open(&self) -> Result<(Engine, OpenReport), OpenError> {
+        self.open_with(Background::Manual)
+    }
+
+    /// Opens the store.
+    pub fn open_with(&self, background: Background) -> Result<(Engine, OpenReport), OpenError> {
         Engine::options()
             .store(STORE)
             .segment_bytes(32 * 1024)
-            .background(Background::Manual)
+            .background(background)
             .disk(Arc::new(self.disk.clone()))
             .data(Arc::new(MemoryFactory::new(self.data.clone())))
             .open("store")
