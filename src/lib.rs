@@ -28,5 +28,7 @@ pub use lifecycle::{
 };
 pub use machine::{MachineError, RegisterMachine};
 pub use region::{Peer, PeerRole, Region, RegionError};
+pub use torrens_recovery::{Progress, RecoveryReport, Stage, Verdict};
+
 pub use sequence::{LeaseNeeded, Sequence, SequenceGuard, Sequencer};
 pub use store::{BatchError, ColumnFamily, Value, WriteBatch, WriteOp};

@@ -14,8 +14,9 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
+use super::background::Job;
 use super::core::Core;
-use super::{Answer, EngineError};
+use super::{Answer, EngineError, status};
 use crate::cache::{CacheMeter, RegionCache};
 use crate::lifecycle::{CacheState, Cause, Event, EvictReason};
 use crate::store::{ColumnFamily, Direction, scan_at};
@@ -138,6 +139,15 @@ impl Caches {
 }
 
 impl Core {
+    /// Queues the loads that were asked for before the store was opened and have not begun.
+    pub(super) fn resume_loads(&self) {
+        for status in status::all(&self.published()) {
+            if status.cache == CacheState::LoadRequested {
+                self.queue.push(Job::Load(status.id, status.incarnation));
+            }
+        }
+    }
+
     /// The range of a region's live peer, durable or not.
     fn decided_range(&self, region: RegionId) -> Option<KeyRange> {
         self.with_decided(|register| Some(register.peer(region)?.stage.region()?.range.clone()))
@@ -205,7 +215,7 @@ impl Core {
     /// Background: finish an eviction once nothing pins the memory.
     pub(super) fn free_cache(&self, region: RegionId) -> Result<(), EngineError> {
         if !self.caches.free_retired(region) {
-            self.queue.retry_later(super::background::Job::Free(region));
+            self.queue.retry_later(Job::Free(region));
             return Ok(());
         }
         let _begun = self.commit(&Event::EvictBegin { region }, Cause::Host)?;

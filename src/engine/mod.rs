@@ -268,6 +268,24 @@ impl Engine {
         self.core.raft_start(region)
     }
 
+    /// Highest index up to which the host may compact a region's log now: every entry up to it is
+    /// durable in the data store. It grows with barriers.
+    ///
+    /// # Errors
+    /// [`EngineError::NoPeer`] if the region has no peer here.
+    pub fn truncate_floor(&self, region: RegionId) -> Result<u64, EngineError> {
+        Ok(self.core.raft_start(region)?.truncate_floor)
+    }
+
+    /// The snapshot files that are staged: taken and not removed, received and not applied. A crash
+    /// leaves them; the host removes what it does not want any more.
+    ///
+    /// # Errors
+    /// [`EngineError::Snapshot`] if the folder cannot be read.
+    pub fn snapshots(&self) -> Result<Vec<SnapshotName>, EngineError> {
+        self.core.staged_snapshots()
+    }
+
     /// Tells the engine where the host's log of a region starts. A log that starts above
     /// `data_index + 1` cannot fill the gap: the region becomes damaged.
     pub fn report_log_start(

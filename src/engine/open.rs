@@ -47,6 +47,7 @@ pub(super) fn open(options: Options, dir: &Path) -> Result<(Engine, OpenReport),
         Err(_) if options.mode == OpenMode::ReadOnly => {}
         found => found.map_err(OpenError::Finish)?,
     }
+    core.resume_loads();
     let needs_worker = options.mode != OpenMode::ReadOnly;
     let worker = match options.background {
         Background::Thread if needs_worker => {
@@ -259,7 +260,10 @@ fn recover_or_create(
 ) -> Result<(Recovered<RegisterMachine>, bool), OpenError> {
     let directories = layout.directories();
     let recover_now = || {
-        let recovery = RecoveryOptions::new(options.journal());
+        let mut recovery = RecoveryOptions::new(options.journal());
+        if let Some(told) = options.on_recovery.clone() {
+            recovery = recovery.with_progress(Box::new(move |progress| told(progress)));
+        }
         recover(
             Arc::clone(disk),
             &directories,

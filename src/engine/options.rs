@@ -1,11 +1,14 @@
 //! How a store is opened: every knob with its meaning, unit, default and bounds.
 
+use std::fmt;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use torrens_journal::JournalOptions;
 use torrens_journal::disk::{Disk, RealDisk, RealDiskOptions, SyncChoice};
+use torrens_recovery::Progress;
 
 use super::background::{Background, Schedule};
 use super::report::OpenReport;
@@ -28,7 +31,6 @@ pub enum OpenMode {
 }
 
 /// Builder for opening an [`Engine`].
-#[derive(Debug)]
 pub struct Options {
     pub(super) store: StoreId,
     pub(super) mode: OpenMode,
@@ -39,6 +41,26 @@ pub struct Options {
     pub(super) sync: SyncChoice,
     pub(super) disk: Option<Arc<dyn Disk>>,
     pub(super) data: Arc<dyn StoreFactory>,
+    pub(super) on_recovery: Option<OnRecovery>,
+}
+
+/// Told how far recovery is; breaking stops it as long as nothing was changed.
+pub(super) type OnRecovery = Arc<dyn Fn(Progress) -> ControlFlow<()> + Send + Sync>;
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("store", &self.store)
+            .field("mode", &self.mode)
+            .field("segment_bytes", &self.segment_bytes)
+            .field("barrier_interval", &self.barrier_interval)
+            .field("checkpoint_records", &self.checkpoint_records)
+            .field("background", &self.background)
+            .field("sync", &self.sync)
+            .field("disk", &self.disk)
+            .field("data", &self.data)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for Options {
@@ -53,6 +75,7 @@ impl Default for Options {
             sync: SyncChoice::Auto,
             disk: None,
             data: Arc::new(SledFactory::default()),
+            on_recovery: None,
         }
     }
 }
@@ -111,6 +134,16 @@ impl Options {
     /// The data store to use; default sled.
     pub fn data(mut self, data: Arc<dyn StoreFactory>) -> Self {
         self.data = data;
+        self
+    }
+
+    /// Called now and then while the journal is recovered, with how far it is. Answering
+    /// [`ControlFlow::Break`] stops opening, with nothing changed, as long as the repair has not begun.
+    pub fn on_recovery(
+        mut self,
+        progress: impl Fn(Progress) -> ControlFlow<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.on_recovery = Some(Arc::new(progress));
         self
     }
 

@@ -12,7 +12,8 @@ use super::core::Core;
 use super::{Answer, EngineError, effects};
 use crate::lifecycle::{AbortReason, Cause, Event, Floor, PeerStage, Refusal, SnapshotRef};
 use crate::snapshot::{
-    self, SnapshotError, SnapshotMeta, SnapshotName, SnapshotReader, SnapshotWriter, StagedSnapshot,
+    self, FoundFile, SnapshotError, SnapshotMeta, SnapshotName, SnapshotReader, SnapshotWriter,
+    StagedSnapshot,
 };
 use crate::store::{ColumnFamily, Direction, RegionRow, scan_at};
 use crate::{Incarnation, RaftPosition, RegionEpoch, RegionId};
@@ -39,7 +40,9 @@ impl Core {
         // Under the latch no write runs: the row and the sequence belong together.
         let latch = self.latches.hold(region);
         let published = self.published();
-        let changed = published.peer(region).and_then(|peer| peer.stage.meta_index());
+        let changed = published
+            .peer(region)
+            .and_then(|peer| peer.stage.meta_index());
         let admitted = published
             .admit_read(region, epoch)
             .map(|normal| (normal.region, normal.incarnation));
@@ -50,7 +53,9 @@ impl Core {
         };
         // The description is as new as the last change of it, which may be later than the last write:
         // whoever applies the snapshot must not be sent that change again.
-        let position = self.data_position(region, incarnation).max(changed.unwrap_or_default());
+        let position = self
+            .data_position(region, incarnation)
+            .max(changed.unwrap_or_default());
         let sequence = self.sequencer.last_begun();
         let fence = self.fences.current(region);
         drop(latch);
@@ -93,6 +98,15 @@ impl Core {
         let folder = &self.layout.snapshots;
         let (_, staged) = snapshot::receive(disk, folder, name, from, RECEIVE_BYTES_MAX)?;
         Ok(staged)
+    }
+
+    pub(super) fn staged_snapshots(&self) -> Result<Vec<SnapshotName>, EngineError> {
+        let found = snapshot::list(&*self.disk, &self.layout.snapshots)?;
+        let complete = found.into_iter().filter_map(|file| match file {
+            FoundFile::Complete { name, .. } => Some(name),
+            FoundFile::Unfinished { .. } | FoundFile::Foreign { .. } => None,
+        });
+        Ok(complete.collect())
     }
 
     pub(super) fn open_snapshot(&self, name: SnapshotName) -> Result<SnapshotReader, EngineError> {

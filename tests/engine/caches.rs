@@ -2,7 +2,8 @@
 //! never asked for more than they hold.
 
 use torrens::{
-    Answer, CacheState, Derive, Engine, KeyRange, NewRegion, Region, RegionEpoch, RegionId, Split,
+    Answer, CacheState, Derive, Engine, KeyRange, NewRegion, PeerId, Region, RegionEpoch, RegionId,
+    Split, StoreId,
 };
 
 use crate::support::*;
@@ -146,6 +147,24 @@ fn a_split_moves_nothing_and_each_part_goes_on_alone() {
     destroy(&engine, 1, 10).unwrap();
     engine.wait_idle().unwrap();
     assert_eq!(engine.cache_bytes(), 0);
+}
+
+#[test]
+fn a_load_that_was_asked_for_and_not_begun_is_carried_out_after_a_restart() {
+    let (world, engine) = furnished();
+    holds(engine.load(ID, EPOCH)).unwrap();
+    // The request is durable; the background work never got to it.
+    create_somebody(&engine);
+    drop(engine);
+    let (engine, _) = world.open().unwrap();
+    engine.wait_idle().unwrap();
+    assert_eq!(state(&engine), CacheState::Active);
+    assert!(read(&engine, 1).1);
+}
+
+/// Any transition that waits for the journal, and so for everything before it.
+fn create_somebody(engine: &Engine) {
+    holds(engine.create_peer(RegionId(9), PeerId(90), StoreId(5), EPOCH)).unwrap();
 }
 
 #[test]

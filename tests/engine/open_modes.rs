@@ -146,6 +146,40 @@ fn reading_only_shows_the_register_and_changes_nothing_even_while_a_writer_is_op
 }
 
 #[test]
+fn recovery_tells_how_far_it_is_and_can_be_stopped() {
+    use std::ops::ControlFlow;
+    use std::sync::{Arc, Mutex};
+
+    let place = tempfile::tempdir().unwrap();
+    let (engine, _) = open(place.path(), OpenMode::CreateIfMissing).unwrap();
+    bootstrap(&engine);
+    engine.close().unwrap();
+    let stopped = Engine::options()
+        .store(StoreId(4))
+        .on_recovery(|_| ControlFlow::Break(()))
+        .open(place.path())
+        .unwrap_err();
+    assert!(matches!(stopped, OpenError::Recovery { .. }), "{stopped}");
+
+    let stages = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&stages);
+    let told = move |progress: torrens::Progress| {
+        seen.lock().unwrap().push(progress.stage);
+        ControlFlow::Continue(())
+    };
+    let (engine, _) = Engine::options()
+        .store(StoreId(4))
+        .on_recovery(told)
+        .open(place.path())
+        .unwrap();
+    assert_eq!(engine.regions().len(), 1);
+    let mut stages = stages.lock().unwrap().clone();
+    stages.dedup();
+    assert_eq!(stages.first(), Some(&torrens::Stage::Settling));
+    assert_eq!(stages.last(), Some(&torrens::Stage::Repairing));
+}
+
+#[test]
 fn options_out_of_range_are_named() {
     let place = tempfile::tempdir().unwrap();
     let refused = Engine::options()

@@ -104,7 +104,9 @@ fn a_late_snapshot_for_a_peer_that_is_gone_touches_nothing() {
         "{answer:?}"
     );
     assert_eq!(engine.region(ID).unwrap().stage, "uninitialized");
+    assert_eq!(engine.snapshots().unwrap(), [late.name]);
     assert!(engine.remove_snapshot(late.name).unwrap());
+    assert_eq!(engine.snapshots().unwrap(), []);
 }
 
 #[test]
