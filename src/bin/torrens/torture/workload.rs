@@ -4,7 +4,7 @@
 //! peers, kills replicas and lets newer ones come, sends messages too late. It knows the model only;
 //! whatever it wishes must come true, but for the probes that must be refused.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::data::{DataSet, PREFIXES_MAX};
 use super::model::{Model, Normal, PeerModel, Replicated};
@@ -27,6 +27,8 @@ const BATCH_ROWS_MAX: u64 = 300;
 const NORMALS_MIN: usize = 4;
 /// At most this many regions live on other stores only.
 const ELSEWHERE_MAX: usize = 6;
+/// How many of the regions that were loaded last are remembered.
+const LOADED_MAX: usize = 8;
 /// The highest store id in the model's cluster.
 const STORES: u64 = 5;
 
@@ -47,6 +49,8 @@ pub(super) enum Wish {
 #[derive(Debug)]
 pub(super) struct Workload {
     random: Random,
+    /// Regions that were to be loaded last: reads prefer them, to be served from memory.
+    loaded: VecDeque<u64>,
 }
 
 /// What the workload may look at.
@@ -79,6 +83,7 @@ impl Workload {
     pub(super) fn new(seed: u64) -> Self {
         Workload {
             random: Random::new(seed ^ 0x776f_726b),
+            loaded: VecDeque::new(),
         }
     }
 
@@ -133,6 +138,22 @@ impl Workload {
             963..975 => self.late_message(scene),
             975..985 => self.stale_write(scene, &idle),
             _ => self.catch_up(scene, &idle),
+        }
+    }
+
+    /// A region to read: more often than not one that may be in memory.
+    fn readable<'a>(&mut self, scene: Scene<'a>, idle: &[u64]) -> Option<(u64, &'a Normal)> {
+        let loaded: Vec<u64> = self
+            .loaded
+            .iter()
+            .copied()
+            .filter(|id| scene.idle(*id))
+            .collect();
+        match self.random.percent(70) && !loaded.is_empty() {
+            true => self
+                .normal(scene, &loaded)
+                .or_else(|| self.normal(scene, idle)),
+            false => self.normal(scene, idle),
         }
     }
 
@@ -200,7 +221,7 @@ impl Workload {
     }
 
     fn read(&mut self, scene: Scene<'_>, idle: &[u64]) -> Option<Wish> {
-        let (region, peer) = self.normal(scene, idle)?;
+        let (region, peer) = self.readable(scene, idle)?;
         let all = &peer.state.rows;
         let skip = self.random.below(all.len() as u64) as usize;
         // Some that are there, and some neighbours that may never have been or are deleted.
@@ -228,7 +249,7 @@ impl Workload {
     }
 
     fn scan(&mut self, scene: Scene<'_>, idle: &[u64]) -> Option<Wish> {
-        let (region, peer) = self.normal(scene, idle)?;
+        let (region, peer) = self.readable(scene, idle)?;
         let Replicated {
             description, rows, ..
         } = &peer.state;
@@ -366,6 +387,10 @@ impl Workload {
 
     fn load(&mut self, scene: Scene<'_>, idle: &[u64]) -> Option<Wish> {
         let (region, peer) = self.normal(scene, idle)?;
+        self.loaded.push_back(region);
+        if self.loaded.len() > LOADED_MAX {
+            self.loaded.pop_front();
+        }
         Some(Wish::Probe(Do::Load {
             region,
             epoch: peer.state.description.epoch,

@@ -393,3 +393,50 @@ fn an_answer_that_may_not_come_is_wrong() {
 }
 
 const FIRST_OWN: Position = Position { index: 6, term: 6 };
+
+#[test]
+fn data_of_before_a_split_must_survive_and_later_data_need_not() {
+    let mut host = Host::new(DataSet::load(None).unwrap());
+    let first = workload::bootstrap(&host.model);
+    host.done(first);
+    host.write(1, 0..60);
+    assert_eq!(
+        host.model.normal(1).unwrap().floor,
+        5,
+        "nothing was flushed"
+    );
+    host.split(1, false);
+    host.write(1, 0..5);
+    let peer = host.model.normal(1).unwrap();
+    assert_eq!((peer.floor, peer.acked, peer.meta.index), (6, 8, 7));
+}
+
+#[test]
+fn the_log_reaches_down_to_a_snapshot_that_is_kept() {
+    let mut host = Host::new(DataSet::load(None).unwrap());
+    let first = workload::bootstrap(&host.model);
+    host.done(first);
+    host.write(1, 0..20);
+    let then = host.model.normal(1).unwrap().state.rows.clone();
+    let epoch = host.model.normal(1).unwrap().state.description.epoch;
+    host.done(Do::TakeSnapshot {
+        region: 1,
+        epoch,
+        to: "x".into(),
+    });
+    host.write(1, 10..30);
+    host.done(Do::Flush);
+    let peer = host.model.normal(1).unwrap();
+    assert_eq!((peer.floor, host.model.taken[&1].at.index), (7, 6));
+    assert_eq!(peer.state.rows_at(6), then);
+    assert_eq!(peer.state.entries_above(6).count(), 1);
+
+    host.split(1, true);
+    let peer = host.model.normal(1).unwrap();
+    assert!(host.model.taken.is_empty(), "it is of another range now");
+    assert_eq!(
+        peer.state.entries_above(6).count(),
+        1,
+        "and only the split is left"
+    );
+}
