@@ -68,7 +68,7 @@ impl Barriers {
 impl Core {
     /// Makes everything that the data store accepted so far durable; answers the barrier's number.
     pub(super) fn barrier(&self) -> Result<u64, EngineError> {
-        self.journal.check_writable()?;
+        self.check_open()?;
         let number = self.rows.next_barrier();
         self.reach_barrier(number)?;
         Ok(number)

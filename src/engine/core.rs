@@ -106,6 +106,8 @@ pub(super) struct Core {
     /// Held while keys of a range are cleared or ingested: one such effect at a time.
     pub(super) effects: Mutex<()>,
     pub(super) closed: AtomicBool,
+    /// A sync of the journal failed.
+    poisoned: AtomicBool,
     /// Held while a checkpoint is written: one at a time.
     pub(super) checkpointing: Mutex<()>,
     /// Position of the newest checkpoint.
@@ -161,6 +163,7 @@ impl Core {
             queue: Queue::default(),
             effects: Mutex::new(()),
             closed: AtomicBool::new(false),
+            poisoned: AtomicBool::new(false),
             checkpointing: Mutex::new(()),
             checkpointed: AtomicU64::new(checkpoint.map_or(0, Lsn::get)),
             opened_at: ceiling,
@@ -186,6 +189,26 @@ impl Core {
         look(&self.decided.lock())
     }
 
+    /// An error if the engine takes nothing any more: closed, for reading only, or poisoned.
+    pub(super) fn check_open(&self) -> Result<(), EngineError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(EngineError::Closed);
+        }
+        self.journal.check_writable()?;
+        if self.poisoned.load(Ordering::Acquire) {
+            return Err(EngineError::Poisoned);
+        }
+        Ok(())
+    }
+
+    /// Remembers that the journal is poisoned, for those who do not write to it themselves.
+    fn note_poison<T>(&self, outcome: Result<T, EngineError>) -> Result<T, EngineError> {
+        if let Err(EngineError::Poisoned) = outcome {
+            self.poisoned.store(true, Ordering::Release);
+        }
+        outcome
+    }
+
     /// Decides an event and appends its record; nothing is visible or durable yet.
     pub(super) fn decide(&self, event: &Event, cause: Cause) -> Result<Decision, EngineError> {
         self.decide_with(event, cause, |_, _| {})
@@ -200,10 +223,7 @@ impl Core {
         cause: Cause,
         prepare: impl FnOnce(&Register, Lsn),
     ) -> Result<Decision, EngineError> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(EngineError::Closed);
-        }
-        self.journal.check_writable()?;
+        self.check_open()?;
         let mut decided = self.decided.lock();
         let Accepted { change, effects } = match step(&decided, event) {
             Outcome::Accepted(accepted) => accepted,
@@ -223,7 +243,7 @@ impl Core {
         let record = Record::new(&decided, change, stamp);
         let (kind, payload) = codec::encode(&record);
         let tag = record.header.region.map_or(0, region_tag);
-        let lsn = self.journal.append(kind, tag, &payload)?;
+        let lsn = self.note_poison(self.journal.append(kind, tag, &payload))?;
         apply(&mut decided, lsn, &record)
             .expect("an accepted outcome applies to the state that it was decided on");
         prepare(&decided, lsn);
@@ -262,14 +282,14 @@ impl Core {
 
     /// Waits until the record at `lsn` is durable, and publishes up to it.
     pub(super) fn wait_durable(&self, lsn: Lsn) -> Result<(), EngineError> {
-        self.journal.wait_durable(lsn)?;
+        self.note_poison(self.journal.wait_durable(lsn))?;
         self.publish();
         Ok(())
     }
 
     /// Makes everything appended durable and publishes it.
     pub(super) fn sync(&self) -> Result<Lsn, EngineError> {
-        let synced = self.journal.sync()?;
+        let synced = self.note_poison(self.journal.sync())?;
         self.publish();
         Ok(synced)
     }

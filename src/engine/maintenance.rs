@@ -20,6 +20,7 @@ impl Core {
 
     /// Writes the durable state, then lets go of the journal below the older generation.
     pub(super) fn checkpoint(&self) -> Result<Lsn, EngineError> {
+        self.check_open()?;
         let _one_at_a_time = self.checkpointing.lock();
         // Exactly the fold of the records up to its own position, all of them durable; transitions
         // go on while the copy is written.
@@ -43,9 +44,11 @@ impl Core {
     /// Marks the journal as ended in order. Nothing is accepted afterwards.
     pub(super) fn close(&self) -> Result<(), EngineError> {
         self.closed.store(true, Ordering::Release);
-        if self.journal.check_writable().is_ok() {
-            self.sync()?;
-        }
-        self.journal.close()
+        let synced = match self.journal.check_writable() {
+            Ok(()) => self.sync().map(drop),
+            Err(_) => Ok(()),
+        };
+        let closed = self.journal.close();
+        synced.and(closed)
     }
 }

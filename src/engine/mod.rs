@@ -353,13 +353,20 @@ impl Engine {
     }
 
     /// Ends the engine in order: background work done, data durable, journal marked clean. Every
-    /// other handle answers [`EngineError::Closed`] from then on.
+    /// other handle takes nothing any more and answers [`EngineError::Closed`]; views and what
+    /// is published can still be read.
+    ///
+    /// # Errors
+    /// The first thing that failed; the engine is closed all the same.
     pub fn close(self) -> Result<(), EngineError> {
-        self.wait_idle()?;
-        if self.core.journal.check_writable().is_ok() {
-            self.core.barrier()?;
-        }
+        // A job that could not be done is found again at the next opening.
+        let _ = self.wait_idle();
+        let flushed = match self.core.journal.check_writable() {
+            Ok(()) => self.core.barrier().map(drop),
+            Err(_) => Ok(()),
+        };
         self.handle.stop();
-        self.core.close()
+        let closed = self.core.close();
+        flushed.and(closed)
     }
 }

@@ -159,9 +159,10 @@ fn look(
     }
     check_store(inspection.machine.register(), options, &layout)?;
     let data = match options.data.open(&layout.data, StoreOpenMode::ReadOnly) {
-        Ok(data) => data,
-        // Not every store can be read without writing to it; then only metadata is there to see.
-        Err(_) => Arc::new(NoStore),
+        Ok(data) if trust::is_whole(inspection.machine.register(), &*data) => data,
+        // Not every store can be read without writing to it; and what lacks data must not be served,
+        // though nothing can be journaled as damaged. Then only metadata is there to see.
+        Ok(_) | Err(_) => Arc::new(NoStore),
     };
     let report = OpenReport {
         store: inspection

@@ -38,7 +38,7 @@ impl Core {
         region: RegionId,
         epoch: RegionEpoch,
     ) -> Result<Taken, EngineError> {
-        self.journal.check_writable()?;
+        self.check_open()?;
         // Under the latch no write runs: the row and the sequence belong together.
         let latch = self.latches.hold(region);
         let published = self.published();
@@ -90,7 +90,7 @@ impl Core {
         name: SnapshotName,
         from: impl Read,
     ) -> Result<StagedSnapshot, EngineError> {
-        self.journal.check_writable()?;
+        self.check_open()?;
         let disk = Arc::clone(&self.disk);
         let folder = &self.layout.snapshots;
         let (_, staged) = snapshot::receive(disk, folder, name, from, RECEIVE_BYTES_MAX)?;
@@ -115,7 +115,7 @@ impl Core {
     }
 
     pub(super) fn remove_unused_snapshot(&self, name: SnapshotName) -> Result<bool, EngineError> {
-        self.journal.check_writable()?;
+        self.check_open()?;
         let _latch = self.latches.hold(name.region);
         // Until *end* is durable: a crash may still roll forward.
         if self.with_decided(|register| in_use(register, name)) || in_use(&self.published(), name) {
@@ -134,7 +134,7 @@ impl Core {
         incarnation: Incarnation,
         staged: &StagedSnapshot,
     ) -> Result<Answer, EngineError> {
-        self.journal.check_writable()?;
+        self.check_open()?;
         self.barriers.check()?;
         // Held to the end: no write and no other transition comes between begin and end, except a
         // destroy, which waits. Held from before the look at the file, which nobody removes then.

@@ -11,6 +11,7 @@ use crate::{Incarnation, PeerId, RaftPosition, Region, RegionEpoch, RegionId, St
 
 impl Core {
     pub(super) fn bootstrap(&self, region: Region) -> Result<Answer, EngineError> {
+        self.check_open()?;
         let _latch = self.latches.hold(region.id);
         let store = self
             .with_decided(Register::store)

@@ -13,7 +13,7 @@ use torrens_journal::disk::Disk;
 use torrens_recovery::Recovered;
 
 use super::{EngineError, OpenError, append};
-use crate::lifecycle::{DamageReason, Event, Floor, INITIAL_INDEX};
+use crate::lifecycle::{DamageReason, Event, Floor, INITIAL_INDEX, Register};
 use crate::machine::RegisterMachine;
 use crate::store::{
     DataStore, RegionRow, StoreBatch, StoreError, StoreGeneration, read_barrier, read_generation,
@@ -85,6 +85,26 @@ impl StoreFacts {
     }
 }
 
+/// Serving regions whose data cannot be trusted, with the reason.
+fn distrusted<'a>(
+    register: &'a Register,
+    facts: &'a StoreFacts,
+) -> impl Iterator<Item = (RegionId, Incarnation, DamageReason)> + 'a {
+    let expected = register.generation();
+    register
+        .normal_peers()
+        .filter_map(move |(region, incarnation, normal)| {
+            let reason = facts.distrust(expected, (region, incarnation, normal.floor))?;
+            Some((region, incarnation, reason))
+        })
+}
+
+/// Whether everything that the register serves can be served from that store. For reading only,
+/// when nothing can be journaled as damaged.
+pub(super) fn is_whole(register: &Register, data: &dyn DataStore) -> bool {
+    StoreFacts::read(data).is_ok_and(|facts| distrusted(register, &facts).next().is_none())
+}
+
 /// Journals the regions whose data cannot be trusted as damaged, and adopts a new store.
 pub(super) fn judge_data(
     recovered: &mut Recovered<RegisterMachine>,
@@ -94,13 +114,7 @@ pub(super) fn judge_data(
 ) -> Result<Vec<(RegionId, String)>, OpenError> {
     let register = recovered.machine.register();
     let expected = register.generation();
-    let peers = register.normal_peers();
-    let damaged: Vec<_> = peers
-        .filter_map(|(region, incarnation, normal)| {
-            let reason = facts.distrust(expected, (region, incarnation, normal.floor))?;
-            Some((region, incarnation, reason))
-        })
-        .collect();
+    let damaged: Vec<_> = distrusted(register, facts).collect();
     let mut report = Vec::new();
     for (region, incarnation, reason) in damaged {
         report.push((region, reason.to_string()));

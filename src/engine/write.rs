@@ -18,7 +18,7 @@ impl Core {
         position: RaftPosition,
         batch: &WriteBatch,
     ) -> Result<WriteAnswer, EngineError> {
-        self.journal.check_writable()?;
+        self.check_open()?;
         self.barriers.check()?;
         // Held to the end: no transition of this region comes between the check and the batch.
         let _latch = self.latches.hold(region);

@@ -225,6 +225,92 @@ fn a_staged_file_outlives_an_end_that_may_be_lost() {
 }
 
 #[test]
+fn every_handle_of_a_closed_engine_says_so() {
+    let (_world, engine) = furnished();
+    let other = engine.clone();
+    engine.close().unwrap();
+    let written = other.write(ONE, EPOCH, at(7), &puts(&["b"], "late"));
+    assert!(matches!(written, Err(EngineError::Closed)), "{written:?}");
+    assert!(matches!(other.flush(), Err(EngineError::Closed)));
+    assert!(matches!(create(&other, 3, 30), Err(EngineError::Closed)));
+    assert!(matches!(other.checkpoint(), Err(EngineError::Closed)));
+    let taken = other.take_snapshot(ONE, EPOCH);
+    assert!(matches!(taken, Err(EngineError::Closed)), "{taken:?}");
+    let (name, bytes) = sent(20, 40, &["n"]);
+    let received = other.receive_snapshot(name, bytes.as_slice());
+    assert!(matches!(received, Err(EngineError::Closed)), "{received:?}");
+}
+
+#[test]
+fn a_poisoned_engine_takes_no_writes_either() {
+    let (world, engine) = furnished();
+    // Another segment is begun, so that what fails next is a sync.
+    holds(create(&engine, 4, 40)).unwrap();
+    for op in 1..=2 {
+        world
+            .disk
+            .fail_at(world.disk.ops() + op, SimFault::SyncLies);
+    }
+    assert!(matches!(create(&engine, 3, 30), Err(EngineError::Poisoned)));
+    world.disk.clear_faults();
+    let written = engine.write(ONE, EPOCH, at(7), &puts(&["b"], "late"));
+    assert!(matches!(written, Err(EngineError::Poisoned)), "{written:?}");
+    assert!(
+        engine.wait_idle().is_err(),
+        "not everything could be made durable"
+    );
+    assert!(engine.close().is_err());
+}
+
+#[test]
+fn reading_only_what_hardly_began_is_no_reason_to_panic() {
+    // Dies at every operation of the first opening; whatever can be looked at answers politely.
+    for op in 1.. {
+        let world = World::new(11);
+        world.disk.fail_at(op, SimFault::Dies);
+        if world.open().is_ok() {
+            break;
+        }
+        let world = world.kill(Lost::Unflushed);
+        let Ok((engine, _)) = look(&world) else {
+            continue;
+        };
+        let region = Region {
+            id: ONE,
+            range: KeyRange::all(),
+            epoch: EPOCH,
+            peers: vec![peer(10, STORE.0)],
+        };
+        let refused = engine.bootstrap(region);
+        assert!(matches!(refused, Err(EngineError::ReadOnly)), "{refused:?}");
+    }
+}
+
+fn look(world: &World) -> Result<(Engine, torrens::OpenReport), torrens::OpenError> {
+    Engine::options()
+        .store(STORE)
+        .mode(OpenMode::ReadOnly)
+        .disk(Arc::new(world.disk.clone()))
+        .data(Arc::new(MemoryFactory::new(world.data.clone())))
+        .open("store")
+}
+
+#[test]
+fn reading_only_serves_nothing_that_cannot_be_trusted() {
+    let (world, engine) = furnished();
+    engine.flush().unwrap();
+    drop(engine);
+    let (engine, _) = look(&world).unwrap();
+    let value = engine.view(ONE, EPOCH).unwrap().get(b"z").unwrap();
+    assert!(value.is_some(), "what is whole is served");
+    drop(engine);
+    let world = world.power_cut(CutChoice::KeepAll, Lost::Everything);
+    let (engine, _) = look(&world).unwrap();
+    let read = engine.view(ONE, EPOCH).and_then(|view| view.get(b"z"));
+    assert!(read.is_err(), "lost data is served as absent: {read:?}");
+}
+
+#[test]
 fn a_deletion_that_a_full_disk_stopped_goes_on_when_there_is_space() {
     let (world, engine) = furnished();
     split(&engine, 7).unwrap();
@@ -276,6 +362,21 @@ fn a_region_is_served_from_memory_though_others_were_written_to_since_its_last_w
     holds(engine.load(ONE, epoch)).unwrap();
     engine.wait_idle().unwrap();
     assert!(engine.view(ONE, epoch).unwrap().is_cached());
+}
+
+#[test]
+fn a_failed_data_store_does_not_keep_the_journal_from_being_closed_in_order() {
+    let (world, engine) = furnished();
+    world.data.fault_at(
+        world.data.calls() + 1,
+        StoreFault::Fails(std::io::ErrorKind::Other),
+    );
+    engine.flush().unwrap_err();
+    holds(engine.load(ONE, EPOCH)).unwrap();
+    let other = engine.clone();
+    assert_eq!(engine.close().unwrap_err().code(), "data-store-failed");
+    let late = create(&other, 3, 30);
+    assert!(matches!(late, Err(EngineError::Closed)), "{late:?}");
 }
 
 #[test]
