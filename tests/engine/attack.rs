@@ -427,3 +427,18 @@ fn readers_never_meet_a_cache_that_is_being_freed() {
     }
     engine.close().unwrap();
 }
+
+#[test]
+fn a_scan_whose_rows_were_cleared_says_that_the_view_ended() {
+    let (_world, engine) = furnished();
+    let view = engine.view(ONE, EPOCH).unwrap();
+    let mut rows = view.scan(..);
+    assert!(rows.next().unwrap().is_ok());
+    destroy(&engine, 1, 10).unwrap();
+    engine.wait_idle().unwrap();
+    let ended =
+        |row: Option<Result<_, ReadError>>| matches!(row, Some(Err(ReadError::ViewEnded { .. })));
+    assert!(ended(rows.next()), "in the middle");
+    assert!(rows.next().is_none(), "after an error nothing follows");
+    assert!(ended(view.scan(..).next()), "where nothing is left");
+}

@@ -14,6 +14,7 @@ mod data_store_lost;
 mod faults;
 mod house;
 mod open_modes;
+mod random_history;
 mod snapshots;
 mod support;
 mod threads;
