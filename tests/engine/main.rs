@@ -16,6 +16,7 @@ mod house;
 mod open_modes;
 mod random_history;
 mod snapshots;
+mod stress;
 mod support;
 mod threads;
 mod views;
