@@ -146,9 +146,22 @@ impl RegionView {
                 )),
             }
         });
-        rows.into_iter().flatten().map(move |row| {
-            self.check_fence()?;
-            row.map_err(|error| ReadError::Engine(EngineError::Data(error)))
+        // Checked behind the last row too: rows that went away end a scan early.
+        let rows = rows.into_iter().flatten().map(Some).chain([None]);
+        let mut ended = false;
+        rows.map_while(move |row| {
+            if ended {
+                return None;
+            }
+            let item = match (self.check_fence(), row) {
+                (Err(error), _) => Err(error),
+                (Ok(()), Some(row)) => {
+                    row.map_err(|error| ReadError::Engine(EngineError::Data(error)))
+                }
+                (Ok(()), None) => return None,
+            };
+            ended = item.is_err();
+            Some(item)
         })
     }
 

@@ -17,25 +17,14 @@ use torrens_journal::testing::{CutChoice, SimDisk, SimFault};
 
 use crate::support::*;
 
-const EPOCH: RegionEpoch = RegionEpoch::BOOTSTRAP;
 const ONE: RegionId = RegionId(1);
 const TWO: RegionId = RegionId(2);
-
-fn bootstrap(engine: &Engine) {
-    let region = Region {
-        id: ONE,
-        range: KeyRange::all(),
-        epoch: EPOCH,
-        peers: vec![peer(10, STORE.0)],
-    };
-    holds(engine.bootstrap(region)).unwrap();
-}
 
 /// Region 1 with two rows, not flushed.
 fn furnished() -> (World, Engine) {
     let world = World::new(11);
     let (engine, _) = world.open().unwrap();
-    bootstrap(&engine);
+    bootstrap(&engine).unwrap();
     written(engine.write(ONE, EPOCH, at(6), &puts(&["a", "z"], "old"))).unwrap();
     (world, engine)
 }
@@ -396,7 +385,7 @@ fn the_clock_goes_on_for_records_when_the_data_store_has_failed() {
 fn readers_never_meet_a_cache_that_is_being_freed() {
     let world = World::new(11);
     let (engine, _) = world.open_with(Background::Thread).unwrap();
-    bootstrap(&engine);
+    bootstrap(&engine).unwrap();
     let names: Vec<String> = (0..40).map(|n| format!("k{n:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     written(engine.write(ONE, EPOCH, at(6), &puts(&names, "x"))).unwrap();
@@ -426,4 +415,19 @@ fn readers_never_meet_a_cache_that_is_being_freed() {
         thread::sleep(Duration::from_millis(5));
     }
     engine.close().unwrap();
+}
+
+#[test]
+fn a_scan_whose_rows_were_cleared_says_that_the_view_ended() {
+    let (_world, engine) = furnished();
+    let view = engine.view(ONE, EPOCH).unwrap();
+    let mut rows = view.scan(..);
+    assert!(rows.next().unwrap().is_ok());
+    destroy(&engine, 1, 10).unwrap();
+    engine.wait_idle().unwrap();
+    let ended =
+        |row: Option<Result<_, ReadError>>| matches!(row, Some(Err(ReadError::ViewEnded { .. })));
+    assert!(ended(rows.next()), "in the middle");
+    assert!(rows.next().is_none(), "after an error nothing follows");
+    assert!(ended(view.scan(..).next()), "where nothing is left");
 }

@@ -2,13 +2,11 @@
 //! never asked for more than they hold.
 
 use torrens::{
-    Answer, CacheState, Derive, Engine, KeyRange, NewRegion, PeerId, Region, RegionEpoch, RegionId,
-    Split, StoreId,
+    Answer, CacheState, Engine, KeyRange, PeerId, Region, RegionId, StoreId,
 };
 
 use crate::support::*;
 
-const EPOCH: RegionEpoch = RegionEpoch::BOOTSTRAP;
 const ID: RegionId = RegionId(1);
 
 fn furnished() -> (World, Engine) {
@@ -103,19 +101,7 @@ fn a_split_moves_nothing_and_each_part_goes_on_alone() {
     holds(engine.load(ID, EPOCH)).unwrap();
     engine.wait_idle().unwrap();
     let of_whole = engine.view(ID, EPOCH).unwrap();
-    let split = Split {
-        region: ID,
-        incarnation: None,
-        epoch: EPOCH,
-        position: at(7),
-        boundaries: vec![key("m")],
-        children: vec![NewRegion {
-            id: RegionId(2),
-            peers: vec![peer(20, STORE.0)],
-        }],
-        derive: Derive::Left,
-    };
-    holds(engine.split(split)).unwrap();
+    split_at_m(&engine).unwrap();
     let version2 = epoch(&engine, 2);
     written(engine.write(RegionId(2), version2, at(6), &puts(&["n"], "child"))).unwrap();
     written(engine.write(ID, version2, at(8), &puts(&["b"], "parent"))).unwrap();

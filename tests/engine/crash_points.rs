@@ -6,17 +6,14 @@
 //! again, the history goes on, and the end must be the same as without a crash.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
 
-use torrens::snapshot::{SnapshotName, SnapshotReader, SnapshotWriter};
+use torrens::snapshot::SnapshotName;
 use torrens::store::Lost;
 use torrens::{
     Derive, Engine, EngineError, KeyRange, NewRegion, PeerChange, PeerId, Region, RegionEpoch,
     RegionId, Split, StoreId, Taken, WriteBatch,
 };
-use torrens_journal::disk::Disk;
-use torrens_journal::testing::{CutChoice, SimDisk, SimFault};
+use torrens_journal::testing::{CutChoice, SimFault};
 
 type Rows = BTreeMap<(RegionId, Vec<u8>), Vec<u8>>;
 
@@ -168,37 +165,6 @@ impl Host {
         }
         engine.wait_idle()
     }
-}
-
-/// The snapshot as another store would send it after it had replaced this store's peer by `newer`.
-fn resent(taken: &SnapshotReader, newer: PeerId) -> (SnapshotName, Vec<u8>) {
-    let mut meta = taken.meta().clone();
-    meta.region.epoch.conf_ver += 2;
-    for peer in meta
-        .region
-        .peers
-        .iter_mut()
-        .filter(|peer| peer.store == STORE)
-    {
-        peer.id = newer;
-    }
-    let (elsewhere, dir) = (Arc::new(SimDisk::new(5)), Path::new("other"));
-    elsewhere
-        .create_dir_all(dir)
-        .expect("another store has a disk");
-    let mut writer = SnapshotWriter::create(elsewhere.clone(), dir, 77, &meta).expect("and room");
-    for row in taken
-        .rows()
-        .expect("a snapshot that was just taken is whole")
-    {
-        let row = row.expect("and so are its rows");
-        writer
-            .push_cf(row.cf, &row.key, &row.value)
-            .expect("they go in as they came out");
-    }
-    let name = writer.finish().expect("and make a file").name;
-    let bytes = elsewhere.contents(&name.path_in(dir)).expect("with a name");
-    (name, bytes)
 }
 
 /// Plays the history without a crash: what is seen after each step, and how many operations it took.

@@ -3,24 +3,12 @@
 
 use torrens::store::Lost;
 use torrens::{
-    Derive, Engine, KeyRange, NewRegion, ReadError, Refusal, Region, RegionEpoch, RegionId, Split,
+    Engine, ReadError, Refusal, RegionEpoch, RegionId,
     WriteAnswer,
 };
 use torrens_journal::testing::CutChoice;
 
 use crate::support::*;
-
-const EPOCH: RegionEpoch = RegionEpoch::BOOTSTRAP;
-
-fn bootstrap(engine: &Engine) {
-    let region = Region {
-        id: RegionId(1),
-        range: KeyRange::all(),
-        epoch: EPOCH,
-        peers: vec![peer(10, STORE.0)],
-    };
-    holds(engine.bootstrap(region)).unwrap();
-}
 
 fn write(engine: &Engine, region: u64, epoch: RegionEpoch, index: u64, names: &[&str]) {
     let batch = puts(names, "value");
@@ -31,21 +19,9 @@ fn write(engine: &Engine, region: u64, epoch: RegionEpoch, index: u64, names: &[
 fn furnished() -> (World, Seen) {
     let world = World::new(3);
     let (engine, _) = world.open().unwrap();
-    bootstrap(&engine);
+    bootstrap(&engine).unwrap();
     write(&engine, 1, EPOCH, 6, &["a", "z"]);
-    let split = Split {
-        region: RegionId(1),
-        incarnation: None,
-        epoch: EPOCH,
-        position: at(7),
-        boundaries: vec![key("m")],
-        children: vec![NewRegion {
-            id: RegionId(2),
-            peers: vec![peer(20, STORE.0)],
-        }],
-        derive: Derive::Left,
-    };
-    holds(engine.split(split)).unwrap();
+    split_at_m(&engine).unwrap();
     let epoch = epoch(&engine, 1);
     write(&engine, 1, epoch, 8, &["b"]);
     write(&engine, 2, epoch, 6, &["y"]);
@@ -117,7 +93,7 @@ fn an_empty_data_store_damages_every_region_that_had_durable_data() {
 fn an_older_data_store_damages_the_regions_that_it_is_too_old_for() {
     let world = World::new(3);
     let (engine, _) = world.open().unwrap();
-    bootstrap(&engine);
+    bootstrap(&engine).unwrap();
     write(&engine, 1, EPOCH, 6, &["a"]);
     engine.flush().unwrap();
     let old = world.data.durable_image();
@@ -149,7 +125,7 @@ fn data_that_no_barrier_covered_is_asked_for_again_and_is_no_damage() {
 fn a_region_that_never_had_durable_data_is_not_damaged_by_a_new_store() {
     let world = World::new(3);
     let (engine, _) = world.open().unwrap();
-    bootstrap(&engine);
+    bootstrap(&engine).unwrap();
     write(&engine, 1, EPOCH, 6, &["a"]);
     drop(engine);
     let world = world.power_cut(CutChoice::KeepAll, Lost::Everything);

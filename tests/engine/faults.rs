@@ -4,23 +4,10 @@
 use std::io;
 
 use torrens::store::{Lost, StoreFault};
-use torrens::{Engine, EngineError, KeyRange, PeerId, Region, RegionEpoch, RegionId, StoreId};
+use torrens::{Engine, EngineError, PeerId, RegionId, StoreId};
 use torrens_journal::testing::{CutChoice, SimFault};
 
 use crate::support::*;
-
-const EPOCH: RegionEpoch = RegionEpoch::BOOTSTRAP;
-
-fn bootstrap(engine: &Engine) {
-    let peers = vec![peer(10, STORE.0)];
-    let region = Region {
-        id: RegionId(1),
-        range: KeyRange::all(),
-        epoch: EPOCH,
-        peers,
-    };
-    holds(engine.bootstrap(region)).unwrap();
-}
 
 fn create(engine: &Engine, region: u64) -> Result<(), EngineError> {
     holds(engine.create_peer(RegionId(region), PeerId(region * 10), StoreId(5), EPOCH))
@@ -30,7 +17,7 @@ fn create(engine: &Engine, region: u64) -> Result<(), EngineError> {
 fn after_a_failed_sync_nothing_is_acknowledged_until_the_store_is_reopened() {
     let world = World::new(9);
     let (engine, _) = world.open().unwrap();
-    bootstrap(&engine);
+    bootstrap(&engine).unwrap();
     let before = Seen::of(&engine);
     // The next sync fails as Linux file systems fail: readers see the pages, the device lacks them,
     // and the sync after that succeeds.
@@ -64,7 +51,7 @@ fn after_a_failed_sync_nothing_is_acknowledged_until_the_store_is_reopened() {
 fn a_full_disk_is_an_answer_and_the_engine_goes_on_when_there_is_space() {
     let world = World::new(9);
     let (engine, _) = world.open().unwrap();
-    bootstrap(&engine);
+    bootstrap(&engine).unwrap();
     world.disk.set_capacity(world.disk.used_bytes());
     let mut created = 1;
     let refused = loop {
@@ -98,7 +85,7 @@ fn a_full_disk_is_an_answer_and_the_engine_goes_on_when_there_is_space() {
 fn a_checkpoint_that_does_not_fit_leaves_everything_as_it_was() {
     let world = World::new(9);
     let (engine, _) = world.open().unwrap();
-    bootstrap(&engine);
+    bootstrap(&engine).unwrap();
     world.disk.set_capacity(world.disk.used_bytes());
     let refused = engine.checkpoint().unwrap_err();
     assert!(matches!(refused, EngineError::Checkpoint(_)), "{refused}");
@@ -115,7 +102,7 @@ fn a_checkpoint_that_does_not_fit_leaves_everything_as_it_was() {
 fn a_data_store_that_failed_takes_no_more_writes_and_loses_nothing_acknowledged() {
     let world = World::new(9);
     let (engine, _) = world.open().unwrap();
-    bootstrap(&engine);
+    bootstrap(&engine).unwrap();
     written(engine.write(RegionId(1), EPOCH, at(6), &puts(&["a"], "durable"))).unwrap();
     engine.flush().unwrap();
     written(engine.write(RegionId(1), EPOCH, at(7), &puts(&["b"], "applied"))).unwrap();

@@ -7,14 +7,12 @@ use std::sync::Arc;
 
 use torrens::store::{MemoryFactory, MemoryStore};
 use torrens::{
-    Engine, EngineError, KeyRange, OpenError, OpenMode, PeerId, Region, RegionEpoch, RegionId,
+    Engine, EngineError, OpenError, OpenMode, PeerId, RegionId,
     StoreId,
 };
 use torrens_journal::testing::skip;
 
 use crate::support::*;
-
-const EPOCH: RegionEpoch = RegionEpoch::BOOTSTRAP;
 
 /// A tmpfs of its own, unmounted when dropped.
 struct Tmpfs {
@@ -128,14 +126,7 @@ fn a_file_system_that_is_read_only_can_be_looked_at_and_not_opened() {
     };
     let dir = place.path().join("store");
     let (engine, _) = options().open(&dir).unwrap();
-    let peers = vec![peer(10, STORE.0)];
-    let region = Region {
-        id: RegionId(1),
-        range: KeyRange::all(),
-        epoch: EPOCH,
-        peers,
-    };
-    holds(engine.bootstrap(region)).unwrap();
+    bootstrap(&engine).unwrap();
     engine.close().unwrap();
     run("mount", &["-o", "remount,ro"], place.path()).unwrap();
     let refused = options().open(&dir).unwrap_err();

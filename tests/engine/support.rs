@@ -5,14 +5,17 @@
 //! acknowledged. Not here: what a test demands.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
+use torrens::snapshot::{SnapshotName, SnapshotReader, SnapshotWriter};
 use torrens::store::{Lost, MemoryFactory, MemoryStore, scan_versions};
 use torrens::{
-    Answer, Background, ColumnFamily, DestroyCause, Engine, EngineError, Incarnation, Key,
-    KeyRange, OpenError, OpenReport, Peer, PeerId, PeerRole, RaftPosition, Region, RegionEpoch,
-    RegionId, RegionStatus, StoreId, Tombstone, WriteAnswer, WriteBatch,
+    Answer, Background, ColumnFamily, Derive, DestroyCause, Engine, EngineError, Incarnation, Key,
+    KeyRange, NewRegion, OpenError, OpenReport, Peer, PeerId, PeerRole, RaftPosition, Region,
+    RegionEpoch, RegionId, RegionStatus, Split, StoreId, Tombstone, WriteAnswer, WriteBatch,
 };
+use torrens_journal::disk::Disk;
 use torrens_journal::testing::{CutChoice, SimDisk};
 
 /// The store that every test plays.
@@ -93,6 +96,38 @@ pub fn puts(keys: &[&str], text: &str) -> WriteBatch {
 /// A Raft position in term 6.
 pub fn at(index: u64) -> RaftPosition {
     RaftPosition { index, term: 6 }
+}
+
+/// The epoch of a region that was just bootstrapped.
+pub const EPOCH: RegionEpoch = RegionEpoch::BOOTSTRAP;
+
+/// Bootstraps region 1 with peer 10 over the whole key space.
+pub fn bootstrap(engine: &Engine) -> Result<(), EngineError> {
+    let peers = vec![peer(10, STORE.0)];
+    let (id, range, epoch) = (RegionId(1), KeyRange::all(), EPOCH);
+    holds(engine.bootstrap(Region {
+        id,
+        range,
+        epoch,
+        peers,
+    }))
+}
+
+/// Splits region 1 at "m" by the entry at index 7; region 2 with peer 20 gets what lies behind.
+pub fn split_at_m(engine: &Engine) -> Result<(), EngineError> {
+    let split = Split {
+        region: RegionId(1),
+        incarnation: None,
+        epoch: EPOCH,
+        position: at(7),
+        boundaries: vec![key("m")],
+        children: vec![NewRegion {
+            id: RegionId(2),
+            peers: vec![peer(20, STORE.0)],
+        }],
+        derive: Derive::Left,
+    };
+    holds(engine.split(split))
 }
 
 /// What can be seen of a store, without what differs between two runs (incarnations, LSNs).
@@ -184,4 +219,35 @@ pub fn written(answer: Result<WriteAnswer, EngineError>) -> Result<(), EngineErr
 pub fn destroy(engine: &Engine, region: u64, peer: u64) -> Result<(), EngineError> {
     let (region, peer) = (RegionId(region), PeerId(peer));
     holds(engine.destroy(region, None, peer, DestroyCause::Operator))
+}
+
+/// The snapshot as another store would send it after it had replaced this store's peer by `newer`.
+pub fn resent(taken: &SnapshotReader, newer: PeerId) -> (SnapshotName, Vec<u8>) {
+    let mut meta = taken.meta().clone();
+    meta.region.epoch.conf_ver += 2;
+    for peer in meta
+        .region
+        .peers
+        .iter_mut()
+        .filter(|peer| peer.store == STORE)
+    {
+        peer.id = newer;
+    }
+    let (elsewhere, dir) = (Arc::new(SimDisk::new(5)), Path::new("other"));
+    elsewhere
+        .create_dir_all(dir)
+        .expect("another store has a disk");
+    let mut writer = SnapshotWriter::create(elsewhere.clone(), dir, 77, &meta).expect("and room");
+    for row in taken
+        .rows()
+        .expect("a snapshot that was just taken is whole")
+    {
+        let row = row.expect("and so are its rows");
+        writer
+            .push_cf(row.cf, &row.key, &row.value)
+            .expect("they go in as they came out");
+    }
+    let name = writer.finish().expect("and make a file").name;
+    let bytes = elsewhere.contents(&name.path_in(dir)).expect("with a name");
+    (name, bytes)
 }

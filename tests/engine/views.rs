@@ -2,24 +2,15 @@
 //! wrong.
 
 use torrens::{
-    Derive, Engine, KeyRange, NewRegion, ReadError, Refusal, Region, RegionEpoch, RegionId, Split,
+    Engine, ReadError, Refusal, RegionId,
 };
 
 use crate::support::*;
 
-const EPOCH: RegionEpoch = RegionEpoch::BOOTSTRAP;
-
 fn furnished() -> (World, Engine) {
     let world = World::new(2);
     let (engine, _) = world.open().unwrap();
-    let peers = vec![peer(10, STORE.0)];
-    let region = Region {
-        id: RegionId(1),
-        range: KeyRange::all(),
-        epoch: EPOCH,
-        peers,
-    };
-    holds(engine.bootstrap(region)).unwrap();
+    bootstrap(&engine).unwrap();
     written(engine.write(
         RegionId(1),
         EPOCH,
@@ -28,22 +19,6 @@ fn furnished() -> (World, Engine) {
     ))
     .unwrap();
     (world, engine)
-}
-
-fn split_at_m(engine: &Engine) {
-    let split = Split {
-        region: RegionId(1),
-        incarnation: None,
-        epoch: EPOCH,
-        position: at(7),
-        boundaries: vec![key("m")],
-        children: vec![NewRegion {
-            id: RegionId(2),
-            peers: vec![peer(20, STORE.0)],
-        }],
-        derive: Derive::Left,
-    };
-    holds(engine.split(split)).unwrap();
 }
 
 #[test]
@@ -80,7 +55,7 @@ fn a_view_shows_the_moment_when_it_was_taken() {
 #[test]
 fn a_key_outside_and_a_stale_epoch_are_refused_with_what_is_current() {
     let (_world, engine) = furnished();
-    split_at_m(&engine);
+    split_at_m(&engine).unwrap();
     let refused = engine.view(RegionId(1), EPOCH).unwrap_err();
     let ReadError::Refused(Refusal::EpochStale { current, .. }) = refused else {
         panic!("{refused}")
@@ -100,7 +75,7 @@ fn a_key_outside_and_a_stale_epoch_are_refused_with_what_is_current() {
 fn clearing_a_part_ends_the_views_of_the_whole_and_of_that_part_only() {
     let (_world, engine) = furnished();
     let of_whole = engine.view(RegionId(1), EPOCH).unwrap();
-    split_at_m(&engine);
+    split_at_m(&engine).unwrap();
     let of_rest = engine.view(RegionId(1), epoch(&engine, 1)).unwrap();
     let of_part = engine.view(RegionId(2), epoch(&engine, 2)).unwrap();
     assert_eq!(
