@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use parking_lot::Mutex;
 
+use crate::lifecycle::FloorUpdate;
 use crate::{Incarnation, RaftPosition, RegionId, Sequence};
 
 /// One region's row.
@@ -101,12 +102,25 @@ impl Rows {
         state.dirty.insert(region);
     }
 
-    /// Starts a barrier: its number, and the rows that it will make durable.
+    /// Starts a barrier: its number, and the rows that it will make durable. Rows beyond what one
+    /// barrier can record fall to the next.
     pub(super) fn start_barrier(&self) -> (u64, Vec<(RegionId, Row)>) {
         let mut state = self.state.lock();
         let number = state.next_barrier;
         state.next_barrier += 1;
-        let dirty = std::mem::take(&mut state.dirty);
+        let next = state.next_barrier;
+        let mut dirty = std::mem::take(&mut state.dirty);
+        if let Some(first_left) = dirty.iter().nth(FloorUpdate::PER_BARRIER_MAX).copied() {
+            state.dirty = dirty.split_off(&first_left);
+            let State {
+                dirty, by_region, ..
+            } = &mut *state;
+            for region in dirty.iter() {
+                if let Some(row) = by_region.get_mut(region) {
+                    row.barrier = next;
+                }
+            }
+        }
         let row_of = |region: &RegionId| state.by_region.get(region).copied();
         (
             number,
@@ -189,6 +203,21 @@ mod tests {
                 }
             )]
         );
+    }
+
+    #[test]
+    fn rows_beyond_what_a_barrier_records_fall_to_the_next() {
+        let rows = Rows::new(1);
+        let regions = FloorUpdate::PER_BARRIER_MAX as u64 + 1;
+        for region in 1..=regions {
+            rows.note_written(RegionId(region), FIRST, at(6), Sequence::new(region));
+        }
+        let (_, covered) = rows.start_barrier();
+        assert_eq!(covered.len() as u64, regions - 1);
+        let (number, covered) = rows.start_barrier();
+        assert_eq!(covered.len(), 1);
+        let left = rows.get(RegionId(regions), FIRST).unwrap();
+        assert_eq!(left.barrier, number);
     }
 
     #[test]

@@ -241,11 +241,17 @@ impl Core {
     /// Waits for the barrier that covers the region's last write, if it is not durable yet. The
     /// caller holds the region's latch, so nothing is written meanwhile.
     pub(super) fn make_durable(&self, region: RegionId) -> Result<(), EngineError> {
-        let incarnation = self.with_decided(|register| register.incarnation(region));
-        match incarnation.and_then(|incarnation| self.rows.get(region, incarnation)) {
-            Some(row) => self.reach_barrier(row.barrier),
-            None => Ok(()),
+        let Some(incarnation) = self.with_decided(|register| register.incarnation(region)) else {
+            return Ok(());
+        };
+        // A barrier that has too many rows to record leaves some to the next.
+        let number = || self.rows.get(region, incarnation).map(|row| row.barrier);
+        let mut reached = None;
+        while let Some(next) = number().filter(|next| Some(*next) != reached) {
+            self.reach_barrier(next)?;
+            reached = Some(next);
         }
+        Ok(())
     }
 }
 

@@ -21,7 +21,7 @@ use crate::support::*;
 type Data = BTreeMap<Vec<u8>, Vec<u8>>;
 type Puts = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
-const HISTORIES: u64 = 120;
+const HISTORIES: u64 = 150;
 const STEPS: u64 = 60;
 
 /// Small numbers from a seed (xorshift).
@@ -503,12 +503,12 @@ fn read(view: &RegionView) -> Result<Data, ReadError> {
 
 /// The machine comes back in some way.
 fn come_back(world: &World, random: &mut Random) -> World {
-    let lost = match random.below(3) {
+    let lost = match random.below(4) {
         0 => Lost::Unflushed,
         1 => Lost::AllButBatches(random.below(8) as usize),
         _ => Lost::AllButBatches(usize::MAX),
     };
-    match random.below(4) {
+    match random.below(6) {
         0 => world.power_cut(CutChoice::LoseAll, lost),
         1 => world.power_cut(CutChoice::Seeded(random.below(u64::MAX)), lost),
         2 => world.power_cut(CutChoice::KeepAll, lost),
@@ -558,8 +558,8 @@ fn play_history(seed: u64) -> u64 {
     };
     let mut crashes = 0;
     for _ in 0..STEPS {
-        if random.below(6) == 0 {
-            let op = world.disk.ops() + 1 + random.below(40);
+        if random.below(4) == 0 {
+            let op = world.disk.ops() + 1 + random.below(25);
             world.disk.fail_at(op, SimFault::Dies);
         }
         let Some(step) = run.model.choose(&mut random) else {
