@@ -145,6 +145,17 @@ impl Core {
                 name: staged.name,
             }));
         }
+        // The metadata knows its own index and the floor; how far the data is, the store knows.
+        let serves = self.with_decided(|register| register.normal(region, incarnation).is_some());
+        let have = self.data_position(region, incarnation).index;
+        if serves && reader.meta().index < have {
+            let given = reader.meta().index;
+            return Ok(Answer::Refused(Refusal::StaleSnapshot {
+                region,
+                given,
+                have,
+            }));
+        }
         let _effects = self.effects.lock();
         let event = Event::BeginSnapshot {
             region,

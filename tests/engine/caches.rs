@@ -1,9 +1,7 @@
 //! Caches: filled while writes go on, served while active, gone when evicted, shared by a split, and
 //! never asked for more than they hold.
 
-use torrens::{
-    Answer, CacheState, Engine, KeyRange, PeerId, Region, RegionId, StoreId,
-};
+use torrens::{Answer, CacheState, Engine, KeyRange, PeerId, Region, RegionId, StoreId};
 
 use crate::support::*;
 

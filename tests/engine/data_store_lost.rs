@@ -2,10 +2,7 @@
 //! is exact, and a region whose data cannot be trusted says so instead of serving less than it held.
 
 use torrens::store::Lost;
-use torrens::{
-    Engine, ReadError, Refusal, RegionEpoch, RegionId,
-    WriteAnswer,
-};
+use torrens::{Engine, ReadError, Refusal, RegionEpoch, RegionId, WriteAnswer};
 use torrens_journal::testing::CutChoice;
 
 use crate::support::*;

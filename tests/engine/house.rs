@@ -114,3 +114,45 @@ fn unsafe_code_is_in_two_small_rooms() {
         );
     }
 }
+
+#[test]
+fn documents_name_files_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let documents = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "docs/FORMAT.md",
+        "docs/RELIABILITY.md",
+        "docs/PERFORMANCE.md",
+    ];
+    let mut named = 0;
+    for document in documents {
+        let text = fs::read_to_string(root.join(document)).expect("UTF-8");
+        for word in text.split('`').skip(1).step_by(2) {
+            let below = [
+                "src/",
+                "journal/",
+                "recovery/",
+                "tests/",
+                "fuzz/",
+                "docs/",
+                "benches/",
+            ];
+            if !below.iter().any(|folder| word.starts_with(folder))
+                || word.contains(['*', ' ', '<'])
+            {
+                continue;
+            }
+            named += 1;
+            let path = root.join(word.trim_end_matches('/'));
+            // A room may be named by its folder or by its file.
+            let exists = path.exists() || path.with_extension("rs").exists();
+            assert!(exists, "{document} names {word}, which is not there");
+        }
+    }
+    assert!(
+        named > 20,
+        "the documents name {named} files: the rule above is out of date"
+    );
+}

@@ -6,10 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use torrens::store::{MemoryFactory, MemoryStore};
-use torrens::{
-    Engine, EngineError, OpenError, OpenMode, PeerId, RegionId,
-    StoreId,
-};
+use torrens::{Engine, EngineError, OpenError, OpenMode, PeerId, RegionId, StoreId};
 use torrens_journal::testing::skip;
 
 use crate::support::*;

@@ -110,6 +110,28 @@ fn a_late_snapshot_for_a_peer_that_is_gone_touches_nothing() {
 }
 
 #[test]
+fn a_snapshot_older_than_the_data_is_refused() {
+    let world = World::new(2);
+    let (engine, _) = world.open().unwrap();
+    let incarnation = create(&engine, 70);
+    let first = receive(&engine, &sent(70, ("b", "y"), 40, &["c"]));
+    assert!(
+        engine
+            .apply_snapshot(ID, incarnation, &first)
+            .unwrap()
+            .holds()
+    );
+    written(engine.write(ID, epoch(&engine, 7), at(45), &puts(&["d"], "newer"))).unwrap();
+    // Newer than the last change of the metadata, older than the last write.
+    let late = receive(&engine, &sent(70, ("b", "y"), 43, &["c"]));
+    let answer = engine.apply_snapshot(ID, incarnation, &late).unwrap();
+    let Answer::Refused(Refusal::StaleSnapshot { given, have, .. }) = answer else {
+        panic!("{answer:?}")
+    };
+    assert_eq!((given, have, rows(&engine).len()), (43, 45, 2));
+}
+
+#[test]
 fn a_range_that_another_region_holds_is_refused_and_one_being_cleared_waits() {
     let world = World::new(2);
     let (engine, _) = world.open().unwrap();

@@ -1,9 +1,7 @@
 //! Views: consistent while writes go on, ended by whatever takes their data away, never silently
 //! wrong.
 
-use torrens::{
-    Engine, ReadError, Refusal, RegionId,
-};
+use torrens::{Engine, ReadError, Refusal, RegionId};
 
 use crate::support::*;
 
