@@ -168,6 +168,7 @@ impl Engine {
     }
 
     /// Copies a snapshot from outside into the store's own folder, verifies all of it and syncs it.
+    /// One of that name that is staged already is verified and kept, and `from` is not read.
     ///
     /// # Errors
     /// [`EngineError::Snapshot`] if it is not exactly what it claims to be; nothing stays behind.

@@ -93,8 +93,12 @@ impl Core {
         self.check_open()?;
         let disk = Arc::clone(&self.disk);
         let folder = &self.layout.snapshots;
-        let (_, staged) = snapshot::receive(disk, folder, name, from, RECEIVE_BYTES_MAX)?;
-        Ok(staged)
+        match snapshot::receive(disk, folder, name, from, RECEIVE_BYTES_MAX) {
+            Ok((_, staged)) => Ok(staged),
+            // Sent twice, or staged before a crash: it is here already, if it is whole.
+            Err(SnapshotError::Exists { .. }) => Ok(self.open_snapshot(name)?.verify()?),
+            Err(error) => Err(EngineError::Snapshot(error)),
+        }
     }
 
     pub(super) fn staged_snapshots(&self) -> Result<Vec<SnapshotName>, EngineError> {

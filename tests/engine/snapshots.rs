@@ -10,7 +10,7 @@ use torrens::{
     RegionEpoch, RegionId, Sequence, StoreId, Taken,
 };
 use torrens_journal::disk::Disk;
-use torrens_journal::testing::SimDisk;
+use torrens_journal::testing::{CutChoice, SimDisk};
 
 use crate::support::*;
 
@@ -107,6 +107,31 @@ fn a_late_snapshot_for_a_peer_that_is_gone_touches_nothing() {
     assert_eq!(engine.snapshots().unwrap(), [late.name]);
     assert!(engine.remove_snapshot(late.name).unwrap());
     assert_eq!(engine.snapshots().unwrap(), []);
+}
+
+#[test]
+fn receiving_what_is_staged_already_changes_nothing() {
+    let world = World::new(2);
+    let (engine, _) = world.open().unwrap();
+    let file = sent(70, ("b", "y"), 40, &["c"]);
+    let first = receive(&engine, &file);
+    drop(engine);
+    // Staged before a crash, sent once more after it.
+    let world = world.power_cut(CutChoice::LoseAll, Lost::Unflushed);
+    let (engine, _) = world.open().unwrap();
+    assert_eq!(
+        engine.receive_snapshot(file.0, std::io::empty()).unwrap(),
+        first
+    );
+    let path = file.0.path_in(Path::new("store/snapshots"));
+    world
+        .disk
+        .corrupt(&path, file.1.len() as u64 / 2, &[!file.1[file.1.len() / 2]])
+        .unwrap();
+    let refused = engine
+        .receive_snapshot(file.0, file.1.as_slice())
+        .unwrap_err();
+    assert!(matches!(refused, EngineError::Snapshot(_)), "{refused}");
 }
 
 #[test]
