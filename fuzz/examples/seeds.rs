@@ -123,7 +123,7 @@ fn lived() -> Result<SimDisk, Box<dyn Error>> {
     let _ = engine.load(id, epoch)?;
     engine.wait_idle()?;
     let _ = engine.evict(id)?;
-    let _ = engine.destroy(RegionId(2), None, PeerId(20), DestroyCause::Operator)?;
+    let _ = engine.destroy(RegionId(2), epoch, None, PeerId(20), DestroyCause::Operator)?;
     engine.wait_idle()?;
     let _ = engine.take_snapshot(RegionId(3), epoch)?;
     engine.flush()?;

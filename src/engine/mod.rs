@@ -144,18 +144,20 @@ impl Engine {
         self.core.change_peers(region, epoch, position, change)
     }
 
-    /// Removes a peer from this store, leaving a tombstone.
+    /// Removes a peer from this store, leaving a tombstone. `epoch` is the region's as the caller
+    /// knows it ([`RegionEpoch::NONE`] for a peer that has no description yet).
     ///
     /// Answers when the begin is durable: from then on the peer is gone for every caller. Its keys
     /// are cleared in the background and stay fenced until that is durable too.
     pub fn destroy(
         &self,
         region: RegionId,
+        epoch: RegionEpoch,
         incarnation: Option<Incarnation>,
         peer: PeerId,
         cause: DestroyCause,
     ) -> Result<Answer, EngineError> {
-        self.core.destroy(region, incarnation, peer, cause)
+        self.core.destroy(region, epoch, incarnation, peer, cause)
     }
 
     /// Writes a snapshot file of the region as it is now, and syncs it.

@@ -88,11 +88,26 @@ impl Core {
     pub(super) fn destroy(
         &self,
         region: RegionId,
+        epoch: RegionEpoch,
         incarnation: Option<Incarnation>,
         peer: PeerId,
         cause: DestroyCause,
     ) -> Result<Answer, EngineError> {
+        self.check_open()?;
         let latch = self.latches.hold(region);
+        // Another peer, or another creation of it, has its own refusals; they come first.
+        let expected = self.with_decided(|register| match register.peer(region) {
+            Some(live)
+                if live.peer == peer && incarnation.is_none_or(|i| i == live.incarnation) =>
+            {
+                register.expect_epoch(region, epoch)
+            }
+            Some(_) | None => Ok(()),
+        });
+        if let Err(refusal) = expected {
+            self.wait_durable(self.with_decided(|register| register.last_lsn()))?;
+            return Ok(Answer::Refused(refusal));
+        }
         let event = Event::Destroy {
             region,
             incarnation,

@@ -417,7 +417,13 @@ impl Run {
             }
             Step::Destroy(id, own) => {
                 let (id, own) = (RegionId(*id), PeerId(*own));
-                holds(engine.destroy(id, None, own, DestroyCause::Operator))
+                holds(engine.destroy(
+                    id,
+                    known_epoch(engine, id),
+                    None,
+                    own,
+                    DestroyCause::Operator,
+                ))
             }
             Step::Snapshot(id, ..) => {
                 let (name, bytes) = sent(step);

@@ -90,7 +90,14 @@ fn a_late_snapshot_for_a_peer_that_is_gone_touches_nothing() {
     let (engine, _) = world.open().unwrap();
     let gone = create(&engine, 70);
     let late = receive(&engine, &sent(70, ("b", "y"), 40, &["c"]));
-    holds(engine.destroy(ID, Some(gone), PeerId(70), DestroyCause::Operator)).unwrap();
+    holds(engine.destroy(
+        ID,
+        RegionEpoch::NONE,
+        Some(gone),
+        PeerId(70),
+        DestroyCause::Operator,
+    ))
+    .unwrap();
     let successor = create(&engine, 71);
     let answer = engine.apply_snapshot(ID, gone, &late).unwrap();
     let Answer::Refused(Refusal::IncarnationGone { live, .. }) = answer else {

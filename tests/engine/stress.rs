@@ -79,7 +79,14 @@ fn replace(engine: &Engine, part: &mut Part, newer: u64) {
     let sent = resent(&reader, PeerId(newer));
     engine.remove_snapshot(taken.name).unwrap();
     let view = engine.view(id, now).unwrap();
-    holds(engine.destroy(id, None, PeerId(part.peer), DestroyCause::Operator)).unwrap();
+    holds(engine.destroy(
+        id,
+        known_epoch(engine, id),
+        None,
+        PeerId(part.peer),
+        DestroyCause::Operator,
+    ))
+    .unwrap();
     assert!(matches!(
         view.get(&reader.meta().region.range.start()[..]),
         Err(ReadError::ViewEnded { .. })

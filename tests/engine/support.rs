@@ -187,6 +187,12 @@ pub fn orphans(world: &World, engine: &Engine) -> Vec<Vec<u8>> {
     orphans
 }
 
+/// The epoch that a destroy of the region's peer names: none if it has no description.
+pub fn known_epoch(engine: &Engine, region: RegionId) -> RegionEpoch {
+    let description = engine.region(region).and_then(|status| status.region);
+    description.map_or(RegionEpoch::NONE, |region| region.epoch)
+}
+
 /// The current epoch of a region that has one.
 pub fn epoch(engine: &Engine, region: u64) -> RegionEpoch {
     let status = engine.region(RegionId(region)).expect("the region is here");
@@ -218,7 +224,13 @@ pub fn written(answer: Result<WriteAnswer, EngineError>) -> Result<(), EngineErr
 /// An operator's destroy.
 pub fn destroy(engine: &Engine, region: u64, peer: u64) -> Result<(), EngineError> {
     let (region, peer) = (RegionId(region), PeerId(peer));
-    holds(engine.destroy(region, None, peer, DestroyCause::Operator))
+    holds(engine.destroy(
+        region,
+        known_epoch(engine, region),
+        None,
+        peer,
+        DestroyCause::Operator,
+    ))
 }
 
 /// The snapshot as another store would send it after it had replaced this store's peer by `newer`.

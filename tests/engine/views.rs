@@ -1,7 +1,7 @@
 //! Views: consistent while writes go on, ended by whatever takes their data away, never silently
 //! wrong.
 
-use torrens::{Engine, ReadError, Refusal, RegionId};
+use torrens::{Answer, DestroyCause, Engine, PeerId, ReadError, Refusal, RegionEpoch, RegionId};
 
 use crate::support::*;
 
@@ -67,6 +67,32 @@ fn a_key_outside_and_a_stale_epoch_are_refused_with_what_is_current() {
     let view = engine.view(RegionId(1), epoch(&engine, 1)).unwrap();
     let refused = view.get(b"z").unwrap_err();
     assert_eq!(refused.code(), "key-out-of-range");
+}
+
+#[test]
+fn a_destroy_by_somebody_who_is_behind_is_refused_with_what_is_current() {
+    let (_world, engine) = furnished();
+    split_at_m(&engine).unwrap();
+    let by = |epoch| {
+        let (id, own, cause) = (RegionId(1), PeerId(10), DestroyCause::Operator);
+        engine.destroy(id, epoch, None, own, cause).unwrap()
+    };
+    let behind = by(EPOCH);
+    assert!(
+        matches!(behind, Answer::Refused(Refusal::EpochStale { .. })),
+        "{behind:?}"
+    );
+    let current = epoch(&engine, 1);
+    let ahead = by(RegionEpoch {
+        conf_ver: 9,
+        ..current
+    });
+    assert!(
+        matches!(ahead, Answer::Refused(Refusal::EpochAhead { .. })),
+        "{ahead:?}"
+    );
+    assert!(engine.region(RegionId(1)).is_some());
+    assert!(by(current).lsn().is_some());
 }
 
 #[test]

@@ -39,6 +39,18 @@ impl Register {
         self.admit(region, epoch)
     }
 
+    /// Whether the caller knows a region as it is, both parts of its epoch. A region that is not
+    /// here, or a peer without description, has no epoch to know.
+    ///
+    /// # Errors
+    /// The refusal of a caller that is behind or ahead.
+    pub fn expect_epoch(&self, region: RegionId, epoch: RegionEpoch) -> Result<(), Refusal> {
+        match self.peer(region).and_then(|peer| peer.stage.region()) {
+            Some(description) => gate::epoch(self, description, epoch),
+            None => Ok(()),
+        }
+    }
+
     fn admit(&self, region: RegionId, epoch: RegionEpoch) -> Result<Admitted, Refusal> {
         let peer = gate::live(self, region, None)?;
         let normal = gate::serving(region, peer)?;

@@ -88,7 +88,7 @@ pub(super) fn conf_ver(
 }
 
 /// Both parts must be the current ones.
-pub(super) fn epoch(
+pub(in crate::lifecycle) fn epoch(
     register: &Register,
     region: &Arc<Region>,
     given: RegionEpoch,

@@ -163,7 +163,13 @@ impl Server {
                     None => DestroyCause::Operator,
                 };
                 let incarnation = Some(incarnation_of(*incarnation));
-                answer(engine.destroy(RegionId(*region), incarnation, PeerId(*peer), cause))
+                answer(engine.destroy(
+                    RegionId(*region),
+                    known_epoch(engine, *region),
+                    incarnation,
+                    PeerId(*peer),
+                    cause,
+                ))
             }
             Do::TakeSnapshot { region, epoch, to } => {
                 self.take_snapshot(RegionId(*region), epoch_of(*epoch), to)
@@ -348,4 +354,12 @@ fn digest(
         cached: view.is_cached(),
         ..digester.finish()
     }))
+}
+
+/// The epoch that the host knows a region by: what the store says it is.
+fn known_epoch(engine: &Engine, region: u64) -> RegionEpoch {
+    let description = engine
+        .region(RegionId(region))
+        .and_then(|status| status.region);
+    description.map_or(RegionEpoch::NONE, |region| region.epoch)
 }
