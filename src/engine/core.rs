@@ -154,7 +154,7 @@ impl Core {
         } = parts;
         let ceiling = register.sequence_ceiling();
         Core {
-            rows: Rows::new(register.barrier() + 1),
+            rows: Rows::new(register.barrier().saturating_add(1)),
             barriers: Barriers::new(register.barrier()),
             sequencer: Sequencer::new(ceiling),
             latches: Latches::default(),

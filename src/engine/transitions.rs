@@ -5,7 +5,7 @@ use super::core::Core;
 use super::{Answer, EngineError, RaftStart, status};
 use crate::lifecycle::{
     CacheState, Cause, DamageReason, DestroyCause, Event, EvictReason, INITIAL_POSITION,
-    PeerChange, PeerStage, Register, Split,
+    PeerChange, PeerStage, Refusal, Register, Split,
 };
 use crate::{Incarnation, PeerId, RaftPosition, Region, RegionEpoch, RegionId, StoreId};
 
@@ -163,8 +163,12 @@ impl Core {
     }
 
     pub(super) fn load(&self, region: RegionId, epoch: RegionEpoch) -> Result<Answer, EngineError> {
+        self.check_open()?;
         let _latch = self.latches.hold(region);
-        let Some(incarnation) = self.with_decided(|register| register.incarnation(region)) else {
+        let (live, basis) =
+            self.with_decided(|register| (register.incarnation(region), register.last_lsn()));
+        let Some(incarnation) = live else {
+            self.wait_durable(basis)?;
             return Err(EngineError::NoPeer { region });
         };
         let event = Event::LoadRequest {
@@ -196,9 +200,23 @@ impl Core {
         incarnation: Incarnation,
         first_index: u64,
     ) -> Result<Answer, EngineError> {
+        self.check_open()?;
         let _latch = self.latches.hold(region);
+        let (live, basis) =
+            self.with_decided(|register| (register.incarnation(region), register.last_lsn()));
+        // Whatever is answered without a record of its own rests on what was decided so far.
+        if live != Some(incarnation) {
+            self.wait_durable(basis)?;
+            let given = incarnation;
+            return Ok(Answer::Refused(Refusal::IncarnationGone {
+                region,
+                given,
+                live,
+            }));
+        }
         let data_index = self.data_position(region, incarnation).index;
         if first_index <= data_index.saturating_add(1) {
+            self.wait_durable(basis)?;
             return Ok(Answer::AlreadyApplied);
         }
         let reason = DamageReason::LogTruncated {

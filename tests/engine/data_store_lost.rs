@@ -2,7 +2,7 @@
 //! is exact, and a region whose data cannot be trusted says so instead of serving less than it held.
 
 use torrens::store::Lost;
-use torrens::{Engine, ReadError, Refusal, RegionEpoch, RegionId, WriteAnswer};
+use torrens::{Answer, Engine, ReadError, Refusal, RegionEpoch, RegionId, WriteAnswer};
 use torrens_journal::testing::CutChoice;
 
 use crate::support::*;
@@ -154,4 +154,15 @@ fn a_log_that_starts_above_the_gap_damages_the_region() {
         .unwrap();
     assert!(gap.lsn().is_some(), "{gap:?}");
     assert_eq!(engine.region(RegionId(2)).unwrap().stage, "damaged");
+    // A host that speaks of a peer that is gone is told so, wherever its log starts.
+    destroy(&engine, 2, 20).unwrap();
+    for first_index in [1, 99] {
+        let late = engine
+            .report_log_start(RegionId(2), incarnation, first_index)
+            .unwrap();
+        assert!(
+            matches!(late, Answer::Refused(Refusal::IncarnationGone { .. })),
+            "{late:?}"
+        );
+    }
 }
