@@ -441,6 +441,86 @@ fn changes() -> Vec<(&'static str, Cause, Change)> {
             pending(EvictReason::Restart),
         ),
         (
+            "cache.evict-pending.cold",
+            Cause::Host,
+            pending(EvictReason::Cold),
+        ),
+        (
+            "cache.evict-pending.leadership-lost",
+            Cause::Host,
+            pending(EvictReason::LeadershipLost),
+        ),
+        (
+            "cache.evict-pending.merge",
+            Cause::Host,
+            pending(EvictReason::Merge),
+        ),
+        (
+            "cache.evict-pending.delete-range",
+            Cause::Host,
+            pending(EvictReason::DeleteRange),
+        ),
+        (
+            "cache.evict-pending.ingest",
+            Cause::Host,
+            pending(EvictReason::Ingest),
+        ),
+        (
+            "cache.evict-pending.flashback",
+            Cause::Host,
+            pending(EvictReason::Flashback),
+        ),
+        (
+            "cache.evict-pending.label-removed",
+            Cause::Host,
+            pending(EvictReason::LabelRemoved),
+        ),
+        (
+            "cache.evict-pending.disabled",
+            Cause::Host,
+            pending(EvictReason::Disabled),
+        ),
+        (
+            "cache.evict-pending.mismatch",
+            Cause::Host,
+            pending(EvictReason::Mismatch),
+        ),
+        (
+            "cache.request.keeper-hot",
+            Cause::Keeper {
+                why: LoadReason::Hot,
+            },
+            Change::CacheLoadRequested { region: region_id },
+        ),
+        (
+            "cache.request.keeper-label",
+            Cause::Keeper {
+                why: LoadReason::Label,
+            },
+            Change::CacheLoadRequested { region: region_id },
+        ),
+        (
+            "cache.request.keeper-preload",
+            Cause::Keeper {
+                why: LoadReason::Preload,
+            },
+            Change::CacheLoadRequested { region: region_id },
+        ),
+        (
+            "cache.request.keeper-warm-restart",
+            Cause::Keeper {
+                why: LoadReason::WarmRestart,
+            },
+            Change::CacheLoadRequested { region: region_id },
+        ),
+        (
+            "cache.request.keeper-repair",
+            Cause::Keeper {
+                why: LoadReason::Repair,
+            },
+            Change::CacheLoadRequested { region: region_id },
+        ),
+        (
             "cache.evicting",
             Cause::Collector,
             Change::CacheEvicting { region: region_id },

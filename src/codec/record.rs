@@ -30,6 +30,7 @@ enum WireCause {
     Recovery,
     Collector,
     Host,
+    Keeper { why: wire::WireLoad },
 }
 
 /// The record's kind and its payload.
@@ -76,6 +77,7 @@ fn header_to_wire(record: &Record) -> WireHeader {
         Cause::Recovery => WireCause::Recovery,
         Cause::Collector => WireCause::Collector,
         Cause::Host => WireCause::Host,
+        Cause::Keeper { why } => WireCause::Keeper { why: why.into() },
     };
     WireHeader {
         wall_clock_micros: header.wall_clock_micros,
@@ -97,6 +99,7 @@ fn header_from_wire(wire: WireHeader) -> Result<RecordHeader, CodecError> {
         WireCause::Recovery => Cause::Recovery,
         WireCause::Collector => Cause::Collector,
         WireCause::Host => Cause::Host,
+        WireCause::Keeper { why } => Cause::Keeper { why: why.into() },
     };
     Ok(RecordHeader {
         wall_clock_micros: wire.wall_clock_micros,

@@ -70,6 +70,24 @@ mirror!(
         Destroyed,
         Damaged,
         Restart,
+        Cold,
+        LeadershipLost,
+        Merge,
+        DeleteRange,
+        Ingest,
+        Flashback,
+        LabelRemoved,
+        Disabled,
+        Mismatch,
+    }
+);
+mirror!(
+    WireLoad = lifecycle::LoadReason {
+        Hot,
+        Label,
+        Preload,
+        WarmRestart,
+        Repair,
     }
 );
 

@@ -136,6 +136,10 @@ fn of_cause(cause: Cause) -> (String, Vec<Field>) {
             fields.push(field("from_store", from_store.0));
             format!("message {from_store}")
         }
+        Cause::Keeper { why } => {
+            fields.push(field("why", why.as_str()));
+            format!("{} {}", cause.as_str(), why.as_str())
+        }
         Cause::Operator | Cause::Recovery | Cause::Collector | Cause::Host => {
             cause.as_str().to_owned()
         }

@@ -137,6 +137,39 @@ pub enum EvictReason {
     Damaged,
     /// The process that held the memory is gone.
     Restart,
+    /// Read too little to be worth its memory.
+    Cold,
+    /// This peer itself stepped down from leader to follower.
+    LeadershipLost,
+    /// A merge joins it with another region.
+    Merge,
+    /// A range of its keys is deleted beside the versions.
+    DeleteRange,
+    /// Rows are brought into the data store beside the write path.
+    Ingest,
+    /// The region goes back in time.
+    Flashback,
+    /// The last label that held it in memory was removed.
+    LabelRemoved,
+    /// Caching was switched off.
+    Disabled,
+    /// A check found it to differ from the data store.
+    Mismatch,
+}
+
+/// Why the store itself asks for a load that nobody else asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LoadReason {
+    /// Read often enough, by its statistics.
+    Hot,
+    /// A label covers it.
+    Label,
+    /// Another store announced that this one takes over its leadership.
+    Preload,
+    /// It was in memory before the process started again.
+    WarmRestart,
+    /// Its memory was found to differ from the data store, and let go.
+    Repair,
 }
 
 impl CacheEntry {
@@ -239,6 +272,58 @@ impl EvictReason {
             EvictReason::Destroyed => "destroyed",
             EvictReason::Damaged => "damaged",
             EvictReason::Restart => "restart",
+            EvictReason::Cold => "cold",
+            EvictReason::LeadershipLost => "leadership-lost",
+            EvictReason::Merge => "merge",
+            EvictReason::DeleteRange => "delete-range",
+            EvictReason::Ingest => "ingest",
+            EvictReason::Flashback => "flashback",
+            EvictReason::LabelRemoved => "label-removed",
+            EvictReason::Disabled => "disabled",
+            EvictReason::Mismatch => "mismatch",
+        }
+    }
+
+    /// Every reason, in the order of their numbers in the journal.
+    pub const ALL: [EvictReason; 17] = [
+        EvictReason::Requested,
+        EvictReason::MemoryLimit,
+        EvictReason::LoadFailed,
+        EvictReason::Split,
+        EvictReason::Snapshot,
+        EvictReason::Destroyed,
+        EvictReason::Damaged,
+        EvictReason::Restart,
+        EvictReason::Cold,
+        EvictReason::LeadershipLost,
+        EvictReason::Merge,
+        EvictReason::DeleteRange,
+        EvictReason::Ingest,
+        EvictReason::Flashback,
+        EvictReason::LabelRemoved,
+        EvictReason::Disabled,
+        EvictReason::Mismatch,
+    ];
+}
+
+impl LoadReason {
+    /// Every reason, in the order of their numbers in the journal.
+    pub const ALL: [LoadReason; 5] = [
+        LoadReason::Hot,
+        LoadReason::Label,
+        LoadReason::Preload,
+        LoadReason::WarmRestart,
+        LoadReason::Repair,
+    ];
+
+    /// Stable lower-case name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            LoadReason::Hot => "hot",
+            LoadReason::Label => "label",
+            LoadReason::Preload => "preload",
+            LoadReason::WarmRestart => "warm-restart",
+            LoadReason::Repair => "repair",
         }
     }
 }

@@ -46,7 +46,9 @@ mod tombstone;
 pub(crate) mod tests;
 
 pub use apply::{ApplyError, apply};
-pub use cache::{CacheEntry, CacheState, DropReason, EvictReason, QueuedLoad, QueuedLoadFate};
+pub use cache::{
+    CacheEntry, CacheState, DropReason, EvictReason, LoadReason, QueuedLoad, QueuedLoadFate,
+};
 pub use change::{Change, ChildFate, Durability, SkipReason, SplitChild};
 pub use deletion::{DeletionCause, DeletionId, PendingDeletion};
 pub use event::{Derive, Event, FloorUpdate, NewRegion, PeerChange, Split};

@@ -4,7 +4,7 @@
 
 use torrens_journal::Lsn;
 
-use super::{Change, Register};
+use super::{Change, LoadReason, Register};
 use crate::{Incarnation, RegionId, StoreId};
 
 /// One journaled transition.
@@ -71,6 +71,11 @@ pub enum Cause {
     Collector,
     /// The host, for reasons of its own.
     Host,
+    /// The keeper of the caches, which loads regions by itself.
+    Keeper {
+        /// Why it asks for the load.
+        why: LoadReason,
+    },
 }
 
 impl Cause {
@@ -83,6 +88,7 @@ impl Cause {
             Cause::Recovery => "recovery",
             Cause::Collector => "collector",
             Cause::Host => "host",
+            Cause::Keeper { .. } => "keeper",
         }
     }
 }
