@@ -6,7 +6,6 @@
 //! batch is durable; so a sync that returns wakes those it served and one more, never the crowd.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -214,7 +213,7 @@ impl Journal {
             return Err(SyncError::Poisoned(poison));
         }
         publish(&mut state, &job);
-        self.synced.store(job.end.lsn.get(), Ordering::Release);
+        self.watch.publish(job.end.lsn);
         state.stats.syncs += 1;
         state.stats.last_sync_micros = micros;
         state.stats.sync_micros = state.stats.sync_micros.saturating_add(micros);

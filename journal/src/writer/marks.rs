@@ -13,6 +13,7 @@ use crate::mark::Mark;
 use crate::writer::Journal;
 use crate::writer::segment::{PrepareError, create_zeroed, remove_if_there, unfinished};
 use crate::writer::state::End;
+use crate::writer::watch::Ended;
 
 /// How far a mark is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,7 +149,10 @@ impl Journal {
                 Some(_) => None,
             }
         };
-        self.sync().map_err(CloseError::Sync)?;
+        let synced = self.sync().map_err(CloseError::Sync);
+        // Followers read what is durable now, and then hear that nothing more will come.
+        self.watch.end(Ended::Closed);
+        synced?;
         if let Some(spare) = spare {
             let path = unfinished(&self.dir.join(spare.segment.id().file_name()));
             // Only tidiness: the next writer removes what is left.

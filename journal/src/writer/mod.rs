@@ -23,6 +23,7 @@ mod open;
 mod purge;
 mod segment;
 mod state;
+pub(crate) mod watch;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ use crate::error::{AppendError, CloseError, MarkError, PurgeError, SyncError};
 use crate::ids::{Boot, RecordKind, StoreUuid};
 use crate::lsn::Lsn;
 use crate::options::JournalOptions;
+use crate::pin::{Pin, PinError, PinId, PinInfo, PinKind, Pins};
 use crate::record::NewRecord;
 use crate::stats::JournalStats;
 
@@ -44,6 +46,7 @@ pub use purge::Purged;
 
 use marks::MarkFile;
 use state::State;
+use watch::SyncedWatch;
 
 /// A journal that is open for writing.
 ///
@@ -60,9 +63,11 @@ pub struct Journal {
     housekeeping: Mutex<()>,
     /// Taken before `state`.
     marks: Mutex<MarkFile>,
-    /// Copies of the positions in `state` that can be read without waiting for an append.
+    /// Copies of the positions in `state` that can be read without waiting for an append; the
+    /// durable one with those who follow it.
     appended: AtomicU64,
-    synced: AtomicU64,
+    watch: Arc<SyncedWatch>,
+    pins: Arc<Pins>,
 }
 
 impl fmt::Debug for Journal {
@@ -135,7 +140,7 @@ impl Journal {
 
     /// The last durable LSN; every record up to it is durable.
     pub fn synced(&self) -> Lsn {
-        Lsn::new(self.synced.load(Ordering::Acquire))
+        self.watch.synced()
     }
 
     /// Whether an earlier failure ended this journal.
@@ -164,8 +169,9 @@ impl Journal {
         self.put_mark(marks::Effort::Synced)
     }
 
-    /// Removes the oldest segments as long as all records in them are below `lsn` and durable;
-    /// never the active one.
+    /// Removes the oldest segments as long as all records in them are below `lsn`, durable, and
+    /// needed by no [`Pin`] and no follower; never the active one. What a pin held back is purged by
+    /// a later call; [`Purged::held_by`] says whose it was.
     ///
     /// # Durability
     /// The caller has made a durable copy of what those records did. The removal itself may be
@@ -175,6 +181,34 @@ impl Journal {
     /// [`PurgeError`]; the segments that are left are the newest ones.
     pub fn purge_below(&self, lsn: Lsn) -> Result<Purged, PurgeError> {
         self.purge(lsn)
+    }
+
+    /// The oldest record that is left; in a journal without records, the first to come.
+    pub fn oldest(&self) -> Lsn {
+        self.pins.lock().oldest()
+    }
+
+    /// Keeps the records from `lsn` on from being purged until the pin is dropped. `holder` tells
+    /// an operator whose it is. A position that is still to come can be pinned too.
+    ///
+    /// # Durability
+    /// A pin ends with the process. After reopening, take it anew before the first purge.
+    ///
+    /// # Errors
+    /// [`PinError::Gone`] if the record was purged.
+    pub fn pin(&self, lsn: Lsn, holder: &str) -> Result<Pin, PinError> {
+        self.pins.pin(lsn, PinKind::Pin, holder)
+    }
+
+    /// Every pin, followers' included, that of the oldest record first.
+    pub fn pins(&self) -> Vec<PinInfo> {
+        self.pins.list()
+    }
+
+    /// Takes a pin away from its holder, for example when it holds back more than there is room
+    /// for; whether there was one. The holder learns of it when it moves the pin or reads on.
+    pub fn revoke_pin(&self, id: PinId) -> bool {
+        self.pins.revoke(id)
     }
 
     /// Makes everything durable, writes a synced mark that says so, and ends the journal. Closing

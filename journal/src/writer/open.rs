@@ -19,6 +19,7 @@ use crate::ids::{Boot, SegmentId, StoreUuid};
 use crate::lsn::Lsn;
 use crate::mark::read_marks;
 use crate::options::JournalOptions;
+use crate::pin::Pins;
 use crate::read::{Listing, SegmentReader, list};
 use crate::stats::JournalStats;
 use crate::writer::Journal;
@@ -27,6 +28,7 @@ use crate::writer::commit::{Batch, Lead};
 use crate::writer::marks::{Effort, MarkFile};
 use crate::writer::segment::{PrepareError, Segment, Spare, remove_if_there};
 use crate::writer::state::{Active, End, OpenGroup, Span, State, Unsynced};
+use crate::writer::watch::SyncedWatch;
 
 /// Where the accepted part of a journal ends, as recovery found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -342,6 +344,7 @@ fn state_at(
         in_flight: None,
         next_batch: Arc::<Batch>::default(),
         poison: None,
+        watch: Arc::new(SyncedWatch::new(tail.last_lsn)),
         closed: false,
         stats: JournalStats::default(),
     }
@@ -355,6 +358,7 @@ fn assemble(
     state: State,
     marks: MarkFile,
 ) -> Journal {
+    let oldest = state.oldest();
     Journal {
         disk,
         dir: PathBuf::from(dir),
@@ -362,7 +366,8 @@ fn assemble(
         options,
         boot: state.boot,
         appended: AtomicU64::new(state.appended.get()),
-        synced: AtomicU64::new(state.synced.lsn.get()),
+        watch: Arc::clone(&state.watch),
+        pins: Arc::new(Pins::new(oldest)),
         state: Mutex::new(state),
         housekeeping: Mutex::new(()),
         marks: Mutex::new(marks),

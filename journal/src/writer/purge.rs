@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::PurgeError;
 use crate::ids::SegmentId;
 use crate::lsn::Lsn;
+use crate::pin::PinInfo;
 use crate::writer::Journal;
 use crate::writer::segment::remove_if_there;
 use crate::writer::state::State;
@@ -17,50 +18,72 @@ pub struct Purged {
     pub segments: Vec<SegmentId>,
     /// The first LSN that is still there.
     pub first_lsn: Lsn,
+    /// The pin that kept the next segment, if it would have been removed otherwise. Of several, the
+    /// one that needs the oldest record.
+    pub held_by: Option<PinInfo>,
+}
+
+/// What may go, decided under the locks of the pins and of the state.
+struct Decision {
+    /// Oldest first; each with the first LSN behind it.
+    segments: Vec<(SegmentId, Lsn)>,
+    held_by: Option<PinInfo>,
 }
 
 impl Journal {
     /// See [`Journal::purge_below`].
     pub(super) fn purge(&self, lsn: Lsn) -> Result<Purged, PurgeError> {
         let _housekeeping = self.housekeeping.lock();
-        let purgeable = {
-            let mut state = self.state.lock();
-            if let Some(poison) = &state.poison {
-                return Err(PurgeError::Poisoned(Arc::clone(poison)));
-            }
-            if state.closed {
-                return Err(PurgeError::Closed);
-            }
-            state.oldest_needed = state.oldest_needed.max(lsn);
-            purgeable(&state, lsn)
-        };
+        let decision = self.decide(lsn)?;
         let mut removed = Vec::new();
-        for segment in purgeable {
+        for (segment, behind) in decision.segments {
             let path = self.dir.join(segment.file_name());
             // The directory is synced after each, so that a power cut cannot bring back an older
             // segment without the newer ones.
-            remove_if_there(&*self.disk, &path)
-                .and_then(|()| self.disk.sync_dir(&self.dir))
-                .map_err(|source| PurgeError::Io { path, source })?;
+            if let Err(source) =
+                remove_if_there(&*self.disk, &path).and_then(|()| self.disk.sync_dir(&self.dir))
+            {
+                // The segments behind this one are all there, and can be pinned again.
+                self.pins.lock().set_oldest(behind);
+                return Err(PurgeError::Io { path, source });
+            }
             let mut state = self.state.lock();
             state.spans.retain(|span| span.segment != segment);
             state.stats.purged_segments += 1;
             removed.push(segment);
         }
-        let state = self.state.lock();
-        let first_lsn = state
-            .spans
-            .first()
-            .map_or(Lsn::FIRST, |span| span.first_lsn);
         Ok(Purged {
             segments: removed,
-            first_lsn,
+            first_lsn: self.state.lock().oldest(),
+            held_by: decision.held_by,
         })
+    }
+
+    /// Decides what goes. From then on nothing of it can be pinned.
+    fn decide(&self, lsn: Lsn) -> Result<Decision, PurgeError> {
+        let mut pins = self.pins.lock();
+        let mut state = self.state.lock();
+        if let Some(poison) = &state.poison {
+            return Err(PurgeError::Poisoned(Arc::clone(poison)));
+        }
+        if state.closed {
+            return Err(PurgeError::Closed);
+        }
+        let first_pin = pins.first().filter(|pin| pin.lsn < lsn);
+        let limit = first_pin.as_ref().map_or(lsn, |pin| pin.lsn);
+        state.oldest_needed = state.oldest_needed.max(limit);
+        let segments = purgeable(&state, limit);
+        if let Some((_, kept)) = segments.last() {
+            pins.set_oldest(*kept);
+        }
+        let held_by = first_pin.filter(|_| purgeable(&state, lsn).len() > segments.len());
+        Ok(Decision { segments, held_by })
     }
 }
 
-/// Segments from the oldest on whose records are all below `lsn` and durable.
-fn purgeable(state: &State, lsn: Lsn) -> Vec<SegmentId> {
+/// Segments from the oldest on whose records are all below `lsn` and durable, each with the first
+/// LSN behind it.
+fn purgeable(state: &State, lsn: Lsn) -> Vec<(SegmentId, Lsn)> {
     // The active segment is always among the unsynced ones, and the last.
     let Some(first_unsynced) = state.unsynced.first() else {
         return Vec::new();
@@ -71,6 +94,6 @@ fn purgeable(state: &State, lsn: Lsn) -> Vec<SegmentId> {
         .iter()
         .zip(state.spans.iter().skip(1))
         .take_while(|(span, next)| span.segment < limit && next.first_lsn <= lsn)
-        .map(|(span, _)| span.segment)
+        .map(|(span, next)| (span.segment, next.first_lsn))
         .collect()
 }

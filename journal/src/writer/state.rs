@@ -14,6 +14,7 @@ use crate::lsn::Lsn;
 use crate::stats::JournalStats;
 use crate::writer::commit::{Batch, Lead};
 use crate::writer::segment::{Segment, Spare};
+use crate::writer::watch::{Ended, SyncedWatch};
 
 /// The end of a group, as later groups, marks and headers state it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +80,8 @@ pub(super) struct State {
     pub(super) in_flight: Option<(Lsn, Arc<Batch>)>,
     pub(super) next_batch: Arc<Batch>,
     pub(super) poison: Option<Arc<Poison>>,
+    /// Told when the journal is poisoned; who publishes has its own handle.
+    pub(super) watch: Arc<SyncedWatch>,
     pub(super) closed: bool,
     pub(super) stats: JournalStats,
 }
@@ -100,6 +103,7 @@ impl State {
         });
         let poison = Arc::clone(poison);
         self.next_batch.fail(&poison);
+        self.watch.end(Ended::Poisoned(Arc::clone(&poison)));
         poison
     }
 
@@ -152,6 +156,11 @@ impl State {
         self.open.records.clear();
         self.open.count = 0;
         Ok(())
+    }
+
+    /// The first LSN of the oldest segment.
+    pub(super) fn oldest(&self) -> Lsn {
+        self.spans.first().map_or(Lsn::FIRST, |span| span.first_lsn)
     }
 
     /// Goes on in the spare segment. The active one is sealed.

@@ -14,6 +14,7 @@ mod crash_points;
 mod faults;
 mod golden;
 mod group_commit;
+mod pins;
 mod reading;
 mod resume;
 mod rotation;
