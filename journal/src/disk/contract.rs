@@ -3,13 +3,15 @@
 //! Not here: what only one of them has (links and permissions; power cuts and faults).
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::real::{RealDisk, RealDiskOptions, SyncChoice};
 use super::sim::SimDisk;
-use super::{Disk, DiskFile, DiskRefusal, Entry, EntryKind, LockError, OpenMode, SyncMethod};
+use super::{
+    Disk, DiskFile, DiskRefusal, Entry, EntryKind, LockError, OpenMode, Pages, SyncMethod,
+};
 
 /// A disk and a directory on it that exists and is empty.
 struct Place {
@@ -133,6 +135,36 @@ contract! {
             place.disk.list(&place.dir).unwrap(),
             [Entry { name: "a".to_owned(), kind: EntryKind::File, bytes: 8 }]
         );
+    }
+
+    fn pages_written_durably_are_read_through_any_open_file(place: &Place) {
+        place.create("a", &vec![1; 5 * 4096]).sync_data().unwrap();
+        let direct = place.disk.open(&place.path("a"), OpenMode::Direct).unwrap();
+        let mut some = [Pages::default(), Pages::default()];
+        for (number, pages) in some.iter_mut().enumerate() {
+            pages.resize(number + 1);
+            pages.as_mut_slice().fill(7 + u8::try_from(number).unwrap());
+        }
+        let buffers = some.each_ref().map(|pages| IoSlice::new(pages.as_slice()));
+        direct.write_durable_at(4096, &buffers).unwrap();
+        direct.write_zeros(4 * 4096, 4096).unwrap();
+        direct.sync_data().unwrap();
+        let mut expected = vec![1; 4096];
+        for (byte, pages) in [(7, 1), (8, 2), (0, 1)] {
+            expected.extend(std::iter::repeat_n(byte, pages * 4096));
+        }
+        assert_eq!(place.read("a"), expected);
+        let mut back = Pages::default();
+        back.resize(5);
+        direct.read_exact_at(0, back.as_mut_slice()).unwrap();
+        assert_eq!(back.as_slice(), expected);
+        // More buffers than one call takes.
+        let many = vec![IoSlice::new(some[0].as_slice()); 1030];
+        place.create("b", b"").write_zeros(0, 1030 * 4096).unwrap();
+        let direct = place.disk.open(&place.path("b"), OpenMode::Direct).unwrap();
+        direct.write_durable_at(0, &many).unwrap();
+        assert!(place.read("b").iter().all(|byte| *byte == 7));
+        direct.write_durable_at(0, &[]).unwrap();
     }
 
     fn a_new_file_is_never_an_old_one(place: &Place) {

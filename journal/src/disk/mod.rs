@@ -8,7 +8,7 @@
 //! Not here: what the bytes mean. Paths are given in full; nothing below this trait joins names.
 
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use std::sync::Arc;
 mod contract;
 mod map;
 pub mod op;
+mod pages;
 mod real;
 mod refuse;
 #[cfg(any(test, feature = "testing"))]
@@ -23,6 +24,7 @@ pub(crate) mod sim;
 #[cfg(target_os = "linux")]
 mod uring;
 
+pub use pages::Pages;
 pub use real::{OpHook, RealDisk, RealDiskOptions, SyncChoice};
 pub use refuse::DiskRefusal;
 
@@ -57,6 +59,9 @@ pub enum OpenMode {
     Write,
     /// New file (fails with `AlreadyExists`), mode 0600, reading and writing.
     CreateNew,
+    /// Existing file, reading and writing, around the page cache where the platform can (`O_DIRECT`).
+    /// Every offset, length and buffer is a multiple of 4096 then; [`Pages`] has such buffers.
+    Direct,
 }
 
 /// The way in which a sync reaches the device.
@@ -158,12 +163,27 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
     fn wall_clock_micros(&self) -> u64;
     /// How syncs reach the device.
     fn sync_path(&self) -> SyncPath;
+    /// Whether files of `dir` can be written around the page cache ([`OpenMode::Direct`]).
+    ///
+    /// # Errors
+    /// Why not, for a report: the file system, the platform or a policy does not have it.
+    fn probe_direct(&self, dir: &Path) -> io::Result<()> {
+        let _ = dir;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Whether a journal may use this disk from threads of its own. A simulated disk says no, so that
+    /// the order of its operations is the caller's.
+    fn allows_threads(&self) -> bool {
+        true
+    }
 }
 
 /// An open file.
 ///
 /// Errors of a failed write-back are reported once per open file; keep the file that you wrote
-/// through for the sync, and after one failed sync trust none of what was not synced before.
+/// through for the sync, and after one failed sync trust none of what was not synced before. Syncs
+/// that overlap each need an open file of their own, opened before the first of the writes:
+/// of two on the same one, only the first to look would hear of an error.
 pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Current length in bytes.
     fn len(&self) -> io::Result<u64>;
@@ -183,6 +203,20 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     fn set_len(&self, bytes: u64) -> io::Result<()>;
     /// Makes the contents (and the length) durable.
     fn sync_data(&self) -> io::Result<()>;
+    /// Writes `buffers` one behind the other from `offset` on, inside the file's length, and makes
+    /// them durable: one request to the device where the platform can do that. What else was written
+    /// to the file need not be durable when it returns.
+    ///
+    /// # Errors
+    /// As for [`DiskFile::sync_data`]: any part of it may be on the device.
+    fn write_durable_at(&self, offset: u64, buffers: &[IoSlice<'_>]) -> io::Result<()> {
+        let mut at = offset;
+        for buffer in buffers {
+            self.write_all_at(at, buffer)?;
+            at = at.saturating_add(buffer.len() as u64);
+        }
+        self.sync_data()
+    }
     /// Drops clean cached pages, so that the next read comes from the device as far as the
     /// platform allows. A hint: success promises nothing.
     fn drop_cache(&self) -> io::Result<()>;

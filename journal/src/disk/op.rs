@@ -8,6 +8,8 @@ pub const CREATE_DIR: &str = "create_dir";
 pub const CREATE: &str = "create";
 /// Bytes are written through a file.
 pub const WRITE: &str = "write";
+/// Bytes are written through a file and made durable by the same call.
+pub const WRITE_DURABLE: &str = "write_durable";
 /// Zeros are written through a file; one operation however many pages.
 pub const WRITE_ZEROS: &str = "write_zeros";
 /// A file's length is set.

@@ -3,6 +3,7 @@
 //! ```text
 //! real.rs         options, directories, names
 //! real/file.rs    an open file: plain positioned reads and writes, sync
+//! real/durable.rs writing and making durable in one call
 //! real/lock.rs    the exclusive lock and who holds it
 //! real/sync.rs    which mechanism a sync uses, and why not the preferred one
 //! map.rs          the writable map            uring.rs   the io_uring that carries syncs
@@ -27,6 +28,7 @@ use rustix::fs::{Mode, OFlags};
 use super::refuse::DiskRefusal;
 use super::{Disk, DiskFile, DiskLock, Entry, EntryKind, LockError, OpenMode, SyncPath, op};
 
+mod durable;
 mod file;
 mod lock;
 mod sync;
@@ -192,20 +194,25 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
-        let flags = match mode {
-            OpenMode::Read => OFlags::RDONLY,
-            OpenMode::Write => OFlags::RDWR,
+        let (file, direct) = match mode {
+            OpenMode::Read => (open_regular(path, OFlags::RDONLY)?, false),
+            OpenMode::Write => (open_regular(path, OFlags::RDWR)?, false),
             OpenMode::CreateNew => {
                 self.shared.before(op::CREATE);
-                OFlags::RDWR | OFlags::CREATE | OFlags::EXCL
+                let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+                (open_regular(path, flags)?, false)
             }
+            OpenMode::Direct => match open_direct(path) {
+                Ok(file) => (file, true),
+                // The file system does not have it; through the page cache is right too.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    (open_regular(path, OFlags::RDWR)?, false)
+                }
+                Err(error) => return Err(error),
+            },
         };
-        let file = open_regular(path, flags)?;
-        Ok(Arc::new(RealFile::new(
-            file,
-            path,
-            Arc::clone(&self.shared),
-        )))
+        let shared = Arc::clone(&self.shared);
+        Ok(Arc::new(RealFile::new(file, path, direct, shared)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -249,6 +256,10 @@ impl Disk for RealDisk {
 
     fn sync_path(&self) -> SyncPath {
         self.shared.syncer.path()
+    }
+
+    fn probe_direct(&self, dir: &Path) -> io::Result<()> {
+        probe_direct(dir)
     }
 }
 
@@ -300,6 +311,43 @@ fn open_regular(path: &Path, flags: OFlags) -> io::Result<fs::File> {
     } else {
         Err(not_regular())
     }
+}
+
+/// Opens a regular file for reading and writing around the page cache. `InvalidInput` if its file
+/// system cannot.
+#[cfg(target_os = "linux")]
+fn open_direct(path: &Path) -> io::Result<fs::File> {
+    open_regular(path, OFlags::RDWR | OFlags::DIRECT)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_direct(_: &Path) -> io::Result<fs::File> {
+    Err(io::ErrorKind::InvalidInput.into())
+}
+
+/// Opens a nameless file of the directory's file system in the way that is asked about.
+#[cfg(target_os = "linux")]
+fn probe_direct(dir: &Path) -> io::Result<()> {
+    let flags = OFlags::RDWR | OFlags::DIRECT | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let mode = Mode::RUSR | Mode::WUSR;
+    let file = fs::File::from(retry_interrupted(|| rustix::fs::open(dir, flags, mode))?);
+    // Some file systems take the flag and refuse the write.
+    let mut page = super::Pages::default();
+    page.resize(1);
+    let written = rustix::io::pwrite(&file, page.as_slice(), 0)?;
+    if written == page.len() {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::WriteZero.into())
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn probe_direct(_: &Path) -> io::Result<()> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "writing around the page cache is used on Linux only",
+    ))
 }
 
 /// Repeats a call that a signal interrupted before it did anything.

@@ -385,6 +385,10 @@ impl Disk for SimDisk {
             fallback_reason: None,
         }
     }
+
+    fn allows_threads(&self) -> bool {
+        false
+    }
 }
 
 impl fmt::Debug for SimDisk {

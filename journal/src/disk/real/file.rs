@@ -4,27 +4,32 @@
 //! mapped file turns a later store into SIGBUS.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
 use super::super::map::RealMap;
 use super::super::refuse::DiskRefusal;
-use super::super::{DiskFile, DiskMap, op};
-use super::Shared;
+use super::super::{DiskFile, DiskMap, Pages, op};
+use super::{Shared, durable};
 
 /// One page of the page cache, and the unit in which zeros are written.
 const PAGE_BYTES: usize = 4096;
 static ZERO_PAGE: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
+/// Pages of zeros in one write around the page cache: 1 MiB.
+const ZERO_PAGES: usize = 256;
+static ZERO_BLOCK: OnceLock<Pages> = OnceLock::new();
 
 /// A file, opened without following a link.
 #[derive(Debug)]
 pub(super) struct RealFile {
     file: File,
     path: PathBuf,
+    /// Whether it really goes around the page cache.
+    direct: bool,
     shared: Arc<Shared>,
     maps: Arc<LiveMaps>,
 }
@@ -42,10 +47,11 @@ impl LiveMaps {
 }
 
 impl RealFile {
-    pub(super) fn new(file: File, path: &Path, shared: Arc<Shared>) -> RealFile {
+    pub(super) fn new(file: File, path: &Path, direct: bool, shared: Arc<Shared>) -> RealFile {
         RealFile {
             file,
             path: path.to_path_buf(),
+            direct,
             shared,
             maps: Arc::default(),
         }
@@ -72,6 +78,22 @@ impl DiskFile for RealFile {
             .checked_add(bytes)
             .ok_or(io::ErrorKind::InvalidInput)?;
         let mut at = offset;
+        if self.direct {
+            // No page of it enters the cache, so the pieces may be large.
+            let block = ZERO_BLOCK.get_or_init(|| {
+                let mut block = Pages::default();
+                block.resize(ZERO_PAGES);
+                block
+            });
+            let whole = block.as_slice();
+            while at < end {
+                let piece = usize::try_from(end - at).unwrap_or(usize::MAX);
+                let zeros = whole.get(..piece).unwrap_or(whole);
+                self.file.write_all_at(zeros, at)?;
+                at += zeros.len() as u64;
+            }
+            return Ok(());
+        }
         while at < end {
             // The first piece ends at a page boundary, so that none straddles two pages.
             let to_boundary = PAGE_BYTES as u64 - at % PAGE_BYTES as u64;
@@ -100,6 +122,11 @@ impl DiskFile for RealFile {
     fn sync_data(&self) -> io::Result<()> {
         self.shared.before(op::SYNC);
         self.shared.syncer.sync_data(&self.file)
+    }
+
+    fn write_durable_at(&self, offset: u64, buffers: &[IoSlice<'_>]) -> io::Result<()> {
+        self.shared.before(op::WRITE_DURABLE);
+        durable::write(&self.file, offset, buffers)
     }
 
     fn drop_cache(&self) -> io::Result<()> {

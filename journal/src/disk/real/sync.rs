@@ -96,13 +96,13 @@ fn io_uring() -> io::Result<Mechanism> {
 
 /// Not the standard library's `sync_data`: that one repeats the call after a signal.
 #[cfg(target_os = "linux")]
-fn plain_sync(file: &File) -> io::Result<()> {
+pub(super) fn plain_sync(file: &File) -> io::Result<()> {
     rustix::fs::fdatasync(file).map_err(io::Error::from)
 }
 
 /// The standard library knows which call reaches the device (`F_FULLFSYNC` where `fsync` does not).
 #[cfg(not(target_os = "linux"))]
-fn plain_sync(file: &File) -> io::Result<()> {
+pub(super) fn plain_sync(file: &File) -> io::Result<()> {
     file.sync_all()
 }
 
