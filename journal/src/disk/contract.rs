@@ -344,6 +344,33 @@ contract! {
         assert_eq!(read_all(&*file), b"Kept");
     }
 
+    /// Each has an error state of its own, which a sync in flight needs; the bytes are the same.
+    fn a_file_can_be_open_many_times(place: &Place) {
+        let first = place.create("a", b"");
+        first.write_zeros(0, 8_192).unwrap();
+        first.sync_data().unwrap();
+        let more: Vec<Arc<dyn DiskFile>> = (0..4)
+            .map(|_| place.disk.open(&place.path("a"), OpenMode::Write).unwrap())
+            .collect();
+        let map = first.map(8_192).unwrap();
+        for (at, file) in (0_u8..).zip(&more) {
+            file.write_all_at(u64::from(at), &[at + 1]).unwrap();
+            map.store(4_096 + u64::from(at), &[at + 1]).unwrap();
+        }
+        std::thread::scope(|scope| {
+            for file in &more {
+                scope.spawn(|| file.sync_data().unwrap());
+            }
+        });
+        drop(more);
+        first.sync_data().unwrap();
+        let bytes = place.read("a");
+        assert_eq!((&bytes[..5], &bytes[4_096..4_101]), (&[1, 2, 3, 4, 0][..], &[1, 2, 3, 4, 0][..]));
+        // A map of one keeps the file from being cut through another.
+        let other = place.disk.open(&place.path("a"), OpenMode::Write).unwrap();
+        assert_eq!(other.len().unwrap(), 8_192);
+    }
+
     fn a_reading_handle_cannot_write(place: &Place) {
         place.create("a", &[1; 4_096]);
         let file = place.disk.open(&place.path("a"), OpenMode::Read).unwrap();

@@ -6,12 +6,14 @@
 //! ```text
 //! sim/image.rs    bytes shared between images        sim/inode.rs   a file, live and durable
 //! sim/names.rs    directories, live and durable      sim/cut.rs     which pieces a power cut keeps
+//! sim/images.rs   every device that a cut can leave
 //! sim/fault.rs    planted faults, the log            sim/handle.rs  open files, maps, locks
-//! sim/state.rs    all of it together
+//! sim/state.rs    all of it together                 sim/write_back.rs  who hears of a failed one
 //! ```
 //!
-//! Simplified: a sector is written whole or not at all; creating a lock file is durable at once (its
-//! contents mean nothing after a crash); there are no links and no permissions. A file's entry is
+//! Simplified: a sector is written whole or not at all, unless [`CutChoice::Torn`] is asked for;
+//! creating a lock file is durable at once (its contents mean nothing after a crash); there are no
+//! links and no permissions. A file's entry is
 //! durable only after [`Disk::sync_dir`], as the trait says, though most file systems promise more.
 
 use std::collections::BTreeMap;
@@ -32,12 +34,14 @@ mod cut;
 mod fault;
 mod handle;
 mod image;
+mod images;
 mod inode;
 mod names;
 mod random;
 mod state;
 #[cfg(test)]
 mod tests;
+mod write_back;
 
 pub use cut::{CutChoice, Unsynced};
 pub use fault::{SimError, SimFault, SimOp};
@@ -79,6 +83,7 @@ impl SimDisk {
             clock_micros: CLOCK_START_MICROS,
             pid: FIRST_PID,
             cut: None,
+            background: None,
         })
     }
 
@@ -114,13 +119,63 @@ impl SimDisk {
         SimDisk::from_state(after)
     }
 
-    /// What a power cut now can leave: every possible device if there are at most `max` (counting
-    /// all versions of all pieces), otherwise `max` samples by `seed`, the first two being
+    /// What a power cut now can leave: every possible device if there are at most `max`
+    /// ([`SimDisk::cuts`]). Otherwise every device that differs in whole pages, if half of `max` is
+    /// enough for those, and samples by `seed`; without the pages the first two samples are
     /// [`CutChoice::LoseAll`] and [`CutChoice::KeepAll`]. [`SimDisk::cut_choice`] of each names it.
     ///
     /// The disk is looked at once, now; what happens to it later changes nothing.
     pub fn cut_images(&self, max: usize, seed: u64) -> impl Iterator<Item = SimDisk> + use<> {
-        cut::CutImages::new(self.state().clone(), max, seed)
+        images::CutImages::new(self.state().clone(), max, seed)
+    }
+
+    /// How many ways there are to pick a version of each unsynced piece; `u64::MAX` if more. Some
+    /// picks can be impossible (a rename without the creation before it).
+    pub fn cuts(&self) -> u64 {
+        cut::count(&self.state())
+    }
+
+    /// Lets the kernel write back some of what is not synced: durable is then what a power cut with
+    /// this choice would keep, and the process goes on. No operation.
+    pub fn write_back(&self, choice: &CutChoice) {
+        cut::write_back(&mut self.state(), choice);
+    }
+
+    /// From now on, lets the kernel write pages, lengths and entries back at random moments, by the
+    /// seed; `None` ends it. A rebooted disk has it no more.
+    pub fn write_back_in_background(&self, seed: impl Into<Option<u64>>) {
+        self.state().background = seed.into().map(Random::new);
+    }
+
+    /// Lets the kernel write back a file that nobody asked it to sync, and fail: none of the
+    /// unsynced sectors reaches the device, or some by the seed; readers still see them, nobody will
+    /// write them again, and every file that is open on it is told at its next sync. No operation.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such file.
+    pub fn fail_write_back(
+        &self,
+        path: &Path,
+        some_reaches: Option<u64>,
+        kind: io::ErrorKind,
+    ) -> io::Result<()> {
+        let mut state = self.state();
+        let ino = state.file_at(path)?;
+        let inode = state.inodes.get_mut(&ino).ok_or(io::ErrorKind::NotFound)?;
+        cut::fail_write_back(inode, some_reaches);
+        let path = path.to_path_buf();
+        inode.failures.add(kind, SimError::WriteBack { path });
+        Ok(())
+    }
+
+    /// Lets the kernel run short of memory: clean pages of files that nobody maps are read from the
+    /// device again. Seen only where a write-back failed. No operation.
+    pub fn evict_clean_pages(&self) {
+        let mut state = self.state();
+        state
+            .inodes
+            .values_mut()
+            .for_each(|inode| inode.drop_cache());
     }
 
     /// The choice that made this disk, if a power cut did.
@@ -179,7 +234,7 @@ impl SimDisk {
     /// # Errors
     /// The injected failure.
     pub fn step(&self, name: &'static str) -> io::Result<()> {
-        whole_or_nothing(self.state().control.begin(name, Path::new(""), 0, 0)?)
+        whole_or_nothing(self.state().begin(name, Path::new(""), 0, 0)?)
     }
 
     /// Limits the space for files; `None` takes the limit away. A file takes its length rounded up to 4096
@@ -255,7 +310,7 @@ impl Disk for SimDisk {
         let mut state = self.state();
         state.control.alive()?;
         let ino = if mode == OpenMode::CreateNew {
-            whole_or_nothing(state.control.begin(op::CREATE, path, 0, 0)?)?;
+            whole_or_nothing(state.begin(op::CREATE, path, 0, 0)?)?;
             let location = state.names.locate(path)?;
             if state.names.get(&location).is_some() {
                 return Err(io::ErrorKind::AlreadyExists.into());
@@ -289,7 +344,7 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
-        whole_or_nothing(state.control.begin(op::RENAME, from, 0, 0)?)?;
+        whole_or_nothing(state.begin(op::RENAME, from, 0, 0)?)?;
         let (source, target) = (state.names.locate(from)?, state.names.locate(to)?);
         let ino = state.file_at(from)?;
         let replaced = match state.names.get(&target) {
@@ -307,7 +362,7 @@ impl Disk for SimDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
-        whole_or_nothing(state.control.begin(op::REMOVE, path, 0, 0)?)?;
+        whole_or_nothing(state.begin(op::REMOVE, path, 0, 0)?)?;
         let location = state.names.locate(path)?;
         let ino = state.file_at(path)?;
         state.names.remove(&location);
@@ -322,10 +377,7 @@ impl Disk for SimDisk {
 
     fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, LockError> {
         let mut state = self.state();
-        let course = state
-            .control
-            .begin(op::LOCK, path, 0, 0)
-            .map_err(LockError::Io)?;
+        let course = state.begin(op::LOCK, path, 0, 0).map_err(LockError::Io)?;
         whole_or_nothing(course).map_err(LockError::Io)?;
         let location = state.names.locate(path).map_err(LockError::Io)?;
         let ino = match state.names.get(&location) {

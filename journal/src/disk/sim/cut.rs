@@ -2,13 +2,19 @@
 //!
 //! A piece is a sector, a file's length or a change of directory entries. Each has versions: 0 is
 //! what was durable, the last is what processes saw. A *pick* names one version for each piece, in
-//! the order of [`SimDisk::unsynced`]; the other choices are ways to make picks.
+//! the order of [`SimDisk::unsynced`]; the other choices are ways to make picks. What the kernel
+//! writes back by itself is chosen in the same way: it is what a power cut would have kept.
+//!
+//! Not here: going through all picks (see `images`).
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::image::{PAGE_BYTES, SECTOR_BYTES};
+use super::inode::Inode;
 use super::names::Ino;
 use super::random::Random;
-use super::{SimDisk, State};
+use super::state::State;
 
 /// Which of the unsynced pieces reached the device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +26,14 @@ pub enum CutChoice {
     /// Each piece by itself, in any of its versions; how many are kept varies by seed from nearly
     /// none to nearly all.
     Seeded(u64),
+    /// The sectors of a page are kept together or lost together, as the kernel writes them back: most
+    /// pages, some, or nearly none, in their newest version. Lengths and entries as by
+    /// [`CutChoice::Seeded`].
+    Pages(u64),
+    /// As [`CutChoice::Seeded`], and some of the sectors are torn: their first bytes, a multiple of
+    /// 8, are of one version and the others of another. Devices do not do this; memory that is
+    /// addressed as a device does.
+    Torn(u64),
     /// `true` keeps a piece's newest version. Pieces without a bit are lost.
     Subset(Vec<bool>),
     /// The version of each piece; too large a number is the newest. Pieces without one are lost.
@@ -55,7 +69,7 @@ pub enum Unsynced {
 
 /// A piece, as the cut needs it: no names, no allocation.
 #[derive(Clone, Copy, Debug)]
-enum Piece {
+pub(super) enum Piece {
     Sector {
         ino: Ino,
         sector: u64,
@@ -68,8 +82,19 @@ enum Piece {
     Entry,
 }
 
+/// Sectors of a page.
+const PAGE_SECTORS: u64 = (PAGE_BYTES / SECTOR_BYTES) as u64;
+
 impl Piece {
-    fn versions(self) -> usize {
+    /// The page that a sector belongs to.
+    pub(super) fn page(self) -> Option<(Ino, u64)> {
+        match self {
+            Piece::Sector { ino, sector, .. } => Some((ino, sector / PAGE_SECTORS)),
+            Piece::Length { .. } | Piece::Entry => None,
+        }
+    }
+
+    pub(super) fn versions(self) -> usize {
         match self {
             Piece::Sector { versions, .. } | Piece::Length { versions, .. } => versions,
             Piece::Entry => 1,
@@ -79,7 +104,7 @@ impl Piece {
 
 /// The pieces of a state: files by number, sectors by offset, the length after them; then the
 /// changes of entries, oldest first.
-fn pieces(state: &State) -> Vec<Piece> {
+pub(super) fn pieces(state: &State) -> Vec<Piece> {
     let mut pieces = Vec::new();
     // A file that only a handle still holds is gone after a cut, whatever was written to it.
     let reachable = state.names.reachable();
@@ -104,7 +129,7 @@ fn pieces(state: &State) -> Vec<Piece> {
 
 /// The pieces in words.
 pub(super) fn describe(state: &State) -> Vec<Unsynced> {
-    let paths: std::collections::BTreeMap<Ino, PathBuf> =
+    let paths: BTreeMap<Ino, PathBuf> =
         state.names.files().map(|(path, ino)| (ino, path)).collect();
     let path = |ino| {
         paths
@@ -122,7 +147,7 @@ pub(super) fn describe(state: &State) -> Vec<Unsynced> {
                 versions,
             } => Unsynced::Sector {
                 path: path(ino),
-                offset_bytes: sector * super::image::SECTOR_BYTES as u64,
+                offset_bytes: sector * SECTOR_BYTES as u64,
                 versions,
             },
             Piece::Length { ino, .. } => Unsynced::Length {
@@ -150,7 +175,8 @@ pub(super) fn power_cut(state: &State, choice: &CutChoice) -> State {
     cut(state, &pieces, &picks, choice.clone())
 }
 
-fn picks(pieces: &[Piece], choice: &CutChoice) -> Vec<usize> {
+/// A version for each piece.
+pub(super) fn picks(pieces: &[Piece], choice: &CutChoice) -> Vec<usize> {
     let versions = pieces.iter().map(|piece| piece.versions());
     match choice {
         CutChoice::LoseAll => versions.map(|_| 0).collect(),
@@ -169,7 +195,8 @@ fn picks(pieces: &[Piece], choice: &CutChoice) -> Vec<usize> {
                 .map(|(newest, wanted)| wanted.min(newest))
                 .collect()
         }
-        CutChoice::Seeded(seed) => {
+        CutChoice::Pages(seed) => pages(pieces, &mut Random::new(*seed)),
+        CutChoice::Seeded(seed) | CutChoice::Torn(seed) => {
             let mut random = Random::new(*seed);
             // Of `out_of` pieces about `touched` take any version and the others a fixed one: all
             // independent, everything kept but one, everything lost but one, and between.
@@ -195,16 +222,98 @@ fn picks(pieces: &[Piece], choice: &CutChoice) -> Vec<usize> {
     }
 }
 
-/// Builds the device. `picks` has a version for each piece.
-fn cut(state: &State, pieces: &[Piece], picks: &[usize], choice: CutChoice) -> State {
-    let kept: Vec<bool> = pieces
+/// Picks that treat the sectors of a page alike.
+fn pages(pieces: &[Piece], random: &mut Random) -> Vec<usize> {
+    let out_of = [2, 2, 8, 8, pieces.len().max(2)];
+    let out_of = out_of.get(random.below(out_of.len())).copied();
+    let (out_of, else_kept) = (out_of.unwrap_or(2), random.below(2) == 0);
+    let mut last = None;
+    let mut kept = false;
+    pieces
         .iter()
-        .zip(picks)
+        .map(|piece| {
+            let page = piece.page();
+            if page.is_none() || page != last {
+                kept = (random.below(out_of) == 0) != else_kept;
+                last = page;
+            }
+            match piece {
+                Piece::Length { versions, .. } if kept => random.below(*versions) + 1,
+                _ if kept => piece.versions(),
+                _ => 0,
+            }
+        })
+        .collect()
+}
+
+/// Which changes of entries the picks keep, oldest first.
+pub(super) fn kept_entries(pieces: &[Piece], picks: &[usize]) -> Vec<bool> {
+    let entries = pieces.iter().zip(picks);
+    entries
         .filter(|(piece, _)| matches!(piece, Piece::Entry))
         .map(|(_, pick)| *pick > 0)
-        .collect();
-    let names = state.names.cut(&kept);
+        .collect()
+}
+
+/// In how many ways a version of each piece can be picked.
+pub(super) fn count(state: &State) -> u64 {
+    let versions = pieces(state)
+        .into_iter()
+        .map(|piece| piece.versions() as u64 + 1);
+    versions.fold(1, u64::saturating_mul)
+}
+
+/// Makes durable what a power cut with this choice would keep. The process goes on.
+pub(super) fn write_back(state: &mut State, choice: &CutChoice) {
+    let pieces = pieces(state);
+    let picks = picks(&pieces, choice);
+    state.names.write_back(&kept_entries(&pieces, &picks));
+    let mut files: BTreeMap<Ino, (BTreeMap<u64, usize>, usize)> = BTreeMap::new();
+    for (piece, pick) in pieces.iter().zip(picks) {
+        match piece {
+            Piece::Sector { ino, sector, .. } => {
+                files.entry(*ino).or_default().0.insert(*sector, pick);
+            }
+            Piece::Length { ino, .. } => files.entry(*ino).or_default().1 = pick,
+            Piece::Entry => {}
+        }
+    }
+    for (ino, (sectors, length)) in files {
+        if let Some(inode) = state.inodes.get_mut(&ino) {
+            inode.write_back(length, |sector| {
+                sectors.get(&sector).copied().unwrap_or_default()
+            });
+        }
+    }
+}
+
+/// A write-back of one file fails; what reaches the device all the same is drawn by the seed, page by
+/// page or sector by sector.
+pub(super) fn fail_write_back(inode: &mut Inode, some_reaches: Option<u64>) {
+    let Some(seed) = some_reaches else {
+        return inode.write_back_fails(|_| false);
+    };
+    let mut random = Random::new(seed);
+    let by_page = random.below(2) == 0;
+    let (mut last, mut reaches) = (None, false);
+    inode.write_back_fails(|sector| {
+        let page = sector / PAGE_SECTORS;
+        if !by_page || last != Some(page) {
+            last = Some(page);
+            reaches = random.below(2) == 0;
+        }
+        reaches
+    });
+}
+
+/// Builds the device. `picks` has a version for each piece.
+pub(super) fn cut(state: &State, pieces: &[Piece], picks: &[usize], choice: CutChoice) -> State {
+    let names = state.names.cut(&kept_entries(pieces, picks));
     let reachable = names.reachable();
+    let tears = match choice {
+        CutChoice::Torn(seed) => Some(Random::new(seed.rotate_left(32))),
+        _ => None,
+    };
     let mut after = state.rebooted(names, Some(choice));
     let mut rest = pieces.iter().zip(picks).peekable();
     for (ino, inode) in &state.inodes {
@@ -221,115 +330,34 @@ fn cut(state: &State, pieces: &[Piece], picks: &[usize], choice: CutChoice) -> S
         if reachable.contains(ino) {
             let mut sectors = sectors.into_iter();
             let image = inode.cut(length, |_| sectors.next().unwrap_or(0));
-            after
-                .inodes
-                .insert(*ino, super::inode::Inode::settled(image));
+            after.inodes.insert(*ino, Inode::settled(image));
         }
+    }
+    if let Some(mut random) = tears {
+        tear(state, &mut after, pieces, &mut random);
     }
     after
 }
 
-/// The devices that a cut can leave, see [`SimDisk::cut_images`].
-pub(super) struct CutImages {
-    state: State,
-    pieces: Vec<Piece>,
-    next: Next,
-}
-
-enum Next {
-    /// Every pick; the next one, or `None` after the last.
-    Every(Option<Vec<usize>>),
-    /// `left` samples.
-    Sampled {
-        drawn: usize,
-        left: usize,
-        random: Random,
-    },
-}
-
-impl CutImages {
-    pub(super) fn new(state: State, max: usize, seed: u64) -> CutImages {
-        let pieces = pieces(&state);
-        let product = pieces.iter().try_fold(1_usize, |product, piece| {
-            product
-                .checked_mul(piece.versions() + 1)
-                .filter(|product| *product <= max)
-        });
-        let next = match product {
-            Some(_) if max > 0 => Next::Every(Some(vec![0; pieces.len()])),
-            _ => Next::Sampled {
-                drawn: 0,
-                left: max,
-                random: Random::new(seed),
-            },
+/// Tears one in three of the sectors that the device might have been writing.
+fn tear(state: &State, after: &mut State, pieces: &[Piece], random: &mut Random) {
+    for piece in pieces {
+        let Piece::Sector {
+            ino,
+            sector,
+            versions,
+        } = *piece
+        else {
+            continue;
         };
-        CutImages {
-            state,
-            pieces,
-            next,
-        }
-    }
-
-    /// Counts up; `None` after the newest version of everything.
-    fn after(&self, mut picks: Vec<usize>) -> Option<Vec<usize>> {
-        for (pick, piece) in picks.iter_mut().zip(&self.pieces) {
-            if *pick < piece.versions() {
-                *pick += 1;
-                return Some(picks);
-            }
-            *pick = 0;
-        }
-        None
-    }
-
-    /// Two picks that differ only in a change that cannot be kept are one image.
-    fn is_possible(&self, picks: &[usize]) -> bool {
-        let entries = self.pieces.iter().zip(picks);
-        let kept: Vec<bool> = entries
-            .filter(|(piece, _)| matches!(piece, Piece::Entry))
-            .map(|(_, pick)| *pick > 0)
-            .collect();
-        self.state.names.is_possible(&kept)
-    }
-}
-
-impl Iterator for CutImages {
-    type Item = SimDisk;
-
-    fn next(&mut self) -> Option<SimDisk> {
-        loop {
-            let choice = match &mut self.next {
-                Next::Every(at) => {
-                    let picks = at.take()?;
-                    let after = self.after(picks.clone());
-                    self.next = Next::Every(after);
-                    if !self.is_possible(&picks) {
-                        continue;
-                    }
-                    CutChoice::Versions(picks)
-                }
-                Next::Sampled { left: 0, .. } => return None,
-                Next::Sampled {
-                    drawn,
-                    left,
-                    random,
-                } => {
-                    *drawn += 1;
-                    *left -= 1;
-                    match drawn {
-                        1 => CutChoice::LoseAll,
-                        2 => CutChoice::KeepAll,
-                        _ => CutChoice::Seeded(random.next()),
-                    }
-                }
-            };
-            let picks = picks(&self.pieces, &choice);
-            return Some(SimDisk::from_state(cut(
-                &self.state,
-                &self.pieces,
-                &picks,
-                choice,
-            )));
+        let (drawn, between) = (
+            random.below(3),
+            [(); 2].map(|()| random.below(versions + 1)),
+        );
+        let bytes = 8 * (1 + random.below(SECTOR_BYTES / 8 - 1));
+        let files = (state.inodes.get(&ino), after.inodes.get_mut(&ino));
+        if let ((Some(before), Some(file)), 0) = (files, drawn) {
+            file.replace(sector, &before.torn(sector, between, bytes));
         }
     }
 }
@@ -341,12 +369,4 @@ pub(super) fn sectors(state: &State) -> usize {
         .values()
         .map(|inode| inode.unsynced().count())
         .sum()
-}
-
-impl std::fmt::Debug for CutImages {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CutImages")
-            .field("pieces", &self.pieces.len())
-            .finish_non_exhaustive()
-    }
 }

@@ -24,9 +24,12 @@ pub enum SimFault {
     /// without effect.
     ShortThenError,
     /// A sync fails as Linux file systems do: the unsynced sectors are lost to the device, readers
-    /// still see them, and the next sync succeeds without writing them. Any other operation fails
-    /// without effect.
+    /// still see them, and the next sync through the same open file succeeds without writing them.
+    /// Another file that is open on the same contents has the failure still to come. Any other
+    /// operation fails without effect.
     SyncLies,
+    /// As [`SimFault::SyncLies`], but each page or sector reaches the device or not, by the seed.
+    SyncLosesSome(u64),
     /// The process dies before it: this and every later call fails, reads too.
     Dies,
     /// The process dies in the middle of it: half as in [`SimFault::ShortThenError`], then as in
@@ -89,6 +92,12 @@ pub enum SimError {
         /// Its length.
         bytes: u64,
     },
+    /// A planted failure of a write-back that no sync asked for.
+    #[error("injected failure of a write-back of {}", .path.display())]
+    WriteBack {
+        /// The file.
+        path: PathBuf,
+    },
     /// The process has died.
     #[error("the simulated process is dead since operation {number}")]
     Dead {
@@ -104,8 +113,12 @@ pub(super) enum Course {
     Whole,
     /// Half of it, then this error.
     Half(io::Error),
-    /// A sync: nothing durable, everything held for clean, then this error.
-    Lies(io::Error),
+    /// A sync: everything held for clean, of which only some, by the seed if there is one, reaches
+    /// the device; then this error.
+    Lies {
+        error: SimError,
+        some_reaches: Option<u64>,
+    },
 }
 
 /// Counter, plan and log of one disk.
@@ -206,10 +219,17 @@ impl Control {
             None => Ok(Course::Whole),
             Some(SimFault::Error(kind)) => Err(injected(kind)),
             Some(SimFault::ShortThenError) => Ok(Course::Half(injected(io::ErrorKind::Other))),
-            Some(SimFault::SyncLies) if name == op::SYNC => {
-                Ok(Course::Lies(injected(io::ErrorKind::Other)))
+            Some(SimFault::SyncLies | SimFault::SyncLosesSome(_)) if name != op::SYNC => {
+                Err(injected(io::ErrorKind::Other))
             }
-            Some(SimFault::SyncLies) => Err(injected(io::ErrorKind::Other)),
+            Some(SimFault::SyncLies) => Ok(Course::Lies {
+                error: SimError::Injected { number, name },
+                some_reaches: None,
+            }),
+            Some(SimFault::SyncLosesSome(seed)) => Ok(Course::Lies {
+                error: SimError::Injected { number, name },
+                some_reaches: Some(seed),
+            }),
             Some(SimFault::Dies) => {
                 self.died_at = Some(number);
                 Err(io::Error::other(SimError::Dead { number }))
@@ -226,6 +246,7 @@ impl Control {
 pub(super) fn whole_or_nothing(course: Course) -> io::Result<()> {
     match course {
         Course::Whole => Ok(()),
-        Course::Half(error) | Course::Lies(error) => Err(error),
+        Course::Half(error) => Err(error),
+        Course::Lies { error, .. } => Err(io::Error::other(error)),
     }
 }

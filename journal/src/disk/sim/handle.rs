@@ -5,11 +5,15 @@
 use std::io;
 use std::path::PathBuf;
 
+use parking_lot::Mutex;
+
 use super::super::refuse::{DiskRefusal, store_start};
 use super::super::{DiskFile, DiskLock, DiskMap, op};
+use super::cut;
 use super::fault::{Course, whole_or_nothing};
 use super::inode::{Inode, Source};
 use super::names::Ino;
+use super::write_back::Heard;
 use super::{FILE_BYTES_MAX, SimDisk, State};
 
 /// An open file.
@@ -18,6 +22,8 @@ pub(super) struct SimFile {
     ino: Ino,
     path: PathBuf,
     writable: bool,
+    /// How far this open file has heard of failed write-backs.
+    heard: Mutex<Heard>,
 }
 
 /// A map of a file's first bytes.
@@ -41,14 +47,17 @@ impl SimFile {
         path: PathBuf,
         writable: bool,
     ) -> SimFile {
+        let mut heard = Heard::default();
         if let Some(inode) = state.inodes.get_mut(&ino) {
             inode.handles += 1;
+            heard = inode.failures.heard_at_open();
         }
         SimFile {
             disk: disk.clone(),
             ino,
             path,
             writable,
+            heard: Mutex::new(heard),
         }
     }
 
@@ -63,13 +72,11 @@ impl SimFile {
     fn write(&self, name: &'static str, offset: u64, source: Source<'_>) -> io::Result<()> {
         self.check_writable()?;
         let mut state = self.disk.state();
-        let course = state
-            .control
-            .begin(name, &self.path, offset, source.len())?;
+        let course = state.begin(name, &self.path, offset, source.len())?;
         let (source, failure) = match course {
             Course::Whole => (source, None),
             Course::Half(error) => (source.first(source.len() / 2), Some(error)),
-            Course::Lies(error) => return Err(error),
+            Course::Lies { error, .. } => return Err(io::Error::other(error)),
         };
         let end = offset
             .checked_add(source.len())
@@ -131,7 +138,7 @@ impl DiskFile for SimFile {
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         self.check_writable()?;
         let mut state = self.disk.state();
-        whole_or_nothing(state.control.begin(op::SET_LEN, &self.path, 0, bytes)?)?;
+        whole_or_nothing(state.begin(op::SET_LEN, &self.path, 0, bytes)?)?;
         let room = state.room_for(self.ino);
         let inode = inode(&mut state, self.ino)?;
         let file_bytes = inode.live().len();
@@ -154,22 +161,24 @@ impl DiskFile for SimFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.disk.state();
-        let course = state.control.begin(op::SYNC, &self.path, 0, 0)?;
+        let course = state.begin(op::SYNC, &self.path, 0, 0)?;
         let inode = inode(&mut state, self.ino)?;
         match course {
-            Course::Whole => {
-                inode.sync();
-                Ok(())
-            }
+            Course::Whole => inode.sync(),
             Course::Half(error) => {
                 inode.sync_half();
-                Err(error)
+                return Err(error);
             }
-            Course::Lies(error) => {
-                inode.sync_lies();
-                Err(error)
+            Course::Lies {
+                error,
+                some_reaches,
+            } => {
+                cut::fail_write_back(inode, some_reaches);
+                inode.failures.add(io::ErrorKind::Other, error);
             }
         }
+        // Also what failed before, whoever asked for that.
+        inode.failures.tell(&mut self.heard.lock())
     }
 
     fn drop_cache(&self) -> io::Result<()> {

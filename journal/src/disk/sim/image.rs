@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// The unit in which a device writes or loses data.
 pub(super) const SECTOR_BYTES: usize = 512;
 /// The unit in which a file is allocated and shared.
-const PAGE_BYTES: usize = 4096;
+pub(super) const PAGE_BYTES: usize = 4096;
 
 /// One sector's contents.
 pub(super) type Sector = [u8; SECTOR_BYTES];

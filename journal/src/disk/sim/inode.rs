@@ -2,14 +2,16 @@
 //!
 //! Between two successful syncs each sector that is written collects its versions. A power cut
 //! leaves any one of them, or what was durable before, for each sector by itself; the same holds for
-//! the file's length. Tearing finer than a sector is not modelled.
+//! the file's length. The kernel may write any of them back before it is asked to, and may fail.
 //!
-//! Not here: names (see `names`) and which version a cut takes (see `cut`).
+//! Not here: names (see `names`), which version a cut or a write-back takes (see `cut`) and who is
+//! told of a failure (see `write_back`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::image::{Image, SECTOR_BYTES, Sector};
+use super::write_back::Failures;
 
 /// A file without its name.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +25,8 @@ pub(super) struct Inode {
     /// A sync failed and left pages clean that the device does not have: `live` is not `durable`
     /// plus `unsynced` any more.
     phantom: bool,
+    /// Failed write-backs, and whether anybody was told.
+    pub(super) failures: Failures,
     /// Open handles and maps; a file without a name lives as long as one does.
     pub(super) handles: usize,
     /// Live maps; such a file does not shrink.
@@ -185,18 +189,53 @@ impl Inode {
         self.durable = overlay(&self.durable, self.durable.len(), newest(&done));
     }
 
-    /// A sync that fails as Linux file systems do: the device does not have the pages, the kernel
-    /// holds them for clean and will not write them again, readers still see them.
-    pub(super) fn sync_lies(&mut self) {
-        if !self.unsynced.is_empty() {
-            self.unsynced.clear();
-            self.phantom = true;
+    /// A write-back without a sync: version `pick(sector)` of each unsynced sector reaches the
+    /// device, and version `length` of the length; 0 leaves a piece as it is. `pick` is asked for
+    /// every unsynced sector, in order.
+    pub(super) fn write_back(&mut self, length: usize, mut pick: impl FnMut(u64) -> usize) {
+        let newest = length.checked_sub(1);
+        if let Some(bytes) = newest.and_then(|newest| self.unsynced_lengths.get(newest)) {
+            self.durable.set_len(*bytes);
+            self.unsynced_lengths.drain(..length);
         }
+        let (end, grows) = (self.durable.len(), self.durable.len() < self.live.len());
+        let mut written = Vec::new();
+        self.unsynced.retain(|sector, versions| {
+            let picked = pick(*sector).min(versions.len());
+            let start = *sector * SECTOR_BYTES as u64;
+            // A sector that the device's end cuts short waits for the new length.
+            let has_place = start < end && !(grows && end - start < SECTOR_BYTES as u64);
+            if picked == 0 || !has_place {
+                return true;
+            }
+            written.extend(
+                versions
+                    .drain(..picked)
+                    .next_back()
+                    .map(|bytes| (*sector, bytes)),
+            );
+            !versions.is_empty()
+        });
+        let sectors = written.iter().map(|(sector, bytes)| (*sector, &**bytes));
+        self.durable = overlay(&self.durable, end, sectors);
     }
 
-    /// Forgets clean pages: what a failed sync left in memory only is gone.
+    /// A write-back that fails as on Linux file systems: of the unsynced sectors the device has
+    /// those that `reaches` names, the kernel holds all of them for clean and will not write them
+    /// again, and readers still see them.
+    pub(super) fn write_back_fails(&mut self, mut reaches: impl FnMut(u64) -> bool) {
+        let mut written = std::mem::take(&mut self.unsynced);
+        let all = written.len();
+        let end = self.durable.len();
+        written.retain(|sector, _| reaches(*sector) && *sector * (SECTOR_BYTES as u64) < end);
+        self.phantom |= written.len() < all;
+        self.durable = overlay(&self.durable, end, newest(&written));
+    }
+
+    /// Forgets clean pages: what a failed write-back left in memory only is gone. The pages of a
+    /// mapped file stay.
     pub(super) fn drop_cache(&mut self) {
-        if self.phantom {
+        if self.phantom && self.maps == 0 {
             self.live = overlay(&self.durable, self.live.len(), newest(&self.unsynced));
             self.phantom = false;
         }
@@ -225,6 +264,34 @@ impl Inode {
             Some((*sector, &**versions.get(version)?))
         });
         overlay(&self.durable, bytes, picked)
+    }
+
+    /// What a sector holds whose write was torn: the first `bytes` of one version, the rest of
+    /// another; 0 is what was durable before.
+    pub(super) fn torn(&self, sector: u64, [head, tail]: [usize; 2], bytes: usize) -> Sector {
+        let version = |pick: usize| {
+            let newer = pick.checked_sub(1);
+            let versions = self.unsynced.get(&sector).map(Vec::as_slice);
+            match newer.and_then(|newer| versions.unwrap_or_default().get(newer)) {
+                Some(version) => **version,
+                None => self.durable.sector(sector),
+            }
+        };
+        let (head, mut torn) = (version(head), version(tail));
+        for (to, from) in torn.iter_mut().zip(head).take(bytes) {
+            *to = from;
+        }
+        torn
+    }
+
+    /// Puts a sector into a settled file, as far as the file goes.
+    pub(super) fn replace(&mut self, sector: u64, bytes: &Sector) {
+        self.live = overlay(
+            &self.live,
+            self.live.len(),
+            std::iter::once((sector, bytes)),
+        );
+        self.durable = self.live.clone();
     }
 
     /// Changes both images at once, as decay of the medium would.

@@ -263,6 +263,11 @@ impl Names {
         self.persist(own.iter().take(own.len() / 2).copied().collect());
     }
 
+    /// Makes durable what a power cut with this choice would keep.
+    pub(super) fn write_back(&mut self, kept: &[bool]) {
+        self.persist(self.close(kept));
+    }
+
     fn persist(&mut self, mut wanted: BTreeSet<u64>) {
         // What a change requires stands before it, so one pass from the end finds everything.
         for change in self.pending.iter().rev() {

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use super::super::op;
-use super::cut::CutChoice;
+use super::cut::{self, CutChoice};
 use super::fault::{Control, Course, whole_or_nothing};
 use super::inode::Inode;
 use super::names::{Ino, Names, Target};
@@ -29,7 +29,12 @@ pub(super) struct State {
     pub(super) clock_micros: u64,
     pub(super) pid: u32,
     pub(super) cut: Option<CutChoice>,
+    /// Decides what the kernel writes back before it is asked to, if it does.
+    pub(super) background: Option<Random>,
 }
+
+/// In one of so many operations, something is written back in the background.
+const BACKGROUND_EVERY_OPS: usize = 3;
 
 impl State {
     /// A disk for the next process: the given names, no files yet, nothing planted.
@@ -45,7 +50,27 @@ impl State {
             clock_micros: self.clock_micros,
             pid: self.pid.saturating_add(1),
             cut,
+            background: None,
         }
+    }
+
+    /// Counts an operation and says how it goes; what the kernel writes back by itself, it writes
+    /// back before.
+    pub(super) fn begin(
+        &mut self,
+        name: &'static str,
+        path: &Path,
+        offset_bytes: u64,
+        bytes: u64,
+    ) -> io::Result<Course> {
+        if !self.control.is_dead()
+            && let Some(random) = &mut self.background
+            && random.below(BACKGROUND_EVERY_OPS) == 0
+        {
+            let choice = CutChoice::Pages(random.next());
+            cut::write_back(self, &choice);
+        }
+        self.control.begin(name, path, offset_bytes, bytes)
     }
 
     pub(super) fn used_bytes(&self) -> u64 {
@@ -111,9 +136,7 @@ impl State {
     }
 
     pub(super) fn sync_dir(&mut self, dir: &Path) -> io::Result<()> {
-        let course = self
-            .control
-            .begin(op::SYNC_DIR, &Path::new("/").join(dir), 0, 0)?;
+        let course = self.begin(op::SYNC_DIR, &Path::new("/").join(dir), 0, 0)?;
         if !self.names.is_dir(dir) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -127,7 +150,7 @@ impl State {
                 self.names.sync_half(dir);
                 Err(error)
             }
-            Course::Lies(error) => Err(error),
+            Course::Lies { error, .. } => Err(io::Error::other(error)),
         }
     }
 
@@ -143,7 +166,7 @@ impl State {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
             let shown = Path::new("/").join(dir);
-            whole_or_nothing(self.control.begin(op::CREATE_DIR, &shown, 0, 0)?)?;
+            whole_or_nothing(self.begin(op::CREATE_DIR, &shown, 0, 0)?)?;
             self.names.make_dir(&location);
         }
         self.sync_dir(parent)

@@ -7,6 +7,7 @@ use super::*;
 
 mod entries;
 mod faults;
+mod write_back;
 
 const DIR: &str = "/store";
 
