@@ -10,6 +10,8 @@ pub mod inspector;
 mod key_range;
 pub mod lifecycle;
 mod machine;
+#[cfg(feature = "play")]
+pub mod play;
 mod region;
 mod sequence;
 pub mod snapshot;

@@ -44,7 +44,7 @@ mod tests;
 mod write_back;
 
 pub use cut::{CutChoice, Unsynced};
-pub use fault::{SimError, SimFault, SimOp};
+pub use fault::{SimError, SimFault, SimOp, SimWatch};
 
 use fault::{Control, whole_or_nothing};
 use handle::{SimFile, SimLock};
@@ -197,6 +197,12 @@ impl SimDisk {
     /// number replaces an earlier one.
     pub fn fail_at(&self, op_number: u64, fault: SimFault) {
         self.state().control.plan(op_number, fault);
+    }
+
+    /// Lets `watch` decide about each operation from now on, until [`SimDisk::clear_faults`]: for
+    /// faults at an operation that is known by its name and file and not by its number.
+    pub fn watch(&self, watch: SimWatch) {
+        self.state().control.watch(watch);
     }
 
     /// Makes every read fail that touches these bytes of the file, until [`SimDisk::clear_faults`].

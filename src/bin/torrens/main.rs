@@ -9,6 +9,7 @@ mod info;
 mod json;
 mod look;
 mod output;
+mod play;
 mod render;
 mod select;
 mod state;
@@ -39,6 +40,7 @@ enum Command {
     Dump(dump::Args),
     Verify(verify::Args),
     State(state::Args),
+    Play(play::Args),
     Torture(torture::Args),
     /// The storage process that `torture` starts and kills.
     #[command(hide = true)]
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Command::Dump(args) => dump::run(args).into(),
         Command::Verify(args) => verify::run(args).into(),
         Command::State(args) => state::run(args).into(),
+        Command::Play(args) => play::run(args).into(),
         Command::Torture(args) => torture::run(args),
         Command::TortureChild(args) => torture::run_child(args),
     }

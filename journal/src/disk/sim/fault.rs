@@ -8,6 +8,7 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::super::op;
 
@@ -106,6 +107,10 @@ pub enum SimError {
     },
 }
 
+/// Asked about each operation before it happens; what it answers is the fault of that operation,
+/// unless one was planted by number. It must not call the disk.
+pub type SimWatch = Arc<dyn Fn(&SimOp) -> Option<SimFault> + Send + Sync>;
+
 /// How an operation goes.
 #[derive(Debug)]
 pub(super) enum Course {
@@ -121,11 +126,22 @@ pub(super) enum Course {
     },
 }
 
+/// A watch that prints.
+#[derive(Clone)]
+struct Watch(SimWatch);
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
 /// Counter, plan and log of one disk.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Control {
     ops: u64,
     plan: BTreeMap<u64, SimFault>,
+    watch: Option<Watch>,
     died_at: Option<u64>,
     log: VecDeque<SimOp>,
     unreadable: Vec<(PathBuf, Range<u64>, io::ErrorKind)>,
@@ -157,8 +173,13 @@ impl Control {
         self.unreadable.push((path, range, kind));
     }
 
+    pub(super) fn watch(&mut self, watch: SimWatch) {
+        self.watch = Some(Watch(watch));
+    }
+
     pub(super) fn clear(&mut self) {
         self.plan.clear();
+        self.watch = None;
         self.unreadable.clear();
     }
 
@@ -201,19 +222,22 @@ impl Control {
         self.alive()?;
         self.ops += 1;
         let number = self.ops;
-        let fault = self.plan.remove(&number);
+        let mut op = SimOp {
+            number,
+            name,
+            path: path.to_path_buf(),
+            offset_bytes,
+            bytes,
+            fault: self.plan.remove(&number),
+        };
+        // Asked also when a fault is planted by number: a watch counts what it sees.
+        let watched = self.watch.as_ref().and_then(|watch| (watch.0)(&op));
+        op.fault = op.fault.or(watched);
+        let fault = op.fault;
         if self.log.len() == LOG_OPS_MAX {
             self.log.pop_front();
         }
-        let path = path.to_path_buf();
-        self.log.push_back(SimOp {
-            number,
-            name,
-            path,
-            offset_bytes,
-            bytes,
-            fault,
-        });
+        self.log.push_back(op);
         let injected = |kind| io::Error::new(kind, SimError::Injected { number, name });
         match fault {
             None => Ok(Course::Whole),

@@ -1,0 +1,58 @@
+//! What the commands do, one file per family.
+//!
+//! Each is a thin call of the public API: what a scenario can do, a host can do. Not here: the form of
+//! arguments (`value`), how things look (`show`).
+
+mod asking;
+mod caches;
+mod checking;
+mod data;
+mod looking;
+mod machines;
+mod snapshots;
+mod transitions;
+
+use super::machine::Machine;
+use super::spec::CommandSpec;
+use super::world::Trouble;
+use crate::{Incarnation, RegionEpoch, RegionId};
+
+pub(super) use checking::check;
+
+/// Every family.
+pub(super) const ALL: &[&[CommandSpec]] = &[
+    machines::COMMANDS,
+    transitions::COMMANDS,
+    snapshots::COMMANDS,
+    caches::COMMANDS,
+    data::COMMANDS,
+    looking::COMMANDS,
+    asking::COMMANDS,
+];
+
+/// The epoch that was given, or the one that the region has now.
+fn epoch_of(
+    machine: &Machine,
+    region: RegionId,
+    given: Option<RegionEpoch>,
+) -> Result<RegionEpoch, Trouble> {
+    if let Some(given) = given {
+        return Ok(given);
+    }
+    let register = machine.engine()?.appended_register();
+    let live = register.peer(region);
+    Ok(live.map_or(RegionEpoch::NONE, |peer| peer.stage.epoch()))
+}
+
+/// The creation that was given, or the one that lives now.
+fn creation_of(
+    machine: &Machine,
+    region: RegionId,
+    given: Option<u64>,
+) -> Result<Incarnation, Trouble> {
+    if let Some(given) = given {
+        return machine.creation(region, given);
+    }
+    let live = machine.engine()?.appended_register().incarnation(region);
+    live.ok_or_else(|| Trouble::Script(format!("{region} has no peer here; name a creation")))
+}

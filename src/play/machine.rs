@@ -1,0 +1,371 @@
+//! `Machine`: one store of a scenario with everything that it stands on: a disk, a data store, the
+//! engine while it is open, the views that somebody holds, and what was acknowledged.
+//!
+//! Not here: the commands (`commands`), how things look (`show`).
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use torrens_journal::Lsn;
+use torrens_journal::disk::{Disk, RealDisk, RealDiskOptions, SyncChoice};
+use torrens_journal::testing::{CutChoice, SimDisk};
+use torrens_recovery::Item;
+
+use super::points::Counter;
+use super::world::Trouble;
+use crate::engine::{Background, OpenMode, Options};
+use crate::inspector::{Description, InspectError, Inspector, describe};
+use crate::lifecycle::{DeletionId, Register};
+use crate::store::{DurableImage, Lost, MemoryFactory, MemoryStore, SledFactory};
+use crate::{Engine, Incarnation, OpenReport, RegionId, RegionView, StoreId};
+
+/// Small segments, so that a scenario can see the journal rotate.
+const SEGMENT_BYTES: u64 = 32 * 1024;
+/// The directory on a simulated disk.
+const SIM_DIR: &str = "store";
+
+/// What a crash leaves of what was not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    /// The power went: only what was synced is there.
+    Power,
+    /// The process was killed: everything that was written is there, still not durable.
+    Kill,
+    /// The power went, and each unsynced sector, length and name is there or not, by seed.
+    Sectors(u64),
+}
+
+/// What stands below an engine.
+pub(super) enum Ground {
+    Sim { disk: SimDisk, data: MemoryStore },
+    Real { disk: Arc<RealDisk>, dir: PathBuf },
+}
+
+/// One store.
+pub(super) struct Machine {
+    pub(super) store: StoreId,
+    ground: Ground,
+    counter: Counter,
+    engine: Option<Engine>,
+    pub(super) views: BTreeMap<String, RegionView>,
+    pub(super) images: BTreeMap<String, DurableImage>,
+    /// Every creation of each region's peer that was seen, in order.
+    creations: BTreeMap<RegionId, Vec<Incarnation>>,
+    deletions: Vec<DeletionId>,
+    /// Transitions that were acknowledged as durable, and what the journal says there if that is known.
+    acknowledged: BTreeMap<Lsn, Option<String>>,
+    /// The last record that a trace showed.
+    traced: Lsn,
+}
+
+impl Machine {
+    pub(super) fn simulated(store: StoreId, seed: u64, counter: &Counter) -> Machine {
+        let ground = Machine::wire(SimDisk::new(seed), MemoryStore::new(), counter);
+        Machine::on(store, ground, counter)
+    }
+
+    /// In the folder of its store below `dir`, with sled.
+    pub(super) fn real(store: StoreId, dir: &Path, counter: &Counter) -> Result<Machine, Trouble> {
+        let options = RealDiskOptions {
+            sync: SyncChoice::Auto,
+            ..RealDiskOptions::default()
+        };
+        let disk = RealDisk::with(options)
+            .map_err(|error| Trouble::Script(format!("no real disk: {error}")))?;
+        let ground = Ground::Real {
+            disk: Arc::new(disk),
+            dir: dir.join(store.to_string()),
+        };
+        Ok(Machine::on(store, ground, counter))
+    }
+
+    fn on(store: StoreId, ground: Ground, counter: &Counter) -> Machine {
+        Machine {
+            store,
+            ground,
+            counter: counter.clone(),
+            engine: None,
+            views: BTreeMap::new(),
+            images: BTreeMap::new(),
+            creations: BTreeMap::new(),
+            deletions: Vec::new(),
+            acknowledged: BTreeMap::new(),
+            traced: Lsn::ZERO,
+        }
+    }
+
+    /// Calls of the data store count as operations of the disk.
+    fn wire(disk: SimDisk, data: MemoryStore, counter: &Counter) -> Ground {
+        disk.watch(counter.watch());
+        let steps = disk.clone();
+        let data = data.with_hook(Arc::new(move |name| steps.step(name)));
+        Ground::Sim { disk, data }
+    }
+
+    pub(super) fn sim(&self) -> Result<(&SimDisk, &MemoryStore), Trouble> {
+        match &self.ground {
+            Ground::Sim { disk, data } => Ok((disk, data)),
+            Ground::Real { .. } => Err(Trouble::NeedsSim),
+        }
+    }
+
+    pub(super) fn disk(&self) -> Arc<dyn Disk> {
+        match &self.ground {
+            Ground::Sim { disk, .. } => Arc::new(disk.clone()),
+            Ground::Real { disk, .. } => Arc::clone(disk) as Arc<dyn Disk>,
+        }
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        match &self.ground {
+            Ground::Sim { .. } => Path::new(SIM_DIR),
+            Ground::Real { dir, .. } => dir,
+        }
+    }
+
+    /// Whether an operation of its disk killed the process.
+    pub(super) fn is_dead(&self) -> bool {
+        self.sim().is_ok_and(|(disk, _)| disk.is_dead())
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.engine.is_some()
+    }
+
+    pub(super) fn engine(&self) -> Result<&Engine, Trouble> {
+        let closed = || Trouble::Script(format!("{} is not open", self.store));
+        self.engine.as_ref().ok_or_else(closed)
+    }
+
+    pub(super) fn take_engine(&mut self) -> Result<Engine, Trouble> {
+        self.views.clear();
+        let closed = || Trouble::Script(format!("{} is not open", self.store));
+        self.engine.take().ok_or_else(closed)
+    }
+
+    fn options(&self, mode: OpenMode) -> Options {
+        let options = Engine::options()
+            .store(self.store)
+            .segment_bytes(SEGMENT_BYTES)
+            .background(Background::Manual)
+            .mode(mode)
+            .disk(self.disk());
+        match &self.ground {
+            Ground::Sim { data, .. } => options.data(Arc::new(MemoryFactory::new(data.clone()))),
+            Ground::Real { .. } => options.data(Arc::new(SledFactory::default())),
+        }
+    }
+
+    pub(super) fn open(&mut self, mode: OpenMode) -> Result<OpenReport, Trouble> {
+        if self.engine.is_some() {
+            return Err(Trouble::Script(format!("{} is open already", self.store)));
+        }
+        let (engine, report) = self
+            .options(mode)
+            .open(self.dir())
+            .map_err(|error| Trouble::Open(Box::new(error)))?;
+        self.engine = Some(engine);
+        self.note();
+        Ok(report)
+    }
+
+    /// The machine dies. What the data store had in its own buffers is lost, but for the first
+    /// `batches` of them after a power cut; a killed process's store has handed over all it took.
+    pub(super) fn crash(&mut self, crash: Crash, batches: Option<u64>) -> Result<(), Trouble> {
+        self.note_acknowledged();
+        let after = match &self.ground {
+            Ground::Sim { disk, data } => {
+                let kept = usize::try_from(batches.unwrap_or(0)).unwrap_or(usize::MAX);
+                let cut = |choice| {
+                    (
+                        disk.power_cut(choice),
+                        data.power_cut(Lost::AllButBatches(kept)),
+                    )
+                };
+                let (disk, data) = match crash {
+                    Crash::Power => cut(CutChoice::LoseAll),
+                    Crash::Sectors(seed) => cut(CutChoice::Seeded(seed)),
+                    Crash::Kill => {
+                        let kept = batches.map_or(usize::MAX, |_| kept);
+                        let data = data.process_kill(Lost::AllButBatches(kept));
+                        (disk.process_kill(), data)
+                    }
+                };
+                Some(Machine::wire(disk, data, &self.counter))
+            }
+            // Nothing here can take a real machine's power. A handle that is dropped without being
+            // closed is the nearest thing to a killed process.
+            Ground::Real { .. } if crash != Crash::Kill => return Err(Trouble::NeedsSim),
+            Ground::Real { .. } => None,
+        };
+        // The dead engine keeps its own disk, so nothing that it does from now on matters.
+        self.views.clear();
+        self.engine = None;
+        if let Some(after) = after {
+            self.ground = after;
+        }
+        self.traced = self.traced.min(self.last_record().unwrap_or_default());
+        Ok(())
+    }
+
+    /// Puts another data store under the closed engine.
+    pub(super) fn replace_data(&mut self, lost: Lost) -> Result<(), Trouble> {
+        if self.engine.is_some() {
+            let text = format!("{} is open; close or crash it first", self.store);
+            return Err(Trouble::Script(text));
+        }
+        let (disk, data) = self.sim()?;
+        self.ground = Machine::wire(disk.clone(), data.power_cut(lost), &self.counter);
+        Ok(())
+    }
+
+    /// Remembers every creation and deletion that can be seen now, so that they have ordinals.
+    pub(super) fn note(&mut self) {
+        let Some(engine) = &self.engine else {
+            return;
+        };
+        let register = engine.appended_register();
+        for (region, slot) in register.slots() {
+            let known = self.creations.entry(region).or_default();
+            let peer = slot.peer.as_ref().map(|peer| peer.incarnation);
+            let predecessor = slot.peer.as_ref().and_then(|peer| peer.predecessor);
+            for seen in predecessor
+                .into_iter()
+                .chain(peer)
+                .chain(slot.cache.incarnation())
+            {
+                if !known.contains(&seen) {
+                    known.push(seen);
+                }
+            }
+        }
+        for (deletion, _) in register.deletions() {
+            if !self.deletions.contains(&deletion) {
+                self.deletions.push(deletion);
+            }
+        }
+    }
+
+    /// The creation that `#ordinal` of a region means; `#0` is one that never was.
+    pub(super) fn creation(&self, region: RegionId, ordinal: u64) -> Result<Incarnation, Trouble> {
+        let Some(place) = ordinal.checked_sub(1) else {
+            return Ok(Incarnation::new(Lsn::ZERO));
+        };
+        let place = usize::try_from(place).unwrap_or(usize::MAX);
+        let known = self
+            .creations
+            .get(&region)
+            .and_then(|known| known.get(place));
+        let unknown = || Trouble::Script(format!("{region} has had no creation #{ordinal}"));
+        known.copied().ok_or_else(unknown)
+    }
+
+    /// The pending or finished deletion that was seen at this place, from 1.
+    pub(super) fn deletion(&self, ordinal: u64) -> Option<DeletionId> {
+        let place = usize::try_from(ordinal.checked_sub(1)?).ok()?;
+        self.deletions.get(place).copied()
+    }
+
+    /// The ordinal of a creation, by its number alone: numbers are positions in one journal.
+    pub(super) fn ordinal(&self, number: u64) -> Option<usize> {
+        let wanted = Incarnation::new(Lsn::new(number));
+        let place = |known: &Vec<Incarnation>| known.iter().position(|seen| *seen == wanted);
+        self.creations
+            .values()
+            .find_map(place)
+            .map(|place| place + 1)
+    }
+
+    /// The ordinal of a deletion.
+    pub(super) fn deletion_ordinal(&self, lsn: u64, ordinal: u32) -> Option<usize> {
+        let lsn = Lsn::new(lsn);
+        let wanted = DeletionId { lsn, ordinal };
+        let place = self.deletions.iter().position(|seen| *seen == wanted)?;
+        Some(place + 1)
+    }
+
+    /// A transition was answered as durable.
+    pub(super) fn acknowledge(&mut self, lsn: Lsn) {
+        self.acknowledged.entry(lsn).or_default();
+    }
+
+    /// Before a crash: what the journal says of what was acknowledged, to compare with afterwards.
+    fn note_acknowledged(&mut self) {
+        if self.acknowledged.values().all(Option::is_some) {
+            return;
+        }
+        let Ok(records) = self.records_from(Lsn::FIRST) else {
+            return;
+        };
+        for (lsn, description) in records {
+            if let Some(known) = self.acknowledged.get_mut(&lsn) {
+                known.get_or_insert_with(|| gist(&description));
+            }
+        }
+    }
+
+    /// The first acknowledged transition that is gone or is another one now.
+    pub(super) fn lost_acknowledgement(&self) -> Option<String> {
+        let last = self.engine.as_ref().map(Engine::synced)?;
+        let beyond = self
+            .acknowledged
+            .range(last..)
+            .find(|(lsn, _)| **lsn > last);
+        if let Some((lsn, _)) = beyond {
+            return Some(format!("record {lsn} was acknowledged and is gone"));
+        }
+        let records = self.records_from(Lsn::FIRST).ok()?;
+        records.into_iter().find_map(|(lsn, description)| {
+            let was = self.acknowledged.get(&lsn)?.as_ref()?;
+            let is = gist(&description);
+            (*was != is).then(|| format!("record {lsn} was {was}, and is {is} now"))
+        })
+    }
+
+    pub(super) fn inspector(&self) -> Result<Inspector, InspectError> {
+        Inspector::on(self.disk(), self.dir())
+    }
+
+    /// Every record in the journal's files from a position on.
+    pub(super) fn records_from(&self, from: Lsn) -> Result<Vec<(Lsn, Description)>, InspectError> {
+        let mut records = Vec::new();
+        self.inspector()?.records(from, &mut |item| {
+            if let Item::Record(record) = item {
+                let record = record.record;
+                records.push((
+                    record.lsn,
+                    describe(record.lsn, record.kind, record.payload),
+                ));
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(records)
+    }
+
+    fn last_record(&self) -> Option<Lsn> {
+        let picture = self.inspector().ok()?.look(None).ok()?;
+        Some(picture.position)
+    }
+
+    /// The records that reached the journal's files since the last call.
+    pub(super) fn new_records(&mut self) -> Vec<(Lsn, Description)> {
+        let from = self.traced.next().unwrap_or_default();
+        let records = self.records_from(from).unwrap_or_default();
+        if let Some((last, _)) = records.last() {
+            self.traced = *last;
+        }
+        records
+    }
+
+    /// What is durable, of an open engine.
+    pub(super) fn durable(&self) -> Result<Register, Trouble> {
+        Ok(self.engine()?.register())
+    }
+}
+
+/// What a record says, without when.
+fn gist(description: &Description) -> String {
+    format!("{} {}", description.kind, description.detail)
+}
