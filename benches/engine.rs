@@ -34,6 +34,7 @@ fn store() -> (TempDir, Engine) {
         id: PeerId(1),
         store: StoreId(1),
         role: PeerRole::Voter,
+        is_witness: false,
     }];
     let region = Region {
         id: REGION,

@@ -33,6 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         id: PeerId(id),
         store: StoreId(1),
         role: PeerRole::Voter,
+        is_witness: false,
     };
     let region = Region {
         id,

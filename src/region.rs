@@ -6,12 +6,19 @@
 use crate::{KeyRange, PeerId, RegionEpoch, RegionId, StoreId};
 
 /// How a peer takes part in its region.
+///
+/// While a region is in *joint consensus* it has two configurations, the outgoing and the incoming
+/// one, and every decision needs both. The two roles in between say where a peer stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PeerRole {
     /// Votes.
     Voter,
     /// Receives the log and does not vote.
     Learner,
+    /// In joint consensus: votes in the incoming configuration only; leaving makes it a voter.
+    IncomingVoter,
+    /// In joint consensus: votes in the outgoing configuration only; leaving makes it a learner.
+    DemotingVoter,
 }
 
 impl PeerRole {
@@ -20,6 +27,32 @@ impl PeerRole {
         match self {
             PeerRole::Voter => "voter",
             PeerRole::Learner => "learner",
+            PeerRole::IncomingVoter => "incoming-voter",
+            PeerRole::DemotingVoter => "demoting-voter",
+        }
+    }
+
+    /// Whether it exists in joint consensus only.
+    pub const fn is_joint(self) -> bool {
+        match self {
+            PeerRole::IncomingVoter | PeerRole::DemotingVoter => true,
+            PeerRole::Voter | PeerRole::Learner => false,
+        }
+    }
+
+    /// Whether it votes in the configuration that stands when joint consensus is over.
+    pub const fn votes_incoming(self) -> bool {
+        match self {
+            PeerRole::Voter | PeerRole::IncomingVoter => true,
+            PeerRole::Learner | PeerRole::DemotingVoter => false,
+        }
+    }
+
+    /// Whether it votes in the configuration that stood before joint consensus.
+    pub const fn votes_outgoing(self) -> bool {
+        match self {
+            PeerRole::Voter | PeerRole::DemotingVoter => true,
+            PeerRole::Learner | PeerRole::IncomingVoter => false,
         }
     }
 }
@@ -33,6 +66,36 @@ pub struct Peer {
     pub store: StoreId,
     /// How it takes part.
     pub role: PeerRole,
+    /// Whether it takes part in votes and in the log but holds no data of the region.
+    pub is_witness: bool,
+}
+
+impl Peer {
+    /// A voter that holds data.
+    pub const fn voter(id: PeerId, store: StoreId) -> Self {
+        Peer {
+            id,
+            store,
+            role: PeerRole::Voter,
+            is_witness: false,
+        }
+    }
+
+    /// A learner that holds data.
+    pub const fn learner(id: PeerId, store: StoreId) -> Self {
+        Peer {
+            role: PeerRole::Learner,
+            ..Peer::voter(id, store)
+        }
+    }
+
+    /// The same peer without data.
+    pub const fn as_witness(self) -> Self {
+        Peer {
+            is_witness: true,
+            ..self
+        }
+    }
 }
 
 /// A region's description.
@@ -107,7 +170,7 @@ pub enum RegionError {
         /// Length of the bound.
         bytes: usize,
     },
-    /// No voter: nobody could ever lead.
+    /// No voter (in joint consensus: none in one of the two configurations): nobody could ever lead.
     #[error("{region} has no voter")]
     NoVoter {
         /// Whose description it is.
@@ -170,10 +233,17 @@ impl Region {
         {
             return Err(RegionError::KeyTooLong { region, bytes });
         }
-        if !self.peers.iter().any(|p| p.role == PeerRole::Voter) {
+        let incoming = self.peers.iter().any(|p| p.role.votes_incoming());
+        let outgoing = self.peers.iter().any(|p| p.role.votes_outgoing());
+        if !(incoming && outgoing) {
             return Err(RegionError::NoVoter { region });
         }
         Ok(())
+    }
+
+    /// Whether it is between two configurations of peers.
+    pub fn is_joint(&self) -> bool {
+        self.peers.iter().any(|peer| peer.role.is_joint())
     }
 
     /// The peer on `store`, if there is one.
@@ -205,6 +275,7 @@ mod tests {
             id: PeerId(id),
             store: StoreId(store),
             role: PeerRole::Voter,
+            is_witness: false,
         }
     }
 
@@ -262,5 +333,21 @@ mod tests {
             region(vec![learner]).validate(),
             Err(RegionError::NoVoter { .. })
         ));
+        // In joint consensus both configurations need one.
+        let with = |id, role| Peer {
+            role,
+            ..voter(id, id)
+        };
+        let incoming = with(1, PeerRole::IncomingVoter);
+        let demoting = with(2, PeerRole::DemotingVoter);
+        for half in [incoming, demoting] {
+            assert!(matches!(
+                region(vec![half]).validate(),
+                Err(RegionError::NoVoter { .. })
+            ));
+        }
+        let both = region(vec![incoming, demoting]);
+        assert_eq!(both.validate(), Ok(()));
+        assert!(both.is_joint() && !region(vec![voter(1, 1)]).is_joint());
     }
 }

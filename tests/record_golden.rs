@@ -28,12 +28,33 @@ fn peers(id: u64) -> Vec<Peer> {
         id: PeerId(100 * id + store),
         store: StoreId(store),
         role,
+        is_witness: false,
     };
     vec![
         peer(1, PeerRole::Voter),
         peer(2, PeerRole::Voter),
         peer(300, PeerRole::Learner),
     ]
+}
+
+/// Every role, with data and without.
+fn every_role() -> Vec<Peer> {
+    let roles = [
+        PeerRole::Voter,
+        PeerRole::Learner,
+        PeerRole::IncomingVoter,
+        PeerRole::DemotingVoter,
+    ];
+    let both = roles
+        .into_iter()
+        .flat_map(|role| [(role, false), (role, true)]);
+    let peer = |(store, (role, is_witness))| Peer {
+        id: PeerId(700 + store),
+        store: StoreId(store),
+        role,
+        is_witness,
+    };
+    (1..).zip(both).map(peer).collect()
 }
 
 fn region(start: &str, end: Option<&str>) -> Region {
@@ -236,6 +257,60 @@ fn changes() -> Vec<(&'static str, Cause, Change)> {
             "region.change-peers.demote",
             raft,
             changed(PeerChange::Demote { peer: one }),
+        ),
+        (
+            "region.enter-joint",
+            raft,
+            Change::JointEntered {
+                region: region_id,
+                position: position(),
+                conf_ver: 6,
+                changes: vec![
+                    PeerChange::Demote { peer: one },
+                    PeerChange::Add {
+                        peer: Peer::voter(PeerId(704), StoreId(4)).as_witness(),
+                    },
+                ],
+            },
+        ),
+        (
+            "region.leave-joint",
+            raft,
+            Change::JointLeft {
+                region: region_id,
+                position: position(),
+                conf_ver: 8,
+            },
+        ),
+        (
+            "region.switch-witness",
+            raft,
+            Change::WitnessesSwitched {
+                region: region_id,
+                position: position(),
+                conf_ver: 5,
+                switches: vec![
+                    WitnessSwitch {
+                        peer: one,
+                        witness: true,
+                    },
+                    WitnessSwitch {
+                        peer: PeerId(703),
+                        witness: false,
+                    },
+                ],
+            },
+        ),
+        (
+            "snapshot.witness",
+            Cause::Host,
+            Change::WitnessInstalled {
+                description: Region {
+                    peers: every_role(),
+                    ..region("apple", Some("pear"))
+                },
+                position: position(),
+            },
         ),
         (
             "region.remove-self",
@@ -484,6 +559,11 @@ fn changes() -> Vec<(&'static str, Cause, Change)> {
             "cache.evict-pending.mismatch",
             Cause::Host,
             pending(EvictReason::Mismatch),
+        ),
+        (
+            "cache.evict-pending.witness",
+            Cause::Host,
+            pending(EvictReason::Witness),
         ),
         (
             "cache.request.keeper-hot",

@@ -85,6 +85,7 @@ fn lived() -> Result<SimDisk, Box<dyn Error>> {
         id: PeerId(id),
         store: StoreId(store),
         role: PeerRole::Voter,
+        is_witness: false,
     };
     let at = |index| RaftPosition { index, term: 6 };
     let (id, epoch) = (RegionId(1), RegionEpoch::BOOTSTRAP);

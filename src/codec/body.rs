@@ -10,9 +10,9 @@ use super::wire::{
 use super::{CodecError, bytes};
 use crate::lifecycle::{
     Change, ChangeKind, ChildFate, EvictReason, FloorUpdate, PeerChange, QueuedLoadFate,
-    SkipReason, Split, SplitChild,
+    SkipReason, Split, SplitChild, WitnessSwitch,
 };
-use crate::{PeerId, RegionId, Sequence, StoreId};
+use crate::{PeerId, Region, RegionId, Sequence, StoreId};
 
 #[derive(Encode, BorrowDecode)]
 struct WireBarrier {
@@ -72,12 +72,44 @@ struct WirePeersChanged {
     change: WirePeerChange,
 }
 
-#[derive(Encode, Decode)]
+#[derive(Clone, Copy, Encode, Decode)]
 enum WirePeerChange {
     Add { peer: WirePeer },
     Remove { peer: u64 },
     Promote { peer: u64 },
     Demote { peer: u64 },
+}
+
+#[derive(Encode, BorrowDecode)]
+struct WireJointEntered {
+    position: WirePosition,
+    conf_ver: u64,
+    changes: List<WirePeerChange>,
+}
+
+#[derive(Encode, Decode)]
+struct WireJointLeft {
+    position: WirePosition,
+    conf_ver: u64,
+}
+
+#[derive(Encode, BorrowDecode)]
+struct WireWitnesses {
+    position: WirePosition,
+    conf_ver: u64,
+    switches: List<WireSwitch>,
+}
+
+#[derive(Clone, Copy, Encode, Decode)]
+struct WireSwitch {
+    peer: u64,
+    witness: bool,
+}
+
+#[derive(Encode, BorrowDecode)]
+struct WireWitnessInstalled<'a> {
+    description: WireRegion<'a>,
+    position: WirePosition,
 }
 
 #[derive(Encode, Decode)]
@@ -163,12 +195,7 @@ pub(super) fn put_body(payload: &mut Vec<u8>, change: &Change) {
             conf_ver,
             change,
         } => {
-            let change = match *change {
-                PeerChange::Add { peer } => WirePeerChange::Add { peer: peer.into() },
-                PeerChange::Remove { peer } => WirePeerChange::Remove { peer: peer.0 },
-                PeerChange::Promote { peer } => WirePeerChange::Promote { peer: peer.0 },
-                PeerChange::Demote { peer } => WirePeerChange::Demote { peer: peer.0 },
-            };
+            let change = (*change).into();
             let (position, conf_ver) = ((*position).into(), *conf_ver);
             bytes::put(
                 payload,
@@ -176,6 +203,57 @@ pub(super) fn put_body(payload: &mut Vec<u8>, change: &Change) {
                     position,
                     conf_ver,
                     change,
+                },
+            );
+        }
+        Change::JointEntered {
+            region: _,
+            position,
+            conf_ver,
+            changes,
+        } => {
+            let entered = WireJointEntered {
+                position: (*position).into(),
+                conf_ver: *conf_ver,
+                changes: List(changes.iter().copied().map(WirePeerChange::from).collect()),
+            };
+            bytes::put(payload, &entered);
+        }
+        Change::JointLeft {
+            region: _,
+            position,
+            conf_ver,
+        } => {
+            let (position, conf_ver) = ((*position).into(), *conf_ver);
+            bytes::put(payload, &WireJointLeft { position, conf_ver });
+        }
+        Change::WitnessesSwitched {
+            region: _,
+            position,
+            conf_ver,
+            switches,
+        } => {
+            let switches = switches.iter().map(|switch| WireSwitch {
+                peer: switch.peer.0,
+                witness: switch.witness,
+            });
+            let witnesses = WireWitnesses {
+                position: (*position).into(),
+                conf_ver: *conf_ver,
+                switches: List(switches.collect()),
+            };
+            bytes::put(payload, &witnesses);
+        }
+        Change::WitnessInstalled {
+            description,
+            position,
+        } => {
+            let (description, position) = (description.into(), (*position).into());
+            bytes::put(
+                payload,
+                &WireWitnessInstalled {
+                    description,
+                    position,
                 },
             );
         }
@@ -335,18 +413,66 @@ pub(super) fn take_body(
                 conf_ver,
                 change,
             } = bytes::take(rest, what)?;
-            let change = match change {
-                WirePeerChange::Add { peer } => PeerChange::Add { peer: peer.into() },
-                WirePeerChange::Remove { peer } => PeerChange::Remove { peer: PeerId(peer) },
-                WirePeerChange::Promote { peer } => PeerChange::Promote { peer: PeerId(peer) },
-                WirePeerChange::Demote { peer } => PeerChange::Demote { peer: PeerId(peer) },
-            };
-            let position = position.into();
+            let (position, change) = (position.into(), change.into());
             Change::PeersChanged {
                 region,
                 position,
                 conf_ver,
                 change,
+            }
+        }
+        ChangeKind::JointEntered => {
+            let region = region()?;
+            let WireJointEntered {
+                position,
+                conf_ver,
+                changes: List(changes),
+            } = bytes::take(rest, what)?;
+            bounded("changes of peers", changes.len(), Region::PEERS_MAX)?;
+            Change::JointEntered {
+                region,
+                position: position.into(),
+                conf_ver,
+                changes: changes.into_iter().map(PeerChange::from).collect(),
+            }
+        }
+        ChangeKind::JointLeft => {
+            let region = region()?;
+            let WireJointLeft { position, conf_ver } = bytes::take(rest, what)?;
+            Change::JointLeft {
+                region,
+                position: position.into(),
+                conf_ver,
+            }
+        }
+        ChangeKind::WitnessesSwitched => {
+            let region = region()?;
+            let WireWitnesses {
+                position,
+                conf_ver,
+                switches: List(switches),
+            } = bytes::take(rest, what)?;
+            bounded("switches of witnesses", switches.len(), Region::PEERS_MAX)?;
+            let switches = switches.into_iter().map(|switch| WitnessSwitch {
+                peer: PeerId(switch.peer),
+                witness: switch.witness,
+            });
+            Change::WitnessesSwitched {
+                region,
+                position: position.into(),
+                conf_ver,
+                switches: switches.collect(),
+            }
+        }
+        ChangeKind::WitnessInstalled => {
+            let id = region()?;
+            let WireWitnessInstalled {
+                description,
+                position,
+            } = bytes::take(rest, what)?;
+            Change::WitnessInstalled {
+                description: description.into_region(id)?,
+                position: position.into(),
             }
         }
         ChangeKind::OwnPeerRemoved => {
@@ -461,6 +587,28 @@ pub(super) fn take_body(
             }
         }
     })
+}
+
+impl From<PeerChange> for WirePeerChange {
+    fn from(change: PeerChange) -> Self {
+        match change {
+            PeerChange::Add { peer } => WirePeerChange::Add { peer: peer.into() },
+            PeerChange::Remove { peer } => WirePeerChange::Remove { peer: peer.0 },
+            PeerChange::Promote { peer } => WirePeerChange::Promote { peer: peer.0 },
+            PeerChange::Demote { peer } => WirePeerChange::Demote { peer: peer.0 },
+        }
+    }
+}
+
+impl From<WirePeerChange> for PeerChange {
+    fn from(wire: WirePeerChange) -> Self {
+        match wire {
+            WirePeerChange::Add { peer } => PeerChange::Add { peer: peer.into() },
+            WirePeerChange::Remove { peer } => PeerChange::Remove { peer: PeerId(peer) },
+            WirePeerChange::Promote { peer } => PeerChange::Promote { peer: PeerId(peer) },
+            WirePeerChange::Demote { peer } => PeerChange::Demote { peer: PeerId(peer) },
+        }
+    }
 }
 
 fn take_reason(rest: &mut &[u8], what: &'static str) -> Result<EvictReason, CodecError> {

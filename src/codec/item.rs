@@ -7,12 +7,12 @@ use torrens_journal::Lsn;
 
 use super::wire::{
     self, WireDamage, WireDeletionCause, WireDeletionId, WireDestroy, WireEpoch, WireEvict,
-    WireFloor, WirePosition, WireRange, WireRegion, WireSnapshot,
+    WireFloor, WireMerge, WireMode, WirePosition, WireRange, WireRegion, WireSnapshot,
 };
 use super::{CodecError, bytes};
 use crate::lifecycle::{
-    Applying, CacheEntry, Damaged, Normal, PeerStage, PeerState, PendingDeletion, Previous,
-    QueuedLoad, Register, RegisterHead, RegisterItem, Slot, Tombstone, TombstoneCause,
+    Applying, CacheEntry, Damaged, Mode, Normal, PeerStage, PeerState, PendingDeletion, Previous,
+    QueuedLoad, Register, RegisterHead, RegisterItem, Slot, Tombstone, TombstoneCause, Waiting,
 };
 use crate::{PeerId, RegionId, Sequence, StoreId};
 
@@ -68,6 +68,29 @@ enum WireStage<'a> {
         meta_index: WirePosition,
         floor: WireFloor,
         reason: WireDamage,
+    },
+    NormalIn {
+        region: WireRegion<'a>,
+        meta_index: WirePosition,
+        floor: WireFloor,
+        mode: WireMode,
+    },
+    Witness {
+        region: WireRegion<'a>,
+        meta_index: WirePosition,
+        floor: WireFloor,
+        mode: Option<WireMode>,
+    },
+    Waiting {
+        region: WireRegion<'a>,
+        meta_index: WirePosition,
+    },
+    DamagedSource {
+        region: WireRegion<'a>,
+        meta_index: WirePosition,
+        floor: WireFloor,
+        reason: WireDamage,
+        merging: WireMerge,
     },
 }
 
@@ -265,10 +288,32 @@ fn slot_from_wire(wire: WireSlot<'_>) -> Result<RegisterItem, CodecError> {
 fn stage_to_wire(stage: &PeerStage) -> WireStage<'_> {
     match stage {
         PeerStage::Uninitialized => WireStage::Uninitialized,
-        PeerStage::Normal(normal) => WireStage::Normal {
-            region: (&*normal.region).into(),
-            meta_index: normal.meta_index.into(),
-            floor: normal.floor.into(),
+        PeerStage::Normal(normal) => {
+            let (region, meta_index) = ((&*normal.region).into(), normal.meta_index.into());
+            let floor = normal.floor.into();
+            match wire::from_mode(normal.mode) {
+                None => WireStage::Normal {
+                    region,
+                    meta_index,
+                    floor,
+                },
+                Some(mode) => WireStage::NormalIn {
+                    region,
+                    meta_index,
+                    floor,
+                    mode,
+                },
+            }
+        }
+        PeerStage::Witness(witness) => WireStage::Witness {
+            region: (&*witness.region).into(),
+            meta_index: witness.meta_index.into(),
+            floor: witness.floor.into(),
+            mode: wire::from_mode(witness.mode),
+        },
+        PeerStage::Waiting(waiting) => WireStage::Waiting {
+            region: (&*waiting.region).into(),
+            meta_index: waiting.meta_index.into(),
         },
         PeerStage::Applying(applying) => WireStage::Applying {
             region: (&*applying.region).into(),
@@ -279,12 +324,25 @@ fn stage_to_wire(stage: &PeerStage) -> WireStage<'_> {
             }),
             begun: applying.begun.get(),
         },
-        PeerStage::Damaged(damaged) => WireStage::Damaged {
-            region: (&*damaged.region).into(),
-            meta_index: damaged.meta_index.into(),
-            floor: damaged.floor.into(),
-            reason: damaged.reason.into(),
-        },
+        PeerStage::Damaged(damaged) => {
+            let (region, meta_index) = ((&*damaged.region).into(), damaged.meta_index.into());
+            let (floor, reason) = (damaged.floor.into(), damaged.reason.into());
+            match damaged.merging {
+                None => WireStage::Damaged {
+                    region,
+                    meta_index,
+                    floor,
+                    reason,
+                },
+                Some(merging) => WireStage::DamagedSource {
+                    region,
+                    meta_index,
+                    floor,
+                    reason,
+                    merging: merging.into(),
+                },
+            }
+        }
     }
 }
 
@@ -299,6 +357,33 @@ fn stage_from_wire(id: RegionId, wire: WireStage<'_>) -> Result<PeerStage, Codec
             region: region.into_shared(id)?,
             meta_index: meta_index.into(),
             floor: floor.into(),
+            mode: Mode::Serving,
+        }),
+        WireStage::NormalIn {
+            region,
+            meta_index,
+            floor,
+            mode,
+        } => PeerStage::Normal(Normal {
+            region: region.into_shared(id)?,
+            meta_index: meta_index.into(),
+            floor: floor.into(),
+            mode: mode.into(),
+        }),
+        WireStage::Witness {
+            region,
+            meta_index,
+            floor,
+            mode,
+        } => PeerStage::Witness(Normal {
+            region: region.into_shared(id)?,
+            meta_index: meta_index.into(),
+            floor: floor.into(),
+            mode: mode.map_or(Mode::Serving, Mode::from),
+        }),
+        WireStage::Waiting { region, meta_index } => PeerStage::Waiting(Waiting {
+            region: region.into_shared(id)?,
+            meta_index: meta_index.into(),
         }),
         WireStage::Applying {
             region,
@@ -327,6 +412,20 @@ fn stage_from_wire(id: RegionId, wire: WireStage<'_>) -> Result<PeerStage, Codec
             meta_index: meta_index.into(),
             floor: floor.into(),
             reason: reason.into(),
+            merging: None,
+        }),
+        WireStage::DamagedSource {
+            region,
+            meta_index,
+            floor,
+            reason,
+            merging,
+        } => PeerStage::Damaged(Damaged {
+            region: region.into_shared(id)?,
+            meta_index: meta_index.into(),
+            floor: floor.into(),
+            reason: reason.into(),
+            merging: Some(merging.into()),
         }),
     })
 }

@@ -12,7 +12,8 @@ use torrens_journal::Lsn;
 use super::CodecError;
 use super::bytes::List;
 use crate::lifecycle::{
-    self, DamageReason, DeletionCause, DeletionId, DestroyCause, Floor, RaftPosition, SnapshotRef,
+    self, DamageReason, DeletionCause, DeletionId, DestroyCause, Floor, MergeSource, Mode,
+    RaftPosition, SnapshotRef,
 };
 use crate::{
     Incarnation, Key, KeyRange, Peer, PeerId, PeerRole, Region, RegionEpoch, RegionId, StoreId,
@@ -44,7 +45,6 @@ macro_rules! mirror {
     };
 }
 
-mirror!(WireRole = PeerRole { Voter, Learner });
 mirror!(WireDerive = lifecycle::Derive { Left, Right });
 mirror!(
     WireAbort = lifecycle::AbortReason {
@@ -79,6 +79,7 @@ mirror!(
         LabelRemoved,
         Disabled,
         Mismatch,
+        Witness,
     }
 );
 mirror!(
@@ -165,6 +166,47 @@ impl From<WireEpoch> for RegionEpoch {
     }
 }
 
+/// Role and witness flag in one choice: a flag of its own would cost every voter a byte.
+#[derive(Clone, Copy, Encode, Decode)]
+enum WireRole {
+    Voter,
+    Learner,
+    IncomingVoter,
+    DemotingVoter,
+    WitnessVoter,
+    WitnessLearner,
+    WitnessIncomingVoter,
+    WitnessDemotingVoter,
+}
+
+impl WireRole {
+    fn of(role: PeerRole, is_witness: bool) -> Self {
+        match (role, is_witness) {
+            (PeerRole::Voter, false) => WireRole::Voter,
+            (PeerRole::Learner, false) => WireRole::Learner,
+            (PeerRole::IncomingVoter, false) => WireRole::IncomingVoter,
+            (PeerRole::DemotingVoter, false) => WireRole::DemotingVoter,
+            (PeerRole::Voter, true) => WireRole::WitnessVoter,
+            (PeerRole::Learner, true) => WireRole::WitnessLearner,
+            (PeerRole::IncomingVoter, true) => WireRole::WitnessIncomingVoter,
+            (PeerRole::DemotingVoter, true) => WireRole::WitnessDemotingVoter,
+        }
+    }
+
+    fn into_parts(self) -> (PeerRole, bool) {
+        match self {
+            WireRole::Voter => (PeerRole::Voter, false),
+            WireRole::Learner => (PeerRole::Learner, false),
+            WireRole::IncomingVoter => (PeerRole::IncomingVoter, false),
+            WireRole::DemotingVoter => (PeerRole::DemotingVoter, false),
+            WireRole::WitnessVoter => (PeerRole::Voter, true),
+            WireRole::WitnessLearner => (PeerRole::Learner, true),
+            WireRole::WitnessIncomingVoter => (PeerRole::IncomingVoter, true),
+            WireRole::WitnessDemotingVoter => (PeerRole::DemotingVoter, true),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Encode, Decode)]
 pub(super) struct WirePeer {
     id: u64,
@@ -177,17 +219,19 @@ impl From<Peer> for WirePeer {
         WirePeer {
             id: peer.id.0,
             store: peer.store.0,
-            role: peer.role.into(),
+            role: WireRole::of(peer.role, peer.is_witness),
         }
     }
 }
 
 impl From<WirePeer> for Peer {
     fn from(wire: WirePeer) -> Self {
+        let (role, is_witness) = wire.role.into_parts();
         Peer {
             id: PeerId(wire.id),
             store: StoreId(wire.store),
-            role: wire.role.into(),
+            role,
+            is_witness,
         }
     }
 }
@@ -425,6 +469,7 @@ pub(super) enum WireDeletionCause {
     SplitSkipped { region: u64 },
     SnapshotShrank { region: u64, incarnation: u64 },
     SnapshotAborted { region: u64, incarnation: u64 },
+    Witness { region: u64, incarnation: u64 },
 }
 
 impl From<DeletionCause> for WireDeletionCause {
@@ -450,6 +495,13 @@ impl From<DeletionCause> for WireDeletionCause {
             D::SnapshotAborted { incarnation, .. } => {
                 let incarnation = from_incarnation(incarnation);
                 WireDeletionCause::SnapshotAborted {
+                    region,
+                    incarnation,
+                }
+            }
+            D::Witness { incarnation, .. } => {
+                let incarnation = from_incarnation(incarnation);
+                WireDeletionCause::Witness {
                     region,
                     incarnation,
                 }
@@ -488,6 +540,71 @@ impl TryFrom<WireDeletionCause> for DeletionCause {
                 region: RegionId(region),
                 incarnation: incarnation(created)?,
             },
+            WireDeletionCause::Witness {
+                region,
+                incarnation: created,
+            } => D::Witness {
+                region: RegionId(region),
+                incarnation: incarnation(created)?,
+            },
         })
+    }
+}
+
+/// A mode that is not the ordinary one.
+#[derive(Clone, Copy, Encode, Decode)]
+pub(super) enum WireMode {
+    Merging(WireMerge),
+    Flashback,
+    Unconfirmed,
+}
+
+#[derive(Clone, Copy, Encode, Decode)]
+pub(super) struct WireMerge {
+    target: u64,
+    target_epoch: WireEpoch,
+    min_index: u64,
+    commit: u64,
+}
+
+impl From<MergeSource> for WireMerge {
+    fn from(source: MergeSource) -> Self {
+        WireMerge {
+            target: source.target.0,
+            target_epoch: source.target_epoch.into(),
+            min_index: source.min_index,
+            commit: source.commit,
+        }
+    }
+}
+
+impl From<WireMerge> for MergeSource {
+    fn from(wire: WireMerge) -> Self {
+        MergeSource {
+            target: RegionId(wire.target),
+            target_epoch: wire.target_epoch.into(),
+            min_index: wire.min_index,
+            commit: wire.commit,
+        }
+    }
+}
+
+/// `None` is the ordinary mode.
+pub(super) fn from_mode(mode: Mode) -> Option<WireMode> {
+    match mode {
+        Mode::Serving => None,
+        Mode::Merging(source) => Some(WireMode::Merging(source.into())),
+        Mode::Flashback => Some(WireMode::Flashback),
+        Mode::Unconfirmed => Some(WireMode::Unconfirmed),
+    }
+}
+
+impl From<WireMode> for Mode {
+    fn from(wire: WireMode) -> Self {
+        match wire {
+            WireMode::Merging(source) => Mode::Merging(source.into()),
+            WireMode::Flashback => Mode::Flashback,
+            WireMode::Unconfirmed => Mode::Unconfirmed,
+        }
     }
 }

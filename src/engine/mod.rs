@@ -17,7 +17,9 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 use torrens_journal::{JournalStats, Lsn};
 
-use crate::lifecycle::{DestroyCause, PeerChange, Register, Split, Tombstone};
+use crate::lifecycle::{
+    DestroyCause, Event, PeerChange, Register, Split, Tombstone, WitnessSwitch,
+};
 use crate::snapshot::{SnapshotName, SnapshotReader, StagedSnapshot};
 use crate::store::WriteBatch;
 use crate::{Incarnation, PeerId, RaftPosition, Region, RegionEpoch, RegionId, StoreId};
@@ -142,6 +144,77 @@ impl Engine {
         change: PeerChange,
     ) -> Result<Answer, EngineError> {
         self.core.change_peers(region, epoch, position, change)
+    }
+
+    /// Enters joint consensus: two or more changes of peers at once. Removing this store's own
+    /// learner begins its destroy in the same record.
+    ///
+    /// When joint consensus is left, and whether the leader may demote itself, is the host's affair.
+    pub fn enter_joint(
+        &self,
+        region: RegionId,
+        epoch: RegionEpoch,
+        position: RaftPosition,
+        changes: Vec<PeerChange>,
+    ) -> Result<Answer, EngineError> {
+        let incarnation = None;
+        self.core.conf_change(&Event::EnterJoint {
+            region,
+            incarnation,
+            epoch,
+            position,
+            changes,
+        })
+    }
+
+    /// Leaves joint consensus: incoming voters become voters, demoting ones learners.
+    pub fn leave_joint(
+        &self,
+        region: RegionId,
+        epoch: RegionEpoch,
+        position: RaftPosition,
+    ) -> Result<Answer, EngineError> {
+        let incarnation = None;
+        self.core.conf_change(&Event::LeaveJoint {
+            region,
+            incarnation,
+            epoch,
+            position,
+        })
+    }
+
+    /// Makes peers witnesses, or lets them hold data again.
+    ///
+    /// What this store's own peer holds when it becomes one is cleared in the background. One that
+    /// holds data again serves nothing until a snapshot at or above `position` was applied.
+    pub fn switch_witness(
+        &self,
+        region: RegionId,
+        epoch: RegionEpoch,
+        position: RaftPosition,
+        switches: Vec<WitnessSwitch>,
+    ) -> Result<Answer, EngineError> {
+        let incarnation = None;
+        self.core.conf_change(&Event::SwitchWitness {
+            region,
+            incarnation,
+            epoch,
+            position,
+            switches,
+        })
+    }
+
+    /// Gives a witness its description: what a snapshot is to a peer that holds data. There is no
+    /// file, and nothing to end.
+    pub fn install_witness(
+        &self,
+        region: RegionId,
+        incarnation: Incarnation,
+        description: Region,
+        position: RaftPosition,
+    ) -> Result<Answer, EngineError> {
+        self.core
+            .install_witness(region, incarnation, description, position)
     }
 
     /// Removes a peer from this store, leaving a tombstone. `epoch` is the region's as the caller

@@ -243,6 +243,10 @@ fn in_use(register: &Register, name: SnapshotName) -> bool {
     };
     match &peer.stage {
         PeerStage::Applying(applying) => applying.snapshot.staged(name.region).name == name,
-        PeerStage::Uninitialized | PeerStage::Normal(_) | PeerStage::Damaged(_) => false,
+        PeerStage::Uninitialized
+        | PeerStage::Normal(_)
+        | PeerStage::Witness(_)
+        | PeerStage::Waiting(_)
+        | PeerStage::Damaged(_) => false,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::lifecycle::{CacheState, Register};
+use crate::lifecycle::{CacheState, Mode, Register};
 use crate::{Incarnation, PeerId, RaftPosition, Region, RegionId};
 
 /// The durable state of one region's peer on this store.
@@ -15,9 +15,11 @@ pub struct RegionStatus {
     pub peer: PeerId,
     /// Which creation of that replica.
     pub incarnation: Incarnation,
-    /// Stable lower-case name of the peer's stage: `uninitialized`, `normal`, `applying` or
-    /// `damaged`.
+    /// Stable lower-case name of the peer's stage: `uninitialized`, `normal`, `witness`,
+    /// `waiting-for-data`, `applying` or `damaged`.
     pub stage: &'static str,
+    /// What the region's log has put it into: `serving` unless something is under way.
+    pub mode: Mode,
     /// The region's description; none while the peer is uninitialised.
     pub region: Option<Arc<Region>>,
     /// Last Raft position that changed the metadata; none while the peer is uninitialised.
@@ -40,6 +42,9 @@ pub struct RaftStart {
     pub truncate_floor: u64,
     /// Whether the peer's data is lost: it serves no reads and must ask for a snapshot.
     pub damaged: bool,
+    /// Whether the peer must ask for a snapshot and take no entries before it came: its data is
+    /// lost, or it was a witness and never had any.
+    pub needs_snapshot: bool,
 }
 
 pub(super) fn of(register: &Register, id: RegionId) -> Option<RegionStatus> {
@@ -49,6 +54,7 @@ pub(super) fn of(register: &Register, id: RegionId) -> Option<RegionStatus> {
         peer: peer.peer,
         incarnation: peer.incarnation,
         stage: peer.stage.name(),
+        mode: peer.stage.mode(),
         region: peer.stage.region().cloned(),
         meta: peer.stage.meta_index(),
         cache: register.cache_state(id),

@@ -61,24 +61,61 @@ impl Core {
         position: RaftPosition,
         change: PeerChange,
     ) -> Result<Answer, EngineError> {
-        let latch = self.latches.hold(region);
         let incarnation = None;
-        let event = Event::ChangePeers {
+        self.conf_change(&Event::ChangePeers {
             region,
             incarnation,
             epoch,
             position,
             change,
+        })
+    }
+
+    /// An entry that changes the peers of its region, and may take this store's own one away, or
+    /// its data.
+    pub(super) fn conf_change(&self, event: &Event) -> Result<Answer, EngineError> {
+        let (Some(region), Some(position)) = (event.region(), event.position()) else {
+            unreachable!("every change of peers is an entry of a region: {event:?}");
         };
-        let mut own = false;
-        let decision = self.decide_with(&event, cause_of(position), |register, _| {
-            own = register.incarnation(region).is_none();
+        self.check_open()?;
+        let latch = self.latches.hold(region);
+        let mut holds = true;
+        let decision = self.decide_with(event, cause_of(position), |register, _| {
+            let peer = register.peer(region);
+            holds = peer.is_some_and(|peer| peer.stage.holds_data());
         })?;
-        let gone = decision.subject.filter(|_| own);
+        let gone = decision.subject.filter(|_| !holds);
         let (answer, effects) = self.settle(decision)?;
         if let Some(gone) = gone {
             self.withdraw(region, gone);
             self.rows.forget(region, gone);
+        }
+        drop(latch);
+        self.queue.push_effects(effects);
+        Ok(answer)
+    }
+
+    pub(super) fn install_witness(
+        &self,
+        region: RegionId,
+        incarnation: Incarnation,
+        description: Region,
+        position: RaftPosition,
+    ) -> Result<Answer, EngineError> {
+        self.check_open()?;
+        let latch = self.latches.hold(region);
+        let event = Event::InstallWitness {
+            region,
+            incarnation,
+            description,
+            position,
+        };
+        let decision = self.decide(&event, Cause::Host)?;
+        let held = decision.subject;
+        let (answer, effects) = self.settle(decision)?;
+        if let Some(held) = held {
+            self.withdraw(region, held);
+            self.rows.forget(region, held);
         }
         drop(latch);
         self.queue.push_effects(effects);
@@ -244,17 +281,24 @@ impl Core {
             .peer(region)
             .ok_or(EngineError::NoPeer { region })?;
         let found = self.data_position(region, peer.incarnation);
-        let (data, truncate_floor, damaged) = match &peer.stage {
-            PeerStage::Uninitialized => (RaftPosition::default(), 0, false),
-            PeerStage::Normal(normal) => (found, normal.floor.index, false),
-            PeerStage::Damaged(damaged) => (found, damaged.floor.index, true),
+        let (data, truncate_floor) = match &peer.stage {
+            PeerStage::Uninitialized => (RaftPosition::default(), 0),
+            PeerStage::Normal(normal) => (found, normal.floor.index),
+            PeerStage::Damaged(damaged) => (found, damaged.floor.index),
+            // No data is behind any entry: what changed the metadata is all that counts.
+            PeerStage::Witness(witness) => (witness.meta_index, witness.meta_index.index),
+            PeerStage::Waiting(waiting) => (waiting.meta_index, waiting.meta_index.index),
             // Until it ends there is no data to start from but the snapshot's.
-            PeerStage::Applying(applying) => (
-                applying.snapshot.position,
-                applying.snapshot.position.index,
-                false,
-            ),
+            PeerStage::Applying(applying) => {
+                (applying.snapshot.position, applying.snapshot.position.index)
+            }
         };
+        // The log of a merge's source feeds the slowest of its replicas.
+        let truncate_floor = peer.stage.merging().map_or(truncate_floor, |source| {
+            truncate_floor.min(source.min_index.saturating_sub(1))
+        });
+        let damaged = matches!(peer.stage, PeerStage::Damaged(_));
+        let needs_snapshot = damaged || matches!(peer.stage, PeerStage::Waiting(_));
         let predecessor = peer.predecessor;
         Ok(RaftStart {
             status,
@@ -262,6 +306,7 @@ impl Core {
             data,
             truncate_floor,
             damaged,
+            needs_snapshot,
         })
     }
 

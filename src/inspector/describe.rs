@@ -11,7 +11,7 @@ use crate::lifecycle::{
     Cause, Change, ChildFate, DamageReason, DestroyCause, PeerChange, QueuedLoadFate, Record,
     SkipReason, SplitChild,
 };
-use crate::{Incarnation, KeyRange, Peer, PeerId, Region, RegionEpoch, RegionId};
+use crate::{Incarnation, KeyRange, Peer, PeerId, RaftPosition, Region, RegionEpoch, RegionId};
 
 /// A record, ready to be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +123,29 @@ fn of_record(lsn: Lsn, record: &Record) -> Description {
         detail: said.detail,
         fields: said.fields,
     }
+}
+
+fn entry_fields(position: RaftPosition) -> Vec<Field> {
+    vec![field("index", position.index), field("term", position.term)]
+}
+
+fn peer_change_text(change: &PeerChange) -> String {
+    match change {
+        PeerChange::Add { peer } => format!("add {}", peer_text(peer)),
+        PeerChange::Remove { peer }
+        | PeerChange::Promote { peer }
+        | PeerChange::Demote { peer } => format!("{} {peer}", change.as_str()),
+    }
+}
+
+fn peer_change_fields(change: &PeerChange) -> Vec<Field> {
+    let peer = match change {
+        PeerChange::Add { peer } => field("peer", peer),
+        PeerChange::Remove { peer }
+        | PeerChange::Promote { peer }
+        | PeerChange::Demote { peer } => field("peer", vec![field("peer", peer.0)]),
+    };
+    vec![field("change", change.as_str()), peer]
 }
 
 fn of_cause(cause: Cause) -> (String, Vec<Field>) {
@@ -277,25 +300,65 @@ fn of_change(change: &Change) -> Said {
             change,
             ..
         } => {
-            let detail = match change {
-                PeerChange::Add { peer } => format!("add {}", peer_text(peer)),
-                PeerChange::Remove { peer }
-                | PeerChange::Promote { peer }
-                | PeerChange::Demote { peer } => format!("{} {peer}", change.as_str()),
-            };
-            let mut fields = vec![
-                field("index", position.index),
-                field("term", position.term),
-                field("conf_ver", *conf_ver),
-                field("change", change.as_str()),
-            ];
-            fields.push(match change {
-                PeerChange::Add { peer } => field("peer", peer),
-                PeerChange::Remove { peer }
-                | PeerChange::Promote { peer }
-                | PeerChange::Demote { peer } => field("peer", vec![field("peer", peer.0)]),
+            let mut fields = entry_fields(*position);
+            fields.push(field("conf_ver", *conf_ver));
+            fields.extend(peer_change_fields(change));
+            Said::new(peer_change_text(change), fields).epoch(Some(*conf_ver), None)
+        }
+        Change::JointEntered {
+            position,
+            conf_ver,
+            changes,
+            ..
+        } => {
+            let mut fields = entry_fields(*position);
+            fields.push(field("conf_ver", *conf_ver));
+            let each = changes.iter().map(peer_change_fields).collect::<Vec<_>>();
+            fields.push(field("changes", each));
+            let shown: Vec<String> = changes.iter().map(peer_change_text).collect();
+            Said::new(shown.join(", "), fields).epoch(Some(*conf_ver), None)
+        }
+        Change::JointLeft {
+            position, conf_ver, ..
+        } => {
+            let mut fields = entry_fields(*position);
+            fields.push(field("conf_ver", *conf_ver));
+            Said::new("joint consensus is over", fields).epoch(Some(*conf_ver), None)
+        }
+        Change::WitnessesSwitched {
+            position,
+            conf_ver,
+            switches,
+            ..
+        } => {
+            let mut fields = entry_fields(*position);
+            fields.push(field("conf_ver", *conf_ver));
+            let each = switches.iter().map(|switch| {
+                vec![
+                    field("peer", switch.peer.0),
+                    field("witness", switch.witness),
+                ]
             });
-            Said::new(detail, fields).epoch(Some(*conf_ver), None)
+            fields.push(field("switches", each.collect::<Vec<_>>()));
+            let shown = switches.iter().map(|switch| match switch.witness {
+                true => format!("{} becomes a witness", switch.peer),
+                false => format!("{} holds data again", switch.peer),
+            });
+            let shown: Vec<String> = shown.collect();
+            Said::new(shown.join(", "), fields).epoch(Some(*conf_ver), None)
+        }
+        Change::WitnessInstalled {
+            description,
+            position,
+        } => {
+            let mut fields = entry_fields(*position);
+            fields.extend(region_fields(description));
+            let detail = format!(
+                "a witness at {position}, without data; {}",
+                region_text(description)
+            );
+            let epoch = description.epoch;
+            Said::new(detail, fields).epoch(Some(epoch.conf_ver), Some(epoch.version))
         }
         Change::OwnPeerRemoved {
             position,
@@ -504,10 +567,16 @@ fn damage_fields(reason: DamageReason) -> Vec<Field> {
 
 /// `p211@s4`, with the role of everything but a voter.
 pub fn peer_text(peer: &Peer) -> String {
-    let Peer { id, store, role } = peer;
+    let Peer {
+        id,
+        store,
+        role,
+        is_witness,
+    } = peer;
+    let witness = if *is_witness { ", witness" } else { "" };
     match role {
-        crate::PeerRole::Voter => format!("{id}@{store}"),
-        role => format!("{id}@{store}({})", role.as_str()),
+        crate::PeerRole::Voter if !is_witness => format!("{id}@{store}"),
+        role => format!("{id}@{store}({}{witness})", role.as_str()),
     }
 }
 

@@ -7,6 +7,7 @@
 //! Not here: which outcome an event has (`step`).
 
 mod caching;
+mod conf_change;
 mod peers;
 mod regions;
 mod snapshots;
@@ -14,6 +15,7 @@ mod snapshots;
 use torrens_journal::Lsn;
 
 use super::register::LedgerFault;
+use super::step::{changed, changed_jointly, joint_left, switched};
 use super::{CacheState, Change, DeletionId, Record, Register, Slot};
 use crate::{Incarnation, PeerId, RegionError, RegionId, Sequence, StoreId};
 
@@ -168,7 +170,36 @@ pub fn apply(register: &mut Register, lsn: Lsn, record: &Record) -> Result<(), A
             position,
             conf_ver,
             change,
-        } => regions::change_peers(register, *region, *position, *conf_ver, *change),
+        } => conf_change::apply(register, lsn, *region, *position, *conf_ver, |region| {
+            changed(region, *conf_ver, *change)
+        }),
+        Change::JointEntered {
+            region,
+            position,
+            conf_ver,
+            changes,
+        } => conf_change::apply(register, lsn, *region, *position, *conf_ver, |region| {
+            changed_jointly(region, *conf_ver, changes)
+        }),
+        Change::JointLeft {
+            region,
+            position,
+            conf_ver,
+        } => conf_change::apply(register, lsn, *region, *position, *conf_ver, |region| {
+            joint_left(region, *conf_ver)
+        }),
+        Change::WitnessesSwitched {
+            region,
+            position,
+            conf_ver,
+            switches,
+        } => conf_change::apply(register, lsn, *region, *position, *conf_ver, |region| {
+            switched(region, *conf_ver, switches)
+        }),
+        Change::WitnessInstalled {
+            description,
+            position,
+        } => snapshots::install_witness(register, lsn, description, *position),
         Change::OwnPeerRemoved {
             region,
             position,

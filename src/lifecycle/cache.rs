@@ -155,6 +155,8 @@ pub enum EvictReason {
     Disabled,
     /// A check found it to differ from the data store.
     Mismatch,
+    /// The peer became a witness.
+    Witness,
 }
 
 /// Why the store itself asks for a load that nobody else asked for.
@@ -281,11 +283,12 @@ impl EvictReason {
             EvictReason::LabelRemoved => "label-removed",
             EvictReason::Disabled => "disabled",
             EvictReason::Mismatch => "mismatch",
+            EvictReason::Witness => "witness",
         }
     }
 
     /// Every reason, in the order of their numbers in the journal.
-    pub const ALL: [EvictReason; 17] = [
+    pub const ALL: [EvictReason; 18] = [
         EvictReason::Requested,
         EvictReason::MemoryLimit,
         EvictReason::LoadFailed,
@@ -303,6 +306,7 @@ impl EvictReason {
         EvictReason::LabelRemoved,
         EvictReason::Disabled,
         EvictReason::Mismatch,
+        EvictReason::Witness,
     ];
 }
 

@@ -9,7 +9,7 @@
 
 use super::{
     AbortReason, DamageReason, DeletionId, Derive, DestroyCause, EvictReason, Floor, FloorUpdate,
-    PeerChange, QueuedLoadFate, RaftPosition, SnapshotRef,
+    PeerChange, QueuedLoadFate, RaftPosition, SnapshotRef, WitnessSwitch,
 };
 use crate::{Incarnation, Key, Peer, PeerId, Region, RegionEpoch, RegionId, Sequence, StoreId};
 
@@ -79,6 +79,45 @@ pub enum Change {
         conf_ver: u64,
         /// The change.
         change: PeerChange,
+    },
+    /// A region entered joint consensus.
+    JointEntered {
+        /// Which region.
+        region: RegionId,
+        /// The entry.
+        position: RaftPosition,
+        /// The `conf_ver` that it has now.
+        conf_ver: u64,
+        /// The changes on the way.
+        changes: Vec<PeerChange>,
+    },
+    /// A region left joint consensus.
+    JointLeft {
+        /// Which region.
+        region: RegionId,
+        /// The entry.
+        position: RaftPosition,
+        /// The `conf_ver` that it has now.
+        conf_ver: u64,
+    },
+    /// Peers became witnesses, or hold data again. What this store's own peer held, if it became
+    /// one, is a pending deletion.
+    WitnessesSwitched {
+        /// Which region.
+        region: RegionId,
+        /// The entry.
+        position: RaftPosition,
+        /// The `conf_ver` that it has now.
+        conf_ver: u64,
+        /// Who became what.
+        switches: Vec<WitnessSwitch>,
+    },
+    /// A witness has a description. Whatever the peer held before is a pending deletion.
+    WitnessInstalled {
+        /// The description.
+        description: Region,
+        /// The entry that it is at.
+        position: RaftPosition,
     },
     /// A region removed this store's own peer, which is the begin of its destroy.
     OwnPeerRemoved {
@@ -262,9 +301,13 @@ impl Change {
             | Change::SequencesLeased { .. }
             | Change::BarrierReached { .. } => None,
             Change::RegionBootstrapped { region, .. } => Some(region.id),
-            Change::SnapshotBegun { description, .. } => Some(description.id),
+            Change::SnapshotBegun { description, .. }
+            | Change::WitnessInstalled { description, .. } => Some(description.id),
             Change::RegionSplit { region, .. }
             | Change::PeersChanged { region, .. }
+            | Change::JointEntered { region, .. }
+            | Change::JointLeft { region, .. }
+            | Change::WitnessesSwitched { region, .. }
             | Change::OwnPeerRemoved { region, .. }
             | Change::PeerCreated { region, .. }
             | Change::PeerDestroyed { region, .. }

@@ -1,7 +1,8 @@
 //! Ranges of keys that nobody serves and whose data is still to be cleared.
 //!
 //! A pending deletion owns its range until the clearing is durable, so that nothing can move in
-//! before. Not here: the clearing itself (`engine`).
+//! before (except where it clears what a witness must not hold: the witness owns the keys then).
+//! Not here: the clearing itself (`engine`).
 
 use std::fmt;
 
@@ -55,6 +56,14 @@ pub enum DeletionCause {
         /// Which creation of it.
         incarnation: Incarnation,
     },
+    /// A peer that became a witness. Its keys stay its own: this clears them on its behalf, and
+    /// nothing may be ingested over them before.
+    Witness {
+        /// Its region.
+        region: RegionId,
+        /// Which creation of it.
+        incarnation: Incarnation,
+    },
     /// A peer without data whose first snapshot could not be finished.
     SnapshotAborted {
         /// Its region.
@@ -71,6 +80,7 @@ impl DeletionCause {
             DeletionCause::Destroyed { region, .. }
             | DeletionCause::SplitSkipped { region }
             | DeletionCause::SnapshotShrank { region, .. }
+            | DeletionCause::Witness { region, .. }
             | DeletionCause::SnapshotAborted { region, .. } => region,
         }
     }
@@ -82,6 +92,18 @@ impl DeletionCause {
             DeletionCause::SplitSkipped { .. } => "split-skipped",
             DeletionCause::SnapshotShrank { .. } => "snapshot-shrank",
             DeletionCause::SnapshotAborted { .. } => "snapshot-aborted",
+            DeletionCause::Witness { .. } => "witness",
+        }
+    }
+
+    /// Whether the keys belong to nobody but the deletion.
+    pub const fn owns_range(self) -> bool {
+        match self {
+            DeletionCause::Destroyed { .. }
+            | DeletionCause::SplitSkipped { .. }
+            | DeletionCause::SnapshotShrank { .. }
+            | DeletionCause::SnapshotAborted { .. } => true,
+            DeletionCause::Witness { .. } => false,
         }
     }
 }

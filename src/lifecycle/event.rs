@@ -49,6 +49,54 @@ pub enum Event {
         /// The change.
         change: PeerChange,
     },
+    /// Raft committed several changes of peers at once: the region enters joint consensus.
+    EnterJoint {
+        /// Which region.
+        region: RegionId,
+        /// Which creation of its peer the caller means; any if none.
+        incarnation: Option<Incarnation>,
+        /// The epoch that the entry was proposed at; its `conf_ver` must be the current one.
+        epoch: RegionEpoch,
+        /// The entry.
+        position: RaftPosition,
+        /// The changes, two or more.
+        changes: Vec<PeerChange>,
+    },
+    /// Raft committed the end of joint consensus. When it is proposed is the host's affair.
+    LeaveJoint {
+        /// Which region.
+        region: RegionId,
+        /// Which creation of its peer the caller means; any if none.
+        incarnation: Option<Incarnation>,
+        /// The epoch that the entry was proposed at; its `conf_ver` must be the current one.
+        epoch: RegionEpoch,
+        /// The entry.
+        position: RaftPosition,
+    },
+    /// Raft committed that peers become witnesses, or hold data again.
+    SwitchWitness {
+        /// Which region.
+        region: RegionId,
+        /// Which creation of its peer the caller means; any if none.
+        incarnation: Option<Incarnation>,
+        /// The epoch that the entry was proposed at; its `conf_ver` must be the current one.
+        epoch: RegionEpoch,
+        /// The entry.
+        position: RaftPosition,
+        /// Who becomes what; one or more.
+        switches: Vec<WitnessSwitch>,
+    },
+    /// A snapshot arrived for a peer that is a witness: a description and a position, no data.
+    InstallWitness {
+        /// Which region.
+        region: RegionId,
+        /// The peer that the snapshot was accepted for.
+        incarnation: Incarnation,
+        /// The description that it brings; lists the peer as a witness.
+        description: Region,
+        /// The entry that the description is at.
+        position: RaftPosition,
+    },
     /// A staged snapshot is about to replace a peer's data.
     BeginSnapshot {
         /// Which region.
@@ -239,6 +287,15 @@ pub enum PeerChange {
     },
 }
 
+/// One peer that becomes a witness, or holds data again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WitnessSwitch {
+    /// The replica.
+    pub peer: PeerId,
+    /// Whether it is a witness from now on.
+    pub witness: bool,
+}
+
 /// What a barrier made durable of one region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FloorUpdate {
@@ -294,6 +351,38 @@ impl PeerChange {
 }
 
 impl Event {
+    /// The Raft entry that it is; none for what no log orders.
+    pub const fn position(&self) -> Option<RaftPosition> {
+        match self {
+            Event::Split(split) => Some(split.position),
+            Event::ChangePeers { position, .. }
+            | Event::EnterJoint { position, .. }
+            | Event::LeaveJoint { position, .. }
+            | Event::SwitchWitness { position, .. } => Some(*position),
+            Event::Identify { .. }
+            | Event::Bootstrap { .. }
+            | Event::CreateByMessage { .. }
+            | Event::InstallWitness { .. }
+            | Event::BeginSnapshot { .. }
+            | Event::EndSnapshot { .. }
+            | Event::AbortSnapshot { .. }
+            | Event::Destroy { .. }
+            | Event::FinishDeletion { .. }
+            | Event::Damage { .. }
+            | Event::Barrier { .. }
+            | Event::NewDataStore { .. }
+            | Event::SequenceLease { .. }
+            | Event::LoadRequest { .. }
+            | Event::LoadBegin { .. }
+            | Event::LoadEnd { .. }
+            | Event::LoadCancel { .. }
+            | Event::Evict { .. }
+            | Event::EvictBegin { .. }
+            | Event::EvictEnd { .. }
+            | Event::CacheLost { .. } => None,
+        }
+    }
+
     /// The region that it names; none for what concerns the whole store.
     pub const fn region(&self) -> Option<RegionId> {
         match self {
@@ -301,6 +390,10 @@ impl Event {
             Event::Split(split) => Some(split.region),
             Event::CreateByMessage { region, .. }
             | Event::ChangePeers { region, .. }
+            | Event::EnterJoint { region, .. }
+            | Event::LeaveJoint { region, .. }
+            | Event::SwitchWitness { region, .. }
+            | Event::InstallWitness { region, .. }
             | Event::BeginSnapshot { region, .. }
             | Event::EndSnapshot { region, .. }
             | Event::AbortSnapshot { region, .. }

@@ -25,6 +25,12 @@ pub enum ChangeKind {
     PeersChanged = 0x0203,
     /// See [`Change::OwnPeerRemoved`].
     OwnPeerRemoved = 0x0204,
+    /// See [`Change::JointEntered`].
+    JointEntered = 0x0205,
+    /// See [`Change::JointLeft`].
+    JointLeft = 0x0206,
+    /// See [`Change::WitnessesSwitched`].
+    WitnessesSwitched = 0x0207,
     /// See [`Change::PeerCreated`].
     PeerCreated = 0x0301,
     /// See [`Change::PeerDestroyed`].
@@ -39,6 +45,8 @@ pub enum ChangeKind {
     SnapshotEnded = 0x0402,
     /// See [`Change::SnapshotAborted`].
     SnapshotAborted = 0x0403,
+    /// See [`Change::WitnessInstalled`].
+    WitnessInstalled = 0x0404,
     /// See [`Change::CacheLoadRequested`].
     CacheLoadRequested = 0x0501,
     /// See [`Change::CacheLoadQueued`].
@@ -61,7 +69,7 @@ pub enum ChangeKind {
 
 impl ChangeKind {
     /// Every kind, by number.
-    pub const ALL: [ChangeKind; 24] = [
+    pub const ALL: [ChangeKind; 28] = [
         ChangeKind::StoreIdentified,
         ChangeKind::DataStoreReplaced,
         ChangeKind::SequencesLeased,
@@ -70,6 +78,9 @@ impl ChangeKind {
         ChangeKind::RegionSplit,
         ChangeKind::PeersChanged,
         ChangeKind::OwnPeerRemoved,
+        ChangeKind::JointEntered,
+        ChangeKind::JointLeft,
+        ChangeKind::WitnessesSwitched,
         ChangeKind::PeerCreated,
         ChangeKind::PeerDestroyed,
         ChangeKind::DeletionFinished,
@@ -77,6 +88,7 @@ impl ChangeKind {
         ChangeKind::SnapshotBegun,
         ChangeKind::SnapshotEnded,
         ChangeKind::SnapshotAborted,
+        ChangeKind::WitnessInstalled,
         ChangeKind::CacheLoadRequested,
         ChangeKind::CacheLoadQueued,
         ChangeKind::CacheLoadUnqueued,
@@ -109,6 +121,9 @@ impl ChangeKind {
             ChangeKind::RegionSplit => "region.split",
             ChangeKind::PeersChanged => "region.change-peers",
             ChangeKind::OwnPeerRemoved => "region.remove-self",
+            ChangeKind::JointEntered => "region.enter-joint",
+            ChangeKind::JointLeft => "region.leave-joint",
+            ChangeKind::WitnessesSwitched => "region.switch-witness",
             ChangeKind::PeerCreated => "peer.create",
             ChangeKind::PeerDestroyed => "peer.destroy-begin",
             ChangeKind::DeletionFinished => "peer.destroy-end",
@@ -116,6 +131,7 @@ impl ChangeKind {
             ChangeKind::SnapshotBegun => "snapshot.begin",
             ChangeKind::SnapshotEnded => "snapshot.end",
             ChangeKind::SnapshotAborted => "snapshot.abort",
+            ChangeKind::WitnessInstalled => "snapshot.witness",
             ChangeKind::CacheLoadRequested => "cache.request",
             ChangeKind::CacheLoadQueued => "cache.queue",
             ChangeKind::CacheLoadUnqueued => "cache.unqueue",
@@ -162,6 +178,10 @@ impl ChangeKind {
             | ChangeKind::PeerDamaged
             | ChangeKind::SnapshotBegun
             | ChangeKind::SnapshotEnded
+            | ChangeKind::JointEntered
+            | ChangeKind::JointLeft
+            | ChangeKind::WitnessesSwitched
+            | ChangeKind::WitnessInstalled
             | ChangeKind::SnapshotAborted => Durability::Wait,
         }
     }
@@ -179,6 +199,9 @@ impl Change {
             Change::RegionSplit { .. } => ChangeKind::RegionSplit,
             Change::PeersChanged { .. } => ChangeKind::PeersChanged,
             Change::OwnPeerRemoved { .. } => ChangeKind::OwnPeerRemoved,
+            Change::JointEntered { .. } => ChangeKind::JointEntered,
+            Change::JointLeft { .. } => ChangeKind::JointLeft,
+            Change::WitnessesSwitched { .. } => ChangeKind::WitnessesSwitched,
             Change::PeerCreated { .. } => ChangeKind::PeerCreated,
             Change::PeerDestroyed { .. } => ChangeKind::PeerDestroyed,
             Change::DeletionFinished { .. } => ChangeKind::DeletionFinished,
@@ -186,6 +209,7 @@ impl Change {
             Change::SnapshotBegun { .. } => ChangeKind::SnapshotBegun,
             Change::SnapshotEnded { .. } => ChangeKind::SnapshotEnded,
             Change::SnapshotAborted { .. } => ChangeKind::SnapshotAborted,
+            Change::WitnessInstalled { .. } => ChangeKind::WitnessInstalled,
             Change::CacheLoadRequested { .. } => ChangeKind::CacheLoadRequested,
             Change::CacheLoadQueued { .. } => ChangeKind::CacheLoadQueued,
             Change::CacheLoadUnqueued { .. } => ChangeKind::CacheLoadUnqueued,

@@ -10,6 +10,10 @@
 //!    └──destroy, own removal── any stage: leaves a tombstone, and a pending deletion if it had keys
 //! ```
 //!
+//! A peer whose region lists it as a witness is *Witness* instead of Normal; one that is none any more is
+//! *Waiting* until a snapshot brought the data. Normal and Witness have a [`Mode`]: serving, or what the
+//! region's log has put the region into.
+//!
 //! * [`step`] says what an event does to a [`Register`]: a pure, total function to an [`Outcome`].
 //! * [`apply`] carries out a recorded outcome; it is the only way in which state changes, on the
 //!   live path and at replay alike.
@@ -17,7 +21,8 @@
 //!   its parts; `event`, `change`, `record`, `refusal`, `outcome` are the words of the conversation.
 //!
 //! Invariants (checked by [`Register::check_invariants`])
-//! * Every key has at most one owner: a live peer with a range, or a pending deletion.
+//! * Every key has at most one owner: a live peer with a range, or a pending deletion. A deletion that
+//!   clears what a witness must not hold owns nothing, and nothing is ingested over it.
 //! * A live peer's id is above its region's tombstone; an incarnation is never minted twice.
 //! * A cache that holds or will hold data belongs to the live peer's incarnation and a normal stage.
 //! * An epoch never goes back while its incarnation lives; floors never go down.
@@ -51,16 +56,16 @@ pub use cache::{
 };
 pub use change::{Change, ChildFate, Durability, SkipReason, SplitChild};
 pub use deletion::{DeletionCause, DeletionId, PendingDeletion};
-pub use event::{Derive, Event, FloorUpdate, NewRegion, PeerChange, Split};
+pub use event::{Derive, Event, FloorUpdate, NewRegion, PeerChange, Split, WitnessSwitch};
 pub use kind::ChangeKind;
 pub use outcome::{Accepted, Effect, Outcome, PlannedEffects};
 pub use peer::{
-    AbortReason, Applying, DamageReason, Damaged, Floor, Normal, PeerStage, PeerState, Previous,
-    SnapshotRef,
+    AbortReason, Applying, DamageReason, Damaged, Floor, MergeSource, Mode, Normal, PeerStage,
+    PeerState, Previous, SnapshotRef, Waiting,
 };
 pub use position::{INITIAL_INDEX, INITIAL_POSITION, INITIAL_TERM, RaftPosition};
 pub use record::{Cause, Record, RecordHeader, Stamp};
-pub use refusal::{Refusal, SplitFault};
+pub use refusal::{PeerChangeFault, Refusal, SplitFault};
 pub use register::LedgerFault;
 pub use register::{Admitted, OpenOperation, Owner, Register, RestoreError, Slot, Violation};
 pub(crate) use register::{RegisterHead, RegisterItem};

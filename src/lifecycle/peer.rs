@@ -29,23 +29,67 @@ pub struct PeerState {
 pub enum PeerStage {
     /// Made by a message: no description, no range, no data.
     Uninitialized,
-    /// Serves its region.
+    /// Holds its region's data, and serves it unless its [`Mode`] forbids.
     Normal(Normal),
+    /// Follows its region and holds no data of it: a witness.
+    Witness(Normal),
+    /// Was a witness and is none any more: it serves nothing until a snapshot brought the data.
+    Waiting(Waiting),
     /// A snapshot apply was begun and has not ended; the data is neither old nor new.
     Applying(Applying),
     /// Its data cannot be trusted; it waits for a snapshot.
     Damaged(Damaged),
 }
 
-/// A peer that serves its region.
+/// A peer that follows its region: it has a description, and all data that belongs to it here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Normal {
     /// The region's description.
     pub region: Arc<Region>,
     /// Last Raft entry that changed the metadata.
     pub meta_index: RaftPosition,
-    /// What of the region's data a barrier made durable.
+    /// What of the region's data a barrier made durable. A witness has none; its floor stays where
+    /// it was.
     pub floor: Floor,
+    /// What the region's log has put it into.
+    pub mode: Mode,
+}
+
+/// What a region's log, or the host, has put the region into. Whatever is not `Serving` serves no
+/// reads, takes no ordinary writes and no transition but the one that ends it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Nothing is under way.
+    #[default]
+    Serving,
+    /// The region is about to be merged into another one.
+    Merging(MergeSource),
+    /// The region is being set back to an earlier version of its data.
+    Flashback,
+    /// The first region of a cluster that may turn out to exist elsewhere already.
+    Unconfirmed,
+}
+
+/// What the source of a merge remembers between prepare and commit or rollback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MergeSource {
+    /// The region that takes it in.
+    pub target: RegionId,
+    /// The target's epoch when the merge was prepared.
+    pub target_epoch: RegionEpoch,
+    /// Entries from this index on must stay in the source's log: the slowest replica needs them.
+    pub min_index: u64,
+    /// Index of the entry that prepared the merge; names the attempt.
+    pub commit: u64,
+}
+
+/// A peer that waits for its region's data: it was a witness.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The region's description.
+    pub region: Arc<Region>,
+    /// The entry that made it hold data: only a snapshot at or above it brings enough.
+    pub meta_index: RaftPosition,
 }
 
 /// Between the begin and the end of a snapshot apply.
@@ -82,6 +126,9 @@ pub struct Damaged {
     pub floor: Floor,
     /// Why.
     pub reason: DamageReason,
+    /// The merge that it was the source of when it was damaged: a snapshot of the target may take
+    /// its place.
+    pub merging: Option<MergeSource>,
 }
 
 /// An index that a barrier made durable. Never goes down while the incarnation lives.
@@ -244,12 +291,70 @@ impl fmt::Display for DamageReason {
     }
 }
 
+impl Mode {
+    /// Stable lower-case name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Mode::Serving => "serving",
+            Mode::Merging(_) => "merging",
+            Mode::Flashback => "flashback",
+            Mode::Unconfirmed => "unconfirmed",
+        }
+    }
+}
+
 impl PeerStage {
+    /// The stage of a peer that follows its region: a witness or not, as the description lists it.
+    pub(super) fn following(normal: Normal, peer: PeerId) -> Self {
+        let listed = normal.region.peer(peer);
+        match listed.is_some_and(|listed| listed.is_witness) {
+            true => PeerStage::Witness(normal),
+            false => PeerStage::Normal(normal),
+        }
+    }
+
+    /// What the region's log has put it into; nothing if the peer does not follow it.
+    pub const fn mode(&self) -> Mode {
+        match self {
+            PeerStage::Normal(normal) | PeerStage::Witness(normal) => normal.mode,
+            PeerStage::Uninitialized
+            | PeerStage::Waiting(_)
+            | PeerStage::Applying(_)
+            | PeerStage::Damaged(_) => Mode::Serving,
+        }
+    }
+
+    /// Whether the region's data is here and can be trusted.
+    pub const fn holds_data(&self) -> bool {
+        match self {
+            PeerStage::Normal(_) => true,
+            PeerStage::Uninitialized
+            | PeerStage::Witness(_)
+            | PeerStage::Waiting(_)
+            | PeerStage::Applying(_)
+            | PeerStage::Damaged(_) => false,
+        }
+    }
+
+    /// The merge that the peer's region is the source of, as far as the peer knows.
+    pub const fn merging(&self) -> Option<MergeSource> {
+        match self {
+            PeerStage::Normal(normal) | PeerStage::Witness(normal) => match normal.mode {
+                Mode::Merging(source) => Some(source),
+                Mode::Serving | Mode::Flashback | Mode::Unconfirmed => None,
+            },
+            PeerStage::Damaged(damaged) => damaged.merging,
+            PeerStage::Uninitialized | PeerStage::Applying(_) | PeerStage::Waiting(_) => None,
+        }
+    }
+
     /// Stable lower-case name.
     pub const fn name(&self) -> &'static str {
         match self {
             PeerStage::Uninitialized => "uninitialized",
             PeerStage::Normal(_) => "normal",
+            PeerStage::Witness(_) => "witness",
+            PeerStage::Waiting(_) => "waiting-for-data",
             PeerStage::Applying(_) => "applying",
             PeerStage::Damaged(_) => "damaged",
         }
@@ -259,7 +364,8 @@ impl PeerStage {
     pub const fn region(&self) -> Option<&Arc<Region>> {
         match self {
             PeerStage::Uninitialized => None,
-            PeerStage::Normal(normal) => Some(&normal.region),
+            PeerStage::Normal(normal) | PeerStage::Witness(normal) => Some(&normal.region),
+            PeerStage::Waiting(waiting) => Some(&waiting.region),
             PeerStage::Applying(applying) => Some(&applying.region),
             PeerStage::Damaged(damaged) => Some(&damaged.region),
         }
@@ -269,7 +375,8 @@ impl PeerStage {
     pub const fn meta_index(&self) -> Option<RaftPosition> {
         match self {
             PeerStage::Uninitialized => None,
-            PeerStage::Normal(normal) => Some(normal.meta_index),
+            PeerStage::Normal(normal) | PeerStage::Witness(normal) => Some(normal.meta_index),
+            PeerStage::Waiting(waiting) => Some(waiting.meta_index),
             PeerStage::Applying(applying) => Some(applying.snapshot.position),
             PeerStage::Damaged(damaged) => Some(damaged.meta_index),
         }

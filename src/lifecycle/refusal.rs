@@ -198,6 +198,58 @@ pub enum Refusal {
         /// Its role.
         role: &'static str,
     },
+    /// The change of peers is not one that may be made.
+    #[error("the change of peers of {region} is not valid: {fault}")]
+    InvalidPeerChange {
+        /// The region asked for.
+        region: RegionId,
+        /// What is wrong with it.
+        fault: PeerChangeFault,
+    },
+    /// The peer holds no data: it is a witness.
+    #[error("{peer} of {region} is a witness and holds no data")]
+    PeerIsWitness {
+        /// The region asked for.
+        region: RegionId,
+        /// Its peer here.
+        peer: PeerId,
+    },
+    /// The peer was a witness and has no data yet; it needs a snapshot.
+    #[error("{region} waits for its data here")]
+    WaitingForData {
+        /// The region asked for.
+        region: RegionId,
+    },
+    /// A snapshot with data is for a witness, or one without is for a peer that holds data.
+    #[error("{peer} of {region} is {}a witness in the description that is given", if *.is_witness { "" } else { "not " })]
+    WitnessMismatch {
+        /// The region asked for.
+        region: RegionId,
+        /// The peer.
+        peer: PeerId,
+        /// What the description says of it.
+        is_witness: bool,
+    },
+    /// The region is about to be merged into another one.
+    #[error("{region} is being merged into {target}")]
+    RegionMerging {
+        /// The region asked for.
+        region: RegionId,
+        /// The region that takes it in.
+        target: RegionId,
+    },
+    /// The region is being set back to an earlier version of its data.
+    #[error("{region} is in flashback")]
+    RegionInFlashback {
+        /// The region asked for.
+        region: RegionId,
+    },
+    /// Whether the cluster begins with this region is not known yet.
+    #[error("the bootstrap of {region} is not confirmed")]
+    BootstrapUnconfirmed {
+        /// The region asked for.
+        region: RegionId,
+    },
     /// The snapshot is one of another region.
     #[error("the snapshot is one of {given}, not of {region}")]
     SnapshotOfOther {
@@ -288,6 +340,51 @@ pub enum Refusal {
     },
 }
 
+/// What is wrong with a change of peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PeerChangeFault {
+    /// The region is in joint consensus: only leaving it may follow.
+    #[error("the region is in joint consensus")]
+    Joint,
+    /// The region is not in joint consensus.
+    #[error("the region is not in joint consensus")]
+    NotJoint,
+    /// Joint consensus is for two changes or more; a switch of witnesses for one or more.
+    #[error("{changes} changes are too few")]
+    TooFew {
+        /// Changes given.
+        changes: usize,
+    },
+    /// More changes than a region may have peers.
+    #[error("{changes} changes, more than {} allowed", crate::Region::PEERS_MAX)]
+    TooMany {
+        /// Changes given.
+        changes: usize,
+    },
+    /// Two changes are about one peer.
+    #[error("{peer} is changed twice")]
+    Twice {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// A voter goes by way of a demotion; joint consensus cannot drop it at once.
+    #[error("{peer} is a voter and has to be demoted first")]
+    VoterRemoved {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// No voter changes: that needs no joint consensus.
+    #[error("only learners change")]
+    LearnersOnly,
+    /// A new peer begins as a voter or as a learner.
+    #[error("{peer} cannot begin in a role of joint consensus")]
+    JointRole {
+        /// The peer.
+        peer: PeerId,
+    },
+}
+
 /// What is wrong with a split.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -366,6 +463,13 @@ impl Refusal {
             Refusal::InvalidSplit { .. } => "split-invalid",
             Refusal::PeerUnknown { .. } => "peer-unknown",
             Refusal::RoleUnchanged { .. } => "role-unchanged",
+            Refusal::InvalidPeerChange { .. } => "peer-change-invalid",
+            Refusal::PeerIsWitness { .. } => "peer-is-witness",
+            Refusal::WaitingForData { .. } => "waiting-for-data",
+            Refusal::WitnessMismatch { .. } => "witness-mismatch",
+            Refusal::RegionMerging { .. } => "region-merging",
+            Refusal::RegionInFlashback { .. } => "region-in-flashback",
+            Refusal::BootstrapUnconfirmed { .. } => "bootstrap-unconfirmed",
             Refusal::SnapshotOfOther { .. } => "snapshot-other-region",
             Refusal::StaleSnapshot { .. } => "snapshot-stale",
             Refusal::RangeOverlap { .. } => "range-overlap",

@@ -31,7 +31,8 @@ pub(crate) use self::restore::{RegisterHead, RegisterItem};
 
 pub(super) use self::ledger::{Claim, Ledger};
 use super::{
-    CacheEntry, CacheState, DeletionId, Normal, PeerStage, PeerState, PendingDeletion, Tombstone,
+    CacheEntry, CacheState, DeletionId, Mode, Normal, PeerStage, PeerState, PendingDeletion,
+    Tombstone,
 };
 use crate::{Incarnation, KeyRange, RegionId, Sequence, StoreId};
 
@@ -109,19 +110,28 @@ impl Register {
         self.peer(region).map(|peer| peer.incarnation)
     }
 
-    /// The region's peer, if it is that incarnation and serves.
+    /// The region's peer, if it is that incarnation and holds data that can be trusted, whatever its
+    /// region's mode.
     pub fn normal(&self, region: RegionId, incarnation: Incarnation) -> Option<&Normal> {
         let peer = self.peer(region)?;
         match &peer.stage {
             PeerStage::Normal(normal) if peer.incarnation == incarnation => Some(normal),
             PeerStage::Normal(_)
+            | PeerStage::Witness(_)
+            | PeerStage::Waiting(_)
             | PeerStage::Uninitialized
             | PeerStage::Applying(_)
             | PeerStage::Damaged(_) => None,
         }
     }
 
-    /// Every peer that serves, by region id.
+    /// The region's peer, if it is that incarnation, holds data and serves it.
+    pub fn serving(&self, region: RegionId, incarnation: Incarnation) -> Option<&Normal> {
+        self.normal(region, incarnation)
+            .filter(|normal| normal.mode == Mode::Serving)
+    }
+
+    /// Every peer that holds data that can be trusted, by region id.
     pub fn normal_peers(&self) -> impl Iterator<Item = (RegionId, Incarnation, &Normal)> {
         self.slots.iter().filter_map(|(region, slot)| {
             let incarnation = slot.peer.as_ref()?.incarnation;
@@ -172,6 +182,12 @@ impl Register {
     /// A pending deletion.
     pub fn deletion(&self, deletion: DeletionId) -> Option<&PendingDeletion> {
         self.deletions.get(&deletion)
+    }
+
+    /// The oldest pending deletion that clears a key of `range`, whoever owns the key.
+    pub fn deletion_in(&self, range: &KeyRange) -> Option<DeletionId> {
+        let mut pending = self.deletions.iter();
+        pending.find_map(|(id, pending)| pending.range.overlaps(range).then_some(*id))
     }
 
     /// Every pending deletion, oldest first.

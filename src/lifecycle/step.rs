@@ -14,11 +14,14 @@ mod keeping;
 mod snapshots;
 mod splitting;
 
-pub(super) use self::conf_change::changed;
+pub(super) use self::conf_change::{changed, changed_jointly, joint_left, switched};
 pub(super) use self::destroying::later;
+pub(super) use self::snapshots::given_up;
 pub(super) use self::splitting::{SplitPlan, split_parts};
 
-use super::{Event, Outcome, Register};
+use self::conf_change::Entry;
+use super::{Event, Outcome, RaftPosition, Refusal, Register};
+use crate::{Incarnation, RegionEpoch, RegionId};
 
 /// What `event` does to `register`.
 pub fn step(register: &Register, event: &Event) -> Outcome {
@@ -39,11 +42,44 @@ pub fn step(register: &Register, event: &Event) -> Outcome {
             position,
             change,
         } => {
-            let live = gate::live(register, *region, *incarnation);
-            live.and_then(|live| {
-                conf_change::change_peers(register, *region, live, *epoch, *position, *change)
-            })
+            let entry = entry(register, *region, *incarnation, *epoch, *position);
+            entry.and_then(|entry| conf_change::change_peers(register, entry, *change))
         }
+        Event::EnterJoint {
+            region,
+            incarnation,
+            epoch,
+            position,
+            changes,
+        } => {
+            let entry = entry(register, *region, *incarnation, *epoch, *position);
+            entry.and_then(|entry| conf_change::enter_joint(register, entry, changes))
+        }
+        Event::LeaveJoint {
+            region,
+            incarnation,
+            epoch,
+            position,
+        } => {
+            let entry = entry(register, *region, *incarnation, *epoch, *position);
+            entry.and_then(|entry| conf_change::leave_joint(register, entry))
+        }
+        Event::SwitchWitness {
+            region,
+            incarnation,
+            epoch,
+            position,
+            switches,
+        } => {
+            let entry = entry(register, *region, *incarnation, *epoch, *position);
+            entry.and_then(|entry| conf_change::switch_witness(register, entry, switches))
+        }
+        Event::InstallWitness {
+            region,
+            incarnation,
+            description,
+            position,
+        } => snapshots::install_witness(register, *region, *incarnation, description, *position),
         Event::BeginSnapshot {
             region,
             incarnation,
@@ -99,4 +135,21 @@ pub fn step(register: &Register, event: &Event) -> Outcome {
         Event::CacheLost { region } => caching::lost(register, *region),
     };
     decided.unwrap_or_else(Outcome::Refused)
+}
+
+/// The entry that an event is about, for the live peer that its caller means.
+fn entry(
+    register: &Register,
+    region: RegionId,
+    incarnation: Option<Incarnation>,
+    epoch: RegionEpoch,
+    position: RaftPosition,
+) -> Result<Entry<'_>, Refusal> {
+    let peer = gate::live(register, region, incarnation)?;
+    Ok(Entry {
+        region,
+        peer,
+        epoch,
+        position,
+    })
 }

@@ -10,7 +10,7 @@ use super::machine::Machine;
 use super::world::{Lines, Trouble};
 use crate::inspector::{Description, key_text, peer_text};
 use crate::lifecycle::{
-    CacheEntry, Outcome, Owner, PeerStage, PeerState, QueuedLoad, Register, Tombstone,
+    CacheEntry, Mode, Outcome, Owner, PeerStage, PeerState, QueuedLoad, Register, Tombstone,
 };
 use crate::{Answer, Incarnation, KeyRange, Region, RegionId, RegionView, WriteAnswer};
 
@@ -145,11 +145,17 @@ pub(super) fn peer(id: RegionId, peer: &PeerState) -> String {
     }
     match &peer.stage {
         PeerStage::Uninitialized => {}
-        PeerStage::Normal(normal) => {
+        PeerStage::Normal(normal) | PeerStage::Witness(normal) => {
             line.push_str(&format!(
                 " meta {} floor i{}",
                 normal.meta_index, normal.floor.index
             ));
+            if normal.mode != Mode::Serving {
+                line.push_str(&format!(" {}", normal.mode.as_str()));
+            }
+        }
+        PeerStage::Waiting(waiting) => {
+            line.push_str(&format!(" meta {}", waiting.meta_index));
         }
         PeerStage::Applying(applying) => {
             line.push_str(&format!(" snapshot {}", applying.snapshot.position));

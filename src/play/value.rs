@@ -174,8 +174,8 @@ fn peers(text: &str) -> Option<Vec<Peer>> {
 }
 
 fn peer(text: &str) -> Option<Peer> {
-    let (text, role) = match text.split_once(':') {
-        None => (text, PeerRole::Voter),
+    let (text, (role, is_witness)) = match text.split_once(':') {
+        None => (text, (PeerRole::Voter, false)),
         Some((text, role)) => (text, role_of(role)?),
     };
     let (id, store) = text.split_once('@')?;
@@ -183,13 +183,25 @@ fn peer(text: &str) -> Option<Peer> {
         id: PeerId(number_after(id, "p")?),
         store: StoreId(number_after(store, "s")?),
         role,
+        is_witness,
     })
 }
 
-fn role_of(text: &str) -> Option<PeerRole> {
-    [PeerRole::Voter, PeerRole::Learner]
-        .into_iter()
-        .find(|role| role.as_str() == text)
+/// `learner`, or `witness` for a voter without data, or `learner-witness`.
+fn role_of(text: &str) -> Option<(PeerRole, bool)> {
+    let (text, is_witness) = match text.strip_suffix("witness") {
+        None => (text, false),
+        Some("") => ("voter", true),
+        Some(role) => (role.strip_suffix('-')?, true),
+    };
+    let roles = [
+        PeerRole::Voter,
+        PeerRole::Learner,
+        PeerRole::IncomingVoter,
+        PeerRole::DemotingVoter,
+    ];
+    let role = roles.into_iter().find(|role| role.as_str() == text)?;
+    Some((role, is_witness))
 }
 
 fn child(text: &str) -> Option<NewRegion> {

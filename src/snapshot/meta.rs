@@ -10,6 +10,10 @@ use crate::{
 
 const ROLE_VOTER: u8 = 1;
 const ROLE_LEARNER: u8 = 2;
+const ROLE_INCOMING_VOTER: u8 = 3;
+const ROLE_DEMOTING_VOTER: u8 = 4;
+/// Beside a role: the peer holds no data.
+const WITNESS_BIT: u8 = 0x80;
 const END_INFINITE: u8 = 0;
 const END_FINITE: u8 = 1;
 
@@ -79,10 +83,13 @@ impl SnapshotMeta {
         for peer in &region.peers {
             bytes.extend_from_slice(&peer.id.0.to_le_bytes());
             bytes.extend_from_slice(&peer.store.0.to_le_bytes());
-            bytes.push(match peer.role {
+            let role = match peer.role {
                 PeerRole::Voter => ROLE_VOTER,
                 PeerRole::Learner => ROLE_LEARNER,
-            });
+                PeerRole::IncomingVoter => ROLE_INCOMING_VOTER,
+                PeerRole::DemotingVoter => ROLE_DEMOTING_VOTER,
+            };
+            bytes.push(role | if peer.is_witness { WITNESS_BIT } else { 0 });
         }
         bytes
     }
@@ -110,14 +117,21 @@ impl SnapshotMeta {
         }
         let mut peers = Vec::with_capacity(count);
         for _ in 0..count {
+            let id = PeerId(fields.u64("peer id")?);
+            let store = StoreId(fields.u64("peer store")?);
+            let byte = fields.u8("peer role")?;
+            let role = match byte & !WITNESS_BIT {
+                ROLE_VOTER => PeerRole::Voter,
+                ROLE_LEARNER => PeerRole::Learner,
+                ROLE_INCOMING_VOTER => PeerRole::IncomingVoter,
+                ROLE_DEMOTING_VOTER => PeerRole::DemotingVoter,
+                _ => return Err(SnapshotFault::BadHeader { field: "peer role" }),
+            };
             peers.push(Peer {
-                id: PeerId(fields.u64("peer id")?),
-                store: StoreId(fields.u64("peer store")?),
-                role: match fields.u8("peer role")? {
-                    ROLE_VOTER => PeerRole::Voter,
-                    ROLE_LEARNER => PeerRole::Learner,
-                    _ => return Err(SnapshotFault::BadHeader { field: "peer role" }),
-                },
+                id,
+                store,
+                role,
+                is_witness: byte & WITNESS_BIT != 0,
             });
         }
         if !fields.rest.is_empty() {

@@ -21,6 +21,7 @@ fn bootstrap(engine: &Engine) {
         id: PeerId(1),
         store: StoreId(4),
         role: PeerRole::Voter,
+        is_witness: false,
     };
     let epoch = RegionEpoch::BOOTSTRAP;
     let region = Region {

@@ -76,6 +76,7 @@ pub fn peer(id: u64, store: u64) -> Peer {
         id: PeerId(id),
         store: StoreId(store),
         role: PeerRole::Voter,
+        is_witness: false,
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) fn voter(peer: u64, store: u64) -> Peer {
         id: PeerId(peer),
         store: StoreId(store),
         role: PeerRole::Voter,
+        is_witness: false,
     }
 }
 

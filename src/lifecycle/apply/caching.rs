@@ -131,6 +131,10 @@ fn next(
         | Change::RegionBootstrapped { .. }
         | Change::RegionSplit { .. }
         | Change::PeersChanged { .. }
+        | Change::JointEntered { .. }
+        | Change::JointLeft { .. }
+        | Change::WitnessesSwitched { .. }
+        | Change::WitnessInstalled { .. }
         | Change::OwnPeerRemoved { .. }
         | Change::PeerCreated { .. }
         | Change::PeerDestroyed { .. }
@@ -145,7 +149,7 @@ fn next(
 /// A load for the live peer; none if it does not serve.
 fn requested(register: &Register, region: RegionId) -> Option<CacheEntry> {
     let incarnation = register.incarnation(region)?;
-    register.normal(region, incarnation)?;
+    register.serving(region, incarnation)?;
     Some(CacheEntry::LoadRequested { incarnation })
 }
 

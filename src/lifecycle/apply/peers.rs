@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use torrens_journal::Lsn;
 
+use super::regions::at_rest;
 use super::{ApplyError, wrong_stage};
 use crate::lifecycle::register::Claim;
 use crate::lifecycle::step::later;
 use crate::lifecycle::{
     DamageReason, Damaged, DeletionCause, DeletionId, DestroyCause, EvictReason, Floor,
-    FloorUpdate, Owner, PeerStage, PeerState, PendingDeletion, RaftPosition, Register, Tombstone,
-    TombstoneCause,
+    FloorUpdate, Normal, Owner, PeerStage, PeerState, PendingDeletion, RaftPosition, Register,
+    Tombstone, TombstoneCause,
 };
 use crate::{Incarnation, KeyRange, PeerId, RegionEpoch, RegionId};
 
@@ -72,10 +73,16 @@ pub(super) fn damage(
             meta_index: normal.meta_index,
             floor: normal.floor,
             reason,
+            merging: peer.and_then(|peer| peer.stage.merging()),
         },
-        Some(PeerStage::Uninitialized | PeerStage::Applying(_) | PeerStage::Damaged(_)) | None => {
-            return Err(wrong_stage(register, region, "peer.damage"));
-        }
+        Some(
+            PeerStage::Uninitialized
+            | PeerStage::Witness(_)
+            | PeerStage::Waiting(_)
+            | PeerStage::Applying(_)
+            | PeerStage::Damaged(_),
+        )
+        | None => return Err(wrong_stage(register, region, "peer.damage")),
     };
     set_stage(register, region, PeerStage::Damaged(damaged));
     withdraw_cache(register, region, EvictReason::Damaged);
@@ -109,10 +116,7 @@ pub(super) fn remove_own(
     peer: PeerId,
 ) -> Result<(), ApplyError> {
     const KIND: &str = "region.remove-self";
-    let stage = register.peer(region).map(|peer| &peer.stage);
-    let Some(PeerStage::Normal(normal)) = stage else {
-        return Err(wrong_stage(register, region, KIND));
-    };
+    let normal = at_rest(register, region, KIND)?;
     let current = normal.region.epoch;
     if position.index <= normal.meta_index.index || conf_ver <= current.conf_ver {
         return Err(ApplyError::Backwards {
@@ -186,10 +190,12 @@ pub(super) fn finish_deletion(
         range: pending.range.clone(),
         owner: Owner::Deletion(deletion),
     };
-    register
-        .ledger
-        .exchange(&[released], &[])
-        .map_err(ApplyError::Ledger)?;
+    if pending.cause.owns_range() {
+        register
+            .ledger
+            .exchange(&[released], &[])
+            .map_err(ApplyError::Ledger)?;
+    }
     register.deletions.remove(&deletion);
     Ok(())
 }
@@ -246,10 +252,12 @@ pub(super) fn hand_over(
     let mut pending = Vec::new();
     for (ordinal, (range, cause)) in (0..).zip(left) {
         let id = DeletionId { lsn, ordinal };
-        taken.push(Claim {
-            range: range.clone(),
-            owner: Owner::Deletion(id),
-        });
+        if cause.owns_range() {
+            taken.push(Claim {
+                range: range.clone(),
+                owner: Owner::Deletion(id),
+            });
+        }
         pending.push((id, PendingDeletion { range, cause }));
     }
     register
@@ -263,6 +271,13 @@ pub(super) fn hand_over(
 pub(super) fn set_stage(register: &mut Register, region: RegionId, stage: PeerStage) {
     if let Some(peer) = super::slot(register, region).and_then(|slot| slot.peer.as_mut()) {
         peer.stage = stage;
+    }
+}
+
+/// As [`set_stage`], of a peer that follows its region, as a witness or with data.
+pub(super) fn set_following(register: &mut Register, region: RegionId, normal: Normal) {
+    if let Some(peer) = super::slot(register, region).and_then(|slot| slot.peer.as_mut()) {
+        peer.stage = PeerStage::following(normal, peer.peer);
     }
 }
 

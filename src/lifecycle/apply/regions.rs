@@ -1,16 +1,16 @@
-//! Records about a region's description: bootstrap, split, change of peers.
+//! Records about a region as a whole: bootstrap and split.
 
 use std::sync::Arc;
 
 use torrens_journal::Lsn;
 
-use super::peers::{check_fence, hand_over, owner, set_stage};
+use super::peers::{check_fence, hand_over, owner, set_following};
 use super::{ApplyError, slot, wrong_stage};
 use crate::lifecycle::register::Claim;
-use crate::lifecycle::step::{SplitPlan, changed, split_parts};
+use crate::lifecycle::step::{SplitPlan, split_parts};
 use crate::lifecycle::{
     CacheEntry, ChildFate, DeletionCause, Derive, EvictReason, Floor, INITIAL_INDEX,
-    INITIAL_POSITION, Normal, PeerChange, PeerStage, PeerState, RaftPosition, Register, SplitChild,
+    INITIAL_POSITION, Mode, Normal, PeerStage, PeerState, RaftPosition, Register, SplitChild,
 };
 use crate::{Incarnation, Key, PeerId, Region, RegionId, StoreId};
 
@@ -62,54 +62,48 @@ pub(super) fn bootstrap(
             index: INITIAL_INDEX,
             barrier: 0,
         },
+        mode: Mode::Serving,
     };
     register.slots.entry(id).or_default().peer = Some(PeerState {
         peer: peer.id,
         incarnation,
         predecessor: None,
-        stage: PeerStage::Normal(normal),
+        stage: PeerStage::following(normal, peer.id),
     });
     Ok(())
 }
 
-/// What a serving peer serves; an error of `kind` otherwise.
-fn normal(register: &Register, region: RegionId, kind: &'static str) -> Result<Normal, ApplyError> {
+/// What a peer follows; an error of `kind` if it does not follow its region.
+pub(super) fn following(
+    register: &Register,
+    region: RegionId,
+    kind: &'static str,
+) -> Result<Normal, ApplyError> {
     match register.peer(region).map(|peer| &peer.stage) {
-        Some(PeerStage::Normal(normal)) => Ok(normal.clone()),
-        Some(PeerStage::Uninitialized | PeerStage::Applying(_) | PeerStage::Damaged(_)) | None => {
-            Err(wrong_stage(register, region, kind))
-        }
+        Some(PeerStage::Normal(normal) | PeerStage::Witness(normal)) => Ok(normal.clone()),
+        Some(
+            PeerStage::Uninitialized
+            | PeerStage::Waiting(_)
+            | PeerStage::Applying(_)
+            | PeerStage::Damaged(_),
+        )
+        | None => Err(wrong_stage(register, region, kind)),
     }
 }
 
-pub(super) fn change_peers(
-    register: &mut Register,
-    id: RegionId,
-    position: RaftPosition,
-    conf_ver: u64,
-    change: PeerChange,
-) -> Result<(), ApplyError> {
-    let before = normal(register, id, "region.change-peers")?;
-    let current = before.region.epoch.conf_ver;
-    if position.index <= before.meta_index.index || conf_ver <= current {
-        return Err(ApplyError::Backwards {
-            what: "the epoch of a region",
-        });
+/// As [`following`], of a region that nothing holds up.
+pub(super) fn at_rest(
+    register: &Register,
+    region: RegionId,
+    kind: &'static str,
+) -> Result<Normal, ApplyError> {
+    let normal = following(register, region, kind)?;
+    match normal.mode {
+        Mode::Serving => Ok(normal),
+        Mode::Merging(_) | Mode::Flashback | Mode::Unconfirmed => {
+            Err(wrong_stage(register, region, kind))
+        }
     }
-    let misfit = ApplyError::PeerChange { region: id };
-    let region = changed(&before.region, conf_ver, change).map_err(|_| misfit.clone())?;
-    let own = register.peer(id).map(|peer| peer.peer);
-    let listed = register.store.and_then(|store| region.peer_on(store));
-    if listed.map(|listed| listed.id) != own {
-        return Err(misfit);
-    }
-    let after = Normal {
-        region: Arc::new(region),
-        meta_index: position,
-        floor: before.floor,
-    };
-    set_stage(register, id, PeerStage::Normal(after));
-    Ok(())
 }
 
 /// One child that this store has, ready to be put in.
@@ -128,7 +122,7 @@ pub(super) fn split(
     children: &[SplitChild],
 ) -> Result<(), ApplyError> {
     const KIND: &str = "region.split";
-    let whole = normal(register, id, KIND)?;
+    let whole = at_rest(register, id, KIND)?;
     if position.index <= whole.meta_index.index || version <= whole.region.epoch.version {
         return Err(ApplyError::Backwards {
             what: "the epoch of a region",
@@ -186,8 +180,9 @@ pub(super) fn split(
         region: Arc::new(parts.derived),
         meta_index: position,
         floor: whole.floor,
+        mode: Mode::Serving,
     };
-    set_stage(register, id, PeerStage::Normal(derived));
+    set_following(register, id, derived);
     let shared = share_cache(register, id);
     for child in born {
         put_child(register, lsn, id, &whole.floor, child, shared);
@@ -277,11 +272,12 @@ fn put_child(
             index: INITIAL_INDEX,
             barrier: floor.barrier,
         },
+        mode: Mode::Serving,
     };
     slot.peer = Some(PeerState {
         peer,
         incarnation,
         predecessor,
-        stage: PeerStage::Normal(normal),
+        stage: PeerStage::following(normal, peer),
     });
 }

@@ -3,7 +3,7 @@
 use torrens_journal::Lsn;
 
 use super::{Owner, Register, Slot};
-use crate::lifecycle::{CacheEntry, PeerStage, PeerState};
+use crate::lifecycle::{CacheEntry, DeletionId, PeerStage, PeerState};
 use crate::{Incarnation, KeyRange, PeerId, RegionError, RegionId};
 
 /// An invariant that does not hold.
@@ -73,6 +73,22 @@ pub enum Violation {
         /// The cache's incarnation.
         incarnation: Incarnation,
     },
+    /// A peer is a witness and its stage is not, or the other way round.
+    #[error("the stage of {peer} of {region} does not fit its being a witness or not")]
+    Witness {
+        /// Which region.
+        region: RegionId,
+        /// The live peer.
+        peer: PeerId,
+    },
+    /// A pending deletion clears keys of a peer that holds data.
+    #[error("{deletion} clears keys that {region} holds")]
+    ClearsHeld {
+        /// Which region.
+        region: RegionId,
+        /// The deletion.
+        deletion: DeletionId,
+    },
     /// A floor names a barrier that never was.
     #[error("{region} relies on barrier {barrier}, the last is {last}")]
     Barrier {
@@ -116,8 +132,8 @@ impl Register {
             };
             Some((peer.stage.region()?.range.clone(), owner))
         });
-        let deletions = self.deletions.iter();
-        let deletions = deletions.map(|(id, d)| (d.range.clone(), Owner::Deletion(*id)));
+        let owning = self.deletions.iter().filter(|(_, d)| d.cause.owns_range());
+        let deletions = owning.map(|(id, d)| (d.range.clone(), Owner::Deletion(*id)));
         let mut owned: Vec<(KeyRange, Owner)> = peers.chain(deletions).collect();
         owned.sort_unstable_by(|(a, _), (b, _)| a.start().cmp(b.start()));
         for ((first, _), (second, _)) in owned.iter().zip(owned.iter().skip(1)) {
@@ -177,7 +193,7 @@ impl Register {
             CacheEntry::LoadRequested { incarnation }
             | CacheEntry::Loading { incarnation }
             | CacheEntry::Active { incarnation, .. }
-                if self.normal(region, incarnation).is_none() =>
+                if self.serving(region, incarnation).is_none() =>
             {
                 Err(Violation::Cache {
                     region,
@@ -212,8 +228,8 @@ impl Register {
             return Err(Violation::Position { region, lsn });
         }
         let floor = match &peer.stage {
-            PeerStage::Uninitialized => None,
-            PeerStage::Normal(normal) => Some(normal.floor),
+            PeerStage::Uninitialized | PeerStage::Waiting(_) => None,
+            PeerStage::Normal(normal) | PeerStage::Witness(normal) => Some(normal.floor),
             PeerStage::Damaged(damaged) => Some(damaged.floor),
             PeerStage::Applying(applying) => {
                 if applying.begun <= created || applying.begun > last_transition {
@@ -240,6 +256,19 @@ impl Register {
         if description.id != region || listed.is_none_or(|listed| listed.id != peer.peer) {
             let peer = peer.peer;
             return Err(Violation::NotListed { region, peer });
+        }
+        let is_witness = listed.is_some_and(|listed| listed.is_witness);
+        if is_witness != matches!(peer.stage, PeerStage::Witness(_)) {
+            let peer = peer.peer;
+            return Err(Violation::Witness { region, peer });
+        }
+        let holds_data = match peer.stage {
+            PeerStage::Normal(_) | PeerStage::Applying(_) | PeerStage::Damaged(_) => true,
+            PeerStage::Uninitialized | PeerStage::Witness(_) | PeerStage::Waiting(_) => false,
+        };
+        let clearing = self.deletion_in(&description.range);
+        if let Some(deletion) = clearing.filter(|_| holds_data) {
+            return Err(Violation::ClearsHeld { region, deletion });
         }
         Ok(())
     }

@@ -55,7 +55,11 @@ impl Register {
                     snapshot: applying.snapshot,
                     begun: applying.begun,
                 }),
-                PeerStage::Uninitialized | PeerStage::Normal(_) | PeerStage::Damaged(_) => None,
+                PeerStage::Uninitialized
+                | PeerStage::Normal(_)
+                | PeerStage::Witness(_)
+                | PeerStage::Waiting(_)
+                | PeerStage::Damaged(_) => None,
             }
         });
         let deletions = self

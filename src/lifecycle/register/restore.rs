@@ -92,12 +92,12 @@ impl Register {
                 if last.is_some_and(|(last, _)| *last >= id) {
                     return Err(RestoreError::Order);
                 }
-                let claim = Claim {
+                let claim = deletion.cause.owns_range().then(|| Claim {
                     range: deletion.range.clone(),
                     owner: Owner::Deletion(id),
-                };
+                });
                 self.ledger
-                    .exchange(&[], &[claim])
+                    .exchange(&[], claim.as_slice())
                     .map_err(RestoreError::Ledger)?;
                 self.deletions.insert(id, deletion);
                 Ok(())

@@ -213,7 +213,7 @@ fn fate(register: &Register, region: RegionId, load: QueuedLoad) -> Option<DropR
     if register.incarnation(region) != Some(load.incarnation) {
         return Some(DropReason::IncarnationGone);
     }
-    match register.normal(region, load.incarnation) {
+    match register.serving(region, load.incarnation) {
         None => Some(DropReason::NotServing),
         Some(normal) if normal.region.epoch.version != load.version => {
             Some(DropReason::RangeChanged)

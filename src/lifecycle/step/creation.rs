@@ -36,7 +36,11 @@ pub(super) fn bootstrap(
             PeerStage::Normal(normal) => {
                 *normal.region == *region && normal.meta_index == INITIAL_POSITION
             }
-            PeerStage::Uninitialized | PeerStage::Applying(_) | PeerStage::Damaged(_) => false,
+            PeerStage::Witness(_)
+            | PeerStage::Waiting(_)
+            | PeerStage::Uninitialized
+            | PeerStage::Applying(_)
+            | PeerStage::Damaged(_) => false,
         })
     {
         return Ok(Outcome::AlreadyApplied);

@@ -130,6 +130,11 @@ pub(super) fn damage(
             free_cache(register, region).into_iter().collect(),
         )),
         PeerStage::Damaged(_) => Ok(Outcome::AlreadyApplied),
+        PeerStage::Witness(_) => Err(Refusal::PeerIsWitness {
+            region,
+            peer: peer.peer,
+        }),
+        PeerStage::Waiting(_) => Err(Refusal::WaitingForData { region }),
         PeerStage::Uninitialized => Err(Refusal::PeerUninitialized {
             region,
             peer: peer.peer,

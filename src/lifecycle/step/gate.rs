@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::lifecycle::{Normal, Owner, PeerStage, PeerState, RaftPosition, Refusal, Register};
+use crate::lifecycle::{
+    MergeSource, Mode, Normal, Owner, PeerStage, PeerState, RaftPosition, Refusal, Register,
+};
 use crate::{Incarnation, Region, RegionEpoch, RegionId};
 
 /// Most neighbours that a stale caller is told about, on each side.
@@ -34,13 +36,47 @@ pub(in crate::lifecycle) fn live(
     }
 }
 
-/// What a serving peer serves.
+/// What a peer serves that holds data and whose region nothing holds up.
 pub(in crate::lifecycle) fn serving(
     region: RegionId,
     peer: &PeerState,
 ) -> Result<&Normal, Refusal> {
+    let normal = following(region, peer)?;
+    match peer.stage {
+        PeerStage::Witness(_) => Err(Refusal::PeerIsWitness {
+            region,
+            peer: peer.peer,
+        }),
+        PeerStage::Normal(_)
+        | PeerStage::Uninitialized
+        | PeerStage::Waiting(_)
+        | PeerStage::Applying(_)
+        | PeerStage::Damaged(_) => Ok(normal),
+    }
+}
+
+/// What a peer follows, with data or without, whose region nothing holds up.
+pub(in crate::lifecycle) fn following(
+    region: RegionId,
+    peer: &PeerState,
+) -> Result<&Normal, Refusal> {
+    let normal = initialized(region, peer)?;
+    match normal.mode {
+        Mode::Serving => Ok(normal),
+        Mode::Merging(MergeSource { target, .. }) => Err(Refusal::RegionMerging { region, target }),
+        Mode::Flashback => Err(Refusal::RegionInFlashback { region }),
+        Mode::Unconfirmed => Err(Refusal::BootstrapUnconfirmed { region }),
+    }
+}
+
+/// What a peer follows, with data or without, whatever its region is in.
+pub(in crate::lifecycle) fn initialized(
+    region: RegionId,
+    peer: &PeerState,
+) -> Result<&Normal, Refusal> {
     match &peer.stage {
-        PeerStage::Normal(normal) => Ok(normal),
+        PeerStage::Normal(normal) | PeerStage::Witness(normal) => Ok(normal),
+        PeerStage::Waiting(_) => Err(Refusal::WaitingForData { region }),
         PeerStage::Uninitialized => Err(Refusal::PeerUninitialized {
             region,
             peer: peer.peer,

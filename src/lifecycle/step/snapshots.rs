@@ -1,21 +1,23 @@
 //! A snapshot apply: begin, end, abort. The range is reserved by the begin itself.
 
+use std::sync::Arc;
+
 use super::{destroying, gate};
 use crate::lifecycle::outcome::Planned;
 use crate::lifecycle::{
-    AbortReason, Change, DamageReason, Effect, Floor, Outcome, Owner, PeerStage, Refusal, Register,
-    SnapshotRef,
+    AbortReason, Change, DamageReason, Effect, Floor, Outcome, Owner, PeerStage, PeerState,
+    RaftPosition, Refusal, Register, SnapshotRef,
 };
-use crate::{Incarnation, Region, RegionId};
+use crate::{Incarnation, KeyRange, Region, RegionId};
 
-pub(super) fn begin(
+/// What a snapshot's description is held to, whether data comes with it or not.
+fn check_description(
     register: &Register,
     id: RegionId,
-    incarnation: Incarnation,
+    peer: &PeerState,
     description: &Region,
-    snapshot: SnapshotRef,
-) -> Result<Outcome, Refusal> {
-    let peer = gate::live(register, id, Some(incarnation))?;
+    as_witness: bool,
+) -> Result<(), Refusal> {
     if description.id != id {
         return Err(Refusal::SnapshotOfOther {
             region: id,
@@ -29,46 +31,87 @@ pub(super) fn begin(
         return Err(Refusal::StoreUnidentified);
     };
     let listed = description.peer_on(store);
-    if listed.is_none_or(|listed| listed.id != peer.peer) {
+    let Some(listed) = listed.filter(|listed| listed.id == peer.peer) else {
         return Err(Refusal::NotListed {
             region: id,
             peer: Some(peer.peer),
             store,
         });
+    };
+    if listed.is_witness != as_witness {
+        return Err(Refusal::WitnessMismatch {
+            region: id,
+            peer: peer.peer,
+            is_witness: listed.is_witness,
+        });
     }
-    let given = snapshot.position.index;
-    let held = match &peer.stage {
-        PeerStage::Uninitialized => None,
+    Ok(())
+}
+
+/// What the peer had; none if it had no description. The snapshot has to be newer than that.
+///
+/// # Errors
+/// The description is older, the position is not newer, or a snapshot is being applied.
+fn check_newer<'a>(
+    register: &Register,
+    id: RegionId,
+    peer: &'a PeerState,
+    description: &Region,
+    given: u64,
+) -> Result<Option<&'a Arc<Region>>, Refusal> {
+    let (region, have, is_new) = match &peer.stage {
+        PeerStage::Uninitialized => return Ok(None),
         PeerStage::Normal(normal) => {
             // The data may be further than any metadata, never less far than its floor.
             let have = normal.meta_index.index.max(normal.floor.index);
-            Some((&normal.region, have, given > have))
+            (&normal.region, have, given > have)
+        }
+        // Data is what it asks for: the entry that its metadata is at will do.
+        PeerStage::Witness(witness) => {
+            let have = witness.meta_index.index.max(witness.floor.index);
+            (&witness.region, have, given >= have)
+        }
+        PeerStage::Waiting(waiting) => {
+            let have = waiting.meta_index.index;
+            (&waiting.region, have, given >= have)
         }
         PeerStage::Damaged(damaged) => {
             let have = damaged.floor.index;
-            Some((&damaged.region, have, given >= have))
-        }
-        PeerStage::Applying(applying)
-            if applying.snapshot == snapshot && *applying.region == *description =>
-        {
-            return Ok(Outcome::AlreadyApplied);
+            (&damaged.region, have, given >= have)
         }
         PeerStage::Applying(_) => return Err(Refusal::SnapshotApplying { region: id }),
     };
-    if let Some((region, have, is_new)) = held {
-        if description.epoch.is_stale_against(region.epoch) {
-            return Err(gate::stale(register, region, description.epoch));
-        }
-        if !is_new {
-            return Err(Refusal::StaleSnapshot {
-                region: id,
-                given,
-                have,
-            });
-        }
+    if description.epoch.is_stale_against(region.epoch) {
+        return Err(gate::stale(register, region, description.epoch));
     }
+    if !is_new {
+        return Err(Refusal::StaleSnapshot {
+            region: id,
+            given,
+            have,
+        });
+    }
+    Ok(Some(region))
+}
+
+pub(super) fn begin(
+    register: &Register,
+    id: RegionId,
+    incarnation: Incarnation,
+    description: &Region,
+    snapshot: SnapshotRef,
+) -> Result<Outcome, Refusal> {
+    let peer = gate::live(register, id, Some(incarnation))?;
+    check_description(register, id, peer, description, false)?;
+    if let PeerStage::Applying(applying) = &peer.stage
+        && applying.snapshot == snapshot
+        && *applying.region == *description
+    {
+        return Ok(Outcome::AlreadyApplied);
+    }
+    let held = check_newer(register, id, peer, description, snapshot.position.index)?;
     check_range(register, id, incarnation, description)?;
-    let left = held.map_or(Vec::new(), |(region, _, _)| {
+    let left = held.map_or(Vec::new(), |region| {
         region.range.difference(&description.range)
     });
     let mut effects: Vec<Planned> = (0..)
@@ -86,6 +129,54 @@ pub(super) fn begin(
         snapshot,
     };
     Ok(Outcome::accept_with(change, effects))
+}
+
+/// No data comes, so there is no end to wait for; what the peer held before is cleared.
+pub(super) fn install_witness(
+    register: &Register,
+    id: RegionId,
+    incarnation: Incarnation,
+    description: &Region,
+    position: RaftPosition,
+) -> Result<Outcome, Refusal> {
+    let peer = gate::live(register, id, Some(incarnation))?;
+    check_description(register, id, peer, description, true)?;
+    if let PeerStage::Witness(witness) = &peer.stage
+        && *witness.region == *description
+        && witness.meta_index == position
+    {
+        return Ok(Outcome::AlreadyApplied);
+    }
+    check_newer(register, id, peer, description, position.index)?;
+    check_range(register, id, incarnation, description)?;
+    let mut effects: Vec<Planned> = (0..)
+        .zip(given_up(&peer.stage, &description.range))
+        .map(|(ordinal, (range, _))| Planned::Clear { ordinal, range })
+        .collect();
+    effects.extend(destroying::free_cache(register, id));
+    let change = Change::WitnessInstalled {
+        description: description.clone(),
+        position,
+    };
+    Ok(Outcome::accept_with(change, effects))
+}
+
+/// What has to be cleared when a peer becomes a witness of `kept`: the parts that it gives up, in
+/// key order, and then the data in what stays its own. Says of each whether it stays its own.
+pub(in crate::lifecycle) fn given_up(stage: &PeerStage, kept: &KeyRange) -> Vec<(KeyRange, bool)> {
+    let (range, holds_data) = match stage {
+        PeerStage::Uninitialized => return Vec::new(),
+        PeerStage::Normal(normal) => (&normal.region.range, true),
+        PeerStage::Damaged(damaged) => (&damaged.region.range, true),
+        PeerStage::Applying(applying) => (&applying.region.range, true),
+        PeerStage::Witness(witness) => (&witness.region.range, false),
+        PeerStage::Waiting(waiting) => (&waiting.region.range, false),
+    };
+    let left = range.difference(kept).into_iter();
+    let stays = range.intersection(kept).filter(|_| holds_data);
+    left.map(|range| (range, false))
+        .chain(stays.map(|range| (range, true)))
+        .collect()
 }
 
 /// Nobody else may own a key of the new range: not a live region, and not a deletion under way.
@@ -111,7 +202,8 @@ fn check_range(
             }
         }
     }
-    match busy {
+    // What clears for a witness owns no keys, and would clear what is ingested all the same.
+    match busy.or_else(|| register.deletion_in(&description.range)) {
         Some(deletion) => Err(Refusal::RangeBusy {
             region: id,
             deletion,
@@ -144,7 +236,8 @@ pub(super) fn end(
         PeerStage::Normal(normal) if floor.index <= normal.floor.index => {
             Ok(Outcome::AlreadyApplied)
         }
-        PeerStage::Normal(_) => Err(Refusal::NoSnapshot { region }),
+        PeerStage::Normal(_) | PeerStage::Witness(_) => Err(Refusal::NoSnapshot { region }),
+        PeerStage::Waiting(_) => Err(Refusal::WaitingForData { region }),
         PeerStage::Uninitialized => Err(Refusal::PeerUninitialized {
             region,
             peer: peer.peer,
@@ -188,6 +281,9 @@ pub(super) fn abort(
             | DamageReason::StoreOlder { .. }
             | DamageReason::LogTruncated { .. } => Err(Refusal::NoSnapshot { region }),
         },
-        PeerStage::Uninitialized | PeerStage::Normal(_) => Err(Refusal::NoSnapshot { region }),
+        PeerStage::Uninitialized
+        | PeerStage::Normal(_)
+        | PeerStage::Witness(_)
+        | PeerStage::Waiting(_) => Err(Refusal::NoSnapshot { region }),
     }
 }

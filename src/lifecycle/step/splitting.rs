@@ -34,7 +34,7 @@ pub(super) fn split(register: &Register, split: &Split) -> Result<Outcome, Refus
     if gate::is_applied(peer, split.position) {
         return Ok(Outcome::AlreadyApplied);
     }
-    let normal = gate::serving(id, peer)?;
+    let normal = gate::following(id, peer)?;
     let region = &normal.region;
     gate::epoch(register, region, split.epoch)?;
     let invalid = |fault| Refusal::InvalidSplit { region: id, fault };
@@ -110,8 +110,9 @@ fn check(region: &Region, split: &Split) -> Result<(), SplitFault> {
         return Err(SplitFault::IdTwice { id: *id });
     }
     let seats = |peers: &[Peer]| {
-        let mut seats: Vec<_> = peers.iter().map(|peer| (peer.store, peer.role)).collect();
-        seats.sort_unstable_by_key(|(store, _)| *store);
+        let seat = |peer: &Peer| (peer.store, peer.role, peer.is_witness);
+        let mut seats: Vec<_> = peers.iter().map(seat).collect();
+        seats.sort_unstable_by_key(|(store, ..)| *store);
         seats
     };
     let expected = seats(&region.peers);
@@ -215,12 +216,14 @@ fn fate(register: &Register, id: RegionId, peer: PeerId) -> ChildFate {
         PeerStage::Uninitialized => ChildFate::Adopted {
             predecessor: live.incarnation,
         },
-        PeerStage::Normal(_) | PeerStage::Applying(_) | PeerStage::Damaged(_) => {
-            ChildFate::Skipped {
-                reason: SkipReason::Initialized {
-                    incarnation: live.incarnation,
-                },
-            }
-        }
+        PeerStage::Normal(_)
+        | PeerStage::Witness(_)
+        | PeerStage::Waiting(_)
+        | PeerStage::Applying(_)
+        | PeerStage::Damaged(_) => ChildFate::Skipped {
+            reason: SkipReason::Initialized {
+                incarnation: live.incarnation,
+            },
+        },
     }
 }

@@ -1,11 +1,11 @@
 //! Worked epochs, as TiKV has them.
 
-use super::world::{World, at, epoch, key, region, split, voter};
+use super::world::{World, at, epoch, key, range, region, split, voter, word};
 use crate::lifecycle::{
-    Derive, Event, INITIAL_POSITION, NewRegion, Outcome, PeerChange, PeerStage, Refusal, Split,
-    TombstoneCause,
+    Derive, Effect, Event, INITIAL_POSITION, NewRegion, Outcome, PeerChange, PeerChangeFault,
+    PeerStage, Refusal, Split, TombstoneCause, WitnessSwitch,
 };
-use crate::{PeerId, PeerRole, RegionId};
+use crate::{Peer, PeerId, PeerRole, RegionId, StoreId};
 
 fn change(world: &World, index: u64, change: PeerChange) -> Event {
     Event::ChangePeers {
@@ -148,4 +148,249 @@ fn reads_and_writes_compare_the_version_only() {
         admitted.unwrap_err().code()
     };
     assert_eq!((code(0), code(2)), ("epoch-stale", "epoch-ahead"));
+}
+
+fn joint(world: &World, index: u64, changes: Vec<PeerChange>) -> Event {
+    Event::EnterJoint {
+        region: RegionId(1),
+        incarnation: Some(world.incarnation(1)),
+        epoch: world.description(1).epoch,
+        position: at(index),
+        changes,
+    }
+}
+
+fn leave(world: &World, index: u64) -> Event {
+    Event::LeaveJoint {
+        region: RegionId(1),
+        incarnation: Some(world.incarnation(1)),
+        epoch: world.description(1).epoch,
+        position: at(index),
+    }
+}
+
+fn roles(world: &World) -> Vec<(u64, PeerRole)> {
+    let peers = world.description(1).peers;
+    peers.iter().map(|peer| (peer.id.0, peer.role)).collect()
+}
+
+#[test]
+fn joint_consensus_adds_one_for_each_change_and_one_for_each_role_that_leaving_settles() {
+    let mut world = World::bootstrapped("", "");
+    let add = |peer| PeerChange::Add { peer };
+    let learner = Peer::learner(PeerId(14), StoreId(4));
+    world.accept(&joint(
+        &world,
+        6,
+        vec![
+            add(voter(13, 3)),
+            PeerChange::Demote { peer: PeerId(12) },
+            add(learner),
+        ],
+    ));
+    assert_eq!(world.description(1).epoch, epoch(4, 1));
+    assert!(world.description(1).is_joint());
+    assert_eq!(
+        roles(&world),
+        [
+            (11, PeerRole::Voter),
+            (12, PeerRole::DemotingVoter),
+            (13, PeerRole::IncomingVoter),
+            (14, PeerRole::Learner)
+        ]
+    );
+    // Nothing but leaving may follow; a split takes the roles along.
+    for event in [
+        joint(
+            &world,
+            7,
+            vec![
+                PeerChange::Promote { peer: PeerId(14) },
+                PeerChange::Remove { peer: PeerId(12) },
+            ],
+        ),
+        change(&world, 7, PeerChange::Promote { peer: PeerId(14) }),
+    ] {
+        let Outcome::Refused(Refusal::InvalidPeerChange { fault, .. }) = world.ask(&event) else {
+            panic!("{event:?}");
+        };
+        assert_eq!(fault, PeerChangeFault::Joint);
+    }
+    world.accept(&leave(&world, 7));
+    // Two roles were settled; the learner's was settled before.
+    assert_eq!(world.description(1).epoch, epoch(6, 1));
+    assert_eq!(
+        roles(&world),
+        [
+            (11, PeerRole::Voter),
+            (12, PeerRole::Learner),
+            (13, PeerRole::Voter),
+            (14, PeerRole::Learner)
+        ]
+    );
+    assert_eq!(world.ask(&leave(&world, 7)), Outcome::AlreadyApplied);
+    assert_eq!(word(&world.ask(&leave(&world, 8))), "peer-change-invalid");
+}
+
+#[test]
+fn every_rule_of_joint_consensus_has_its_own_answer() {
+    let mut world = World::bootstrapped("", "");
+    let learner = Peer::learner(PeerId(14), StoreId(4));
+    world.accept(&change(&world, 6, PeerChange::Add { peer: learner }));
+    let add = |peer| PeerChange::Add { peer };
+    let (promote, remove, demote) = (
+        |peer| PeerChange::Promote { peer: PeerId(peer) },
+        |peer| PeerChange::Remove { peer: PeerId(peer) },
+        |peer| PeerChange::Demote { peer: PeerId(peer) },
+    );
+    let joint_role = Peer {
+        role: PeerRole::IncomingVoter,
+        ..voter(15, 5)
+    };
+    let many = (0..65).map(|n| add(voter(100 + n, 100 + n))).collect();
+    let other = Peer::learner(PeerId(16), StoreId(6));
+    let cases = [
+        (vec![], PeerChangeFault::TooFew { changes: 0 }),
+        (vec![promote(14)], PeerChangeFault::TooFew { changes: 1 }),
+        (many, PeerChangeFault::TooMany { changes: 65 }),
+        (
+            vec![promote(14), remove(14)],
+            PeerChangeFault::Twice { peer: PeerId(14) },
+        ),
+        (
+            vec![promote(14), remove(12)],
+            PeerChangeFault::VoterRemoved { peer: PeerId(12) },
+        ),
+        (vec![add(other), remove(14)], PeerChangeFault::LearnersOnly),
+        (
+            vec![add(joint_role), promote(14)],
+            PeerChangeFault::JointRole { peer: PeerId(15) },
+        ),
+    ];
+    for (changes, expected) in cases {
+        let event = joint(&world, 7, changes);
+        let Outcome::Refused(Refusal::InvalidPeerChange { fault, .. }) = world.ask(&event) else {
+            panic!("{event:?}");
+        };
+        assert_eq!(fault, expected);
+    }
+    assert_eq!(
+        word(&world.ask(&joint(&world, 7, vec![promote(12), demote(11)]))),
+        "role-unchanged"
+    );
+    assert_eq!(
+        word(&world.ask(&joint(&world, 7, vec![promote(99), demote(11)]))),
+        "peer-unknown"
+    );
+    // One peer per store, also in joint consensus.
+    assert_eq!(
+        word(&world.ask(&joint(&world, 7, vec![add(voter(17, 2)), promote(14)]))),
+        "description-invalid"
+    );
+    let simple = change(&world, 7, add(joint_role));
+    assert_eq!(word(&world.ask(&simple)), "peer-change-invalid");
+}
+
+#[test]
+fn the_last_voter_is_never_removed_not_even_by_itself() {
+    let mut world = World::bootstrapped("", "");
+    world.accept(&change(&world, 6, PeerChange::Demote { peer: PeerId(12) }));
+    for peer in [PeerId(11)] {
+        for event in [PeerChange::Remove { peer }, PeerChange::Demote { peer }] {
+            let answer = word(&world.ask(&change(&world, 7, event)));
+            assert_eq!(answer, "description-invalid", "{event:?}");
+        }
+    }
+}
+
+#[test]
+fn joint_consensus_may_remove_this_stores_own_learner_in_the_same_record() {
+    let mut world = World::bootstrapped("", "");
+    world.accept(&change(&world, 6, PeerChange::Demote { peer: PeerId(11) }));
+    let changes = vec![
+        PeerChange::Remove { peer: PeerId(11) },
+        PeerChange::Add { peer: voter(13, 3) },
+    ];
+    world.accept(&joint(&world, 7, changes));
+    assert_eq!(world.register.peer(RegionId(1)), None);
+    let tombstone = world.register.tombstone(RegionId(1)).unwrap();
+    assert_eq!(tombstone.epoch, epoch(4, 1));
+    assert_eq!(tombstone.cause, TombstoneCause::PeersChanged);
+}
+
+#[test]
+fn a_witness_gives_its_data_up_and_has_to_wait_for_it_when_it_is_none_any_more() {
+    let mut world = World::bootstrapped("", "");
+    let switch = |world: &World, index, witness| Event::SwitchWitness {
+        region: RegionId(1),
+        incarnation: None,
+        epoch: world.description(1).epoch,
+        position: at(index),
+        switches: vec![
+            WitnessSwitch {
+                peer: PeerId(11),
+                witness,
+            },
+            WitnessSwitch {
+                peer: PeerId(12),
+                witness,
+            },
+        ],
+    };
+    world.accept(&switch(&world, 6, true));
+    assert_eq!(world.description(1).epoch, epoch(3, 1));
+    let stage = |world: &World| world.register.peer(RegionId(1)).unwrap().stage.name();
+    assert_eq!(stage(&world), "witness");
+    // The keys stay the witness's own; what they held is cleared on its behalf.
+    let owner = world.register.owner_of(b"k");
+    assert_eq!(owner, Some(RegionId(1)));
+    let pending: Vec<_> = world.register.deletions().collect();
+    assert_eq!(pending.len(), 1);
+    assert!(!pending[0].1.cause.owns_range());
+    let read = world.register.admit_read(RegionId(1), epoch(3, 1));
+    assert_eq!(read.unwrap_err().code(), "peer-is-witness");
+
+    world.accept(&switch(&world, 7, false));
+    assert_eq!(stage(&world), "waiting-for-data");
+    let read = world.register.admit_read(RegionId(1), epoch(5, 1));
+    assert_eq!(read.unwrap_err().code(), "waiting-for-data");
+    // Not before the old data is cleared, or the clearing would take the new.
+    let begin = world.begin(region(1, "", "", (5, 1)), 9);
+    assert_eq!(word(&world.ask(&begin)), "range-busy");
+    world.finish_deletions();
+    world.accept(&begin);
+    world.end(1, 9);
+    assert!(world.register.admit_read(RegionId(1), epoch(5, 1)).is_ok());
+}
+
+#[test]
+fn a_peer_with_data_that_a_snapshot_makes_a_witness_gives_all_of_it_up() {
+    let mut world = World::bootstrapped("b", "y");
+    let mut description = region(1, "f", "z", (2, 2));
+    description.peers[0].is_witness = true;
+    world.accept(&Event::InstallWitness {
+        region: RegionId(1),
+        incarnation: world.incarnation(1),
+        description,
+        position: at(9),
+    });
+    let pending: Vec<_> = world
+        .register
+        .deletions()
+        .map(|(_, pending)| (pending.range.clone(), pending.cause.as_str()))
+        .collect();
+    assert_eq!(
+        pending,
+        [
+            (range("b", "f"), "snapshot-shrank"),
+            (range("f", "y"), "witness")
+        ]
+    );
+    let cleared = world.effects.iter();
+    let cleared = cleared.filter(|effect| matches!(effect, Effect::ClearRange { .. }));
+    assert_eq!(cleared.count(), 2);
+    // Another region may not move into the part that was given up before it is cleared.
+    world.finish_deletions();
+    assert_eq!(world.register.owner_at(b"c"), None);
+    assert_eq!(world.register.owner_of(b"yy"), Some(RegionId(1)));
 }

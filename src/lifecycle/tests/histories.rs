@@ -2,6 +2,7 @@
 //! tombstones never go back, and the records alone rebuild the state.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use torrens_journal::Lsn;
 
@@ -9,8 +10,8 @@ use super::world::{STORE, World, at, snapshot};
 use crate::codec;
 use crate::lifecycle::{
     AbortReason, CacheState, Change, ChildFate, DamageReason, DeletionId, Derive, DestroyCause,
-    Event, EvictReason, Floor, FloorUpdate, NewRegion, Outcome, PeerChange, PeerStage, Register,
-    Split, apply,
+    Event, EvictReason, Floor, FloorUpdate, NewRegion, Outcome, PeerChange, PeerStage,
+    RaftPosition, Register, Split, WitnessSwitch, apply,
 };
 use crate::{
     Incarnation, KeyRange, Peer, PeerId, PeerRole, Region, RegionEpoch, RegionId, Sequence, StoreId,
@@ -93,13 +94,7 @@ pub(super) fn event(register: &Register, random: &mut Random) -> Event {
                 .unwrap_or(region);
             split(register, region, random)
         }
-        6 | 7 => Event::ChangePeers {
-            region,
-            incarnation: given,
-            epoch,
-            position: at(index),
-            change: peer_change(peer, random),
-        },
+        6 | 7 => conf_change(region, given, epoch, at(index), (peer, description), random),
         8..=10 => {
             let mut new = new_region(region, random);
             new.epoch = epoch;
@@ -107,6 +102,15 @@ pub(super) fn event(register: &Register, random: &mut Random) -> Event {
             let listed = new.peers.iter_mut().find(|listed| listed.store == STORE);
             if let (Some(listed), Some(live)) = (listed, live) {
                 listed.id = live.peer;
+                listed.is_witness = random.one_in(3);
+                if listed.is_witness {
+                    return Event::InstallWitness {
+                        region,
+                        incarnation,
+                        description: new,
+                        position: at(index + 1),
+                    };
+                }
             }
             Event::BeginSnapshot {
                 region,
@@ -233,13 +237,65 @@ fn new_region(id: RegionId, random: &mut Random) -> Region {
                 id: PeerId(1 + random.below(40)),
                 store: STORE,
                 role: PeerRole::Voter,
+                is_witness: false,
             },
             Peer {
                 id: PeerId(100 + id.0),
                 store: StoreId(2),
                 role: PeerRole::Voter,
+                is_witness: false,
             },
         ],
+    }
+}
+
+/// One change, several at once, the end of several, or a switch of witnesses.
+fn conf_change(
+    region: RegionId,
+    incarnation: Option<Incarnation>,
+    epoch: RegionEpoch,
+    position: RaftPosition,
+    (peer, description): (PeerId, Option<&Arc<Region>>),
+    random: &mut Random,
+) -> Event {
+    let is_joint = description.is_some_and(|description| description.is_joint());
+    if is_joint && !random.one_in(4) {
+        return Event::LeaveJoint {
+            region,
+            incarnation,
+            epoch,
+            position,
+        };
+    }
+    match random.below(4) {
+        0 => Event::EnterJoint {
+            region,
+            incarnation,
+            epoch,
+            position,
+            changes: (0..=random.below(3))
+                .map(|_| peer_change(peer, random))
+                .collect(),
+        },
+        1 => {
+            let listed = description.and_then(|listed| listed.peer(peer));
+            let witness = listed.is_some_and(|listed| !listed.is_witness);
+            let switches = vec![WitnessSwitch { peer, witness }];
+            Event::SwitchWitness {
+                region,
+                incarnation,
+                epoch,
+                position,
+                switches,
+            }
+        }
+        _ => Event::ChangePeers {
+            region,
+            incarnation,
+            epoch,
+            position,
+            change: peer_change(peer, random),
+        },
     }
 }
 
@@ -256,6 +312,7 @@ fn peer_change(peer: PeerId, random: &mut Random) -> PeerChange {
                 id: PeerId(200 + random.below(3)),
                 store: StoreId(3 + random.below(3)),
                 role: PeerRole::Learner,
+                is_witness: false,
             },
         },
     }
@@ -319,7 +376,8 @@ fn marks(register: &Register) -> BTreeMap<RegionId, Marks> {
     let of = |region: RegionId| {
         let peer = register.peer(region);
         let floor = match peer.map(|peer| &peer.stage) {
-            Some(PeerStage::Normal(normal)) => normal.floor.index,
+            Some(PeerStage::Normal(normal) | PeerStage::Witness(normal)) => normal.floor.index,
+            Some(PeerStage::Waiting(waiting)) => waiting.meta_index.index,
             Some(PeerStage::Damaged(damaged)) => damaged.floor.index,
             // What the end will make of it.
             Some(PeerStage::Applying(applying)) => applying.snapshot.position.index,

@@ -7,9 +7,7 @@ use crate::lifecycle::{
     Accepted, Cause, Change, Derive, Effect, Event, Floor, NewRegion, Outcome, RaftPosition,
     Record, Register, SnapshotRef, Split, Stamp, apply, step,
 };
-use crate::{
-    Incarnation, KeyRange, Peer, PeerId, PeerRole, Region, RegionEpoch, RegionId, StoreId,
-};
+use crate::{Incarnation, KeyRange, Peer, PeerId, Region, RegionEpoch, RegionId, StoreId};
 
 /// The store that every test plays.
 pub(crate) const STORE: StoreId = StoreId(1);
@@ -45,9 +43,7 @@ pub(crate) fn range(start: &str, end: &str) -> KeyRange {
 }
 
 pub(crate) fn voter(id: u64, store: u64) -> Peer {
-    let (id, store) = (PeerId(id), StoreId(store));
-    let role = PeerRole::Voter;
-    Peer { id, store, role }
+    Peer::voter(PeerId(id), StoreId(store))
 }
 
 /// A region with peer `10 × id + store` on each of the stores 1 and 2.

@@ -237,6 +237,7 @@ fn description(id: RegionId, store: StoreId, epoch: RegionEpoch, args: &Args) ->
         id: args.opt_peer("peer").unwrap_or(PeerId(1)),
         store,
         role: crate::PeerRole::Voter,
+        is_witness: false,
     };
     Region {
         id,

@@ -55,6 +55,7 @@ fn meta() -> SnapshotMeta {
         id: PeerId(id),
         store: StoreId(id),
         role,
+        is_witness: false,
     };
     SnapshotMeta {
         region: Region {

@@ -48,6 +48,7 @@ pub(super) fn region_of(description: &Description) -> Region {
                 id: PeerId(peer.id),
                 store: StoreId(peer.store),
                 role: role(peer.learner),
+                is_witness: false,
             })
             .collect(),
     }

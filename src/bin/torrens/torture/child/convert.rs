@@ -45,6 +45,7 @@ pub(super) fn peer_of(peer: &PeerLine) -> Peer {
         id: PeerId(peer.id),
         store: StoreId(peer.store),
         role,
+        is_witness: false,
     }
 }
 
