@@ -33,4 +33,7 @@ pub use region::{Peer, PeerRole, Region, RegionError};
 pub use torrens_recovery::{Progress, RecoveryReport, Stage, Verdict};
 
 pub use sequence::{LeaseNeeded, Sequence, SequenceGuard, Sequencer};
-pub use store::{BatchError, ColumnFamily, Value, WriteBatch, WriteOp};
+pub use store::{
+    BatchError, ColumnFamilies, ColumnFamily, FamiliesError, RangeDelete, Value, WriteBatch,
+    WriteOp,
+};

@@ -235,11 +235,16 @@ impl Core {
         // Written, not waited for: a witness in case the machine stays idle and then dies.
         let marked = self.journal.mark();
         let since = self.journal.synced().distance_from(self.last_checkpoint());
+        let collected = self.collect_some();
         let kept = match since >= schedule.checkpoint_records {
             true => self.checkpoint().map(drop),
             false => Ok(()),
         };
-        flushed.and(synced.map(drop)).and(marked).and(kept)
+        flushed
+            .and(synced.map(drop))
+            .and(marked)
+            .and(kept)
+            .and(collected)
     }
 }
 

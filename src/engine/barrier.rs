@@ -14,7 +14,7 @@ use super::rows::Row;
 use super::{Answer, EngineError};
 use crate::RegionId;
 use crate::lifecycle::{Cause, Event, FloorUpdate};
-use crate::store::{StoreBatch, StoreError};
+use crate::store::{DataStore, StoreBatch, StoreError};
 
 /// Which barriers have come about.
 #[derive(Debug)]

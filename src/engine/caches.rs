@@ -19,7 +19,7 @@ use super::background::Job;
 use super::core::Core;
 use crate::cache::{CacheMeter, CachePin, RegionCache};
 use crate::lifecycle::{CacheEntry, CacheState, Cause, Event, EvictReason};
-use crate::store::{ColumnFamily, Direction, scan_at};
+use crate::store::{Direction, scan_at};
 use crate::{Incarnation, KeyRange, RegionId, Sequence};
 
 /// The memory of the caches.
@@ -196,11 +196,14 @@ impl Core {
         };
         // What reads of the region use now, though other regions' writes may be further: nothing of
         // this region lies between, and reads that come before its next write find the cache whole.
-        let sequence = self.read_sequence(region, incarnation);
+        let pin = self.pins.pin(&range, |_| {
+            Ok::<_, EngineError>(self.read_sequence(region, incarnation))
+        })?;
+        let sequence = pin.sequence();
         let cache = self.caches.attach(region, incarnation, range.clone());
         drop(latch);
 
-        for cf in ColumnFamily::ALL {
+        for cf in self.families.iter() {
             for row in scan_at(&*self.data, cf, &range, sequence, Direction::Forward) {
                 let (key, value) = match row {
                     Ok(row) => row,

@@ -20,6 +20,7 @@ use torrens_recovery::Directories;
 use super::background::Queue;
 use super::barrier::Barriers;
 use super::caches::Caches;
+use super::collect::{Collection, ReadPins};
 use super::fence::Fences;
 use super::latch::Latches;
 use super::log::Log;
@@ -31,7 +32,7 @@ use crate::lifecycle::{
     SplitChild, Stamp, apply, step,
 };
 use crate::sequence::Sequencer;
-use crate::store::DataStore;
+use crate::store::{ColumnFamilies, VersionedStore};
 use crate::{Incarnation, RegionId, Sequence};
 
 /// Where everything of one store lies.
@@ -95,7 +96,10 @@ pub(super) struct Core {
     pub(super) journal: Log,
     /// Everything at or below was complete when the store was opened.
     pub(super) opened_at: Sequence,
-    pub(super) data: Arc<dyn DataStore>,
+    pub(super) data: Arc<VersionedStore>,
+    pub(super) families: ColumnFamilies,
+    pub(super) pins: Arc<ReadPins>,
+    pub(super) collection: Collection,
     pub(super) latches: Latches,
     pub(super) rows: Rows,
     pub(super) fences: Fences,
@@ -137,7 +141,8 @@ pub(super) struct Parts {
     pub(super) journal: Log,
     pub(super) lock: Option<Box<dyn DiskLock>>,
     pub(super) checkpoint: Option<Lsn>,
-    pub(super) data: Arc<dyn DataStore>,
+    pub(super) data: Arc<VersionedStore>,
+    pub(super) families: ColumnFamilies,
     pub(super) register: Register,
 }
 
@@ -150,6 +155,7 @@ impl Core {
             lock,
             checkpoint,
             data,
+            families,
             register,
         } = parts;
         let ceiling = register.sequence_ceiling();
@@ -157,6 +163,8 @@ impl Core {
             rows: Rows::new(register.barrier().saturating_add(1)),
             barriers: Barriers::new(register.barrier()),
             sequencer: Sequencer::new(ceiling),
+            pins: ReadPins::new(ceiling),
+            collection: Collection::default(),
             latches: Latches::default(),
             fences: Fences::default(),
             caches: Caches::default(),
@@ -175,6 +183,7 @@ impl Core {
             disk,
             journal,
             data,
+            families,
         }
     }
 

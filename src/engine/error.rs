@@ -9,8 +9,8 @@ use torrens_recovery::RecoveryError;
 use torrens_recovery::checkpoint::CheckpointError;
 
 use crate::snapshot::{SnapshotError, SnapshotName};
-use crate::store::{BatchError, StoreError, StoreOpenError};
-use crate::{Refusal, RegionId, StoreId};
+use crate::store::{BatchError, FamiliesError, StoreError, StoreOpenError};
+use crate::{Refusal, RegionId, Sequence, StoreId};
 
 /// Why a directory did not open.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +76,15 @@ pub enum OpenError {
         #[source]
         source: torrens_journal::OpenError,
     },
+    /// The column families of the options do not have all those of the store.
+    #[error("{path} cannot be opened with those column families")]
+    Families {
+        /// The directory asked for.
+        path: PathBuf,
+        /// Which one, and why.
+        #[source]
+        source: FamiliesError,
+    },
     /// The data store is held by somebody else or cannot be reached at all.
     #[error("the data store of {path} cannot be opened")]
     Data {
@@ -112,6 +121,7 @@ impl OpenError {
             OpenError::OtherStore { .. } => "open-other-store",
             OpenError::Recovery { .. } => "open-recovery",
             OpenError::CreateJournal { .. } => "open-create-journal",
+            OpenError::Families { .. } => "open-column-families",
             OpenError::Data { .. } => "open-data-store",
             OpenError::Io { .. } => "open-io",
             OpenError::Finish(source) => source.code(),
@@ -248,6 +258,26 @@ pub enum ReadError {
         /// Whose view it was.
         region: RegionId,
     },
+    /// Versions that a read at that sequence needs may be gone.
+    #[error("sequence {sequence} of {region} can no longer be read, {oldest} can")]
+    SequenceCollected {
+        /// The region asked for.
+        region: RegionId,
+        /// The sequence asked for.
+        sequence: Sequence,
+        /// The oldest one that can be read.
+        oldest: Sequence,
+    },
+    /// Nothing of the region is that new yet.
+    #[error("sequence {sequence} of {region} is ahead of {newest}")]
+    SequenceAhead {
+        /// The region asked for.
+        region: RegionId,
+        /// The sequence asked for.
+        sequence: Sequence,
+        /// The newest one that can be read.
+        newest: Sequence,
+    },
     /// The store could not carry it out.
     #[error("the read failed")]
     Engine(#[source] EngineError),
@@ -259,6 +289,8 @@ impl ReadError {
         match self {
             ReadError::Refused(refusal) => refusal.code(),
             ReadError::ViewEnded { .. } => "view-ended",
+            ReadError::SequenceCollected { .. } => "sequence-collected",
+            ReadError::SequenceAhead { .. } => "sequence-ahead",
             ReadError::Engine(source) => source.code(),
         }
     }

@@ -21,14 +21,15 @@ use crate::lifecycle::{
     DestroyCause, Event, PeerChange, Register, Split, Tombstone, WitnessSwitch,
 };
 use crate::snapshot::{SnapshotName, SnapshotReader, StagedSnapshot};
-use crate::store::WriteBatch;
-use crate::{Incarnation, PeerId, RaftPosition, Region, RegionEpoch, RegionId, StoreId};
+use crate::store::{ColumnFamilies, WriteBatch};
+use crate::{Incarnation, PeerId, RaftPosition, Region, RegionEpoch, RegionId, Sequence, StoreId};
 
 mod answer;
 mod append;
 mod background;
 mod barrier;
 mod caches;
+mod collect;
 mod core;
 mod effects;
 mod error;
@@ -50,6 +51,7 @@ mod write;
 
 pub use answer::{Answer, WriteAnswer};
 pub use background::Background;
+pub use collect::CollectionStats;
 pub use error::{EngineError, OpenError, ReadError};
 pub use options::{OpenMode, Options};
 pub use read::RegionView;
@@ -313,7 +315,48 @@ impl Engine {
 
     /// Pins the region's data as it is now.
     pub fn view(&self, region: RegionId, epoch: RegionEpoch) -> Result<RegionView, ReadError> {
-        self.core.view(region, epoch)
+        self.core.view_at(region, epoch, None)
+    }
+
+    /// Pins the region's data as it was at `sequence`, which an earlier view or write named.
+    ///
+    /// # Errors
+    /// [`ReadError::SequenceCollected`] if versions that it needs may be gone (see
+    /// [`set_safe_point`](Self::set_safe_point)), [`ReadError::SequenceAhead`] if there is nothing
+    /// that new yet; else as [`view`](Self::view).
+    pub fn view_at(
+        &self,
+        region: RegionId,
+        epoch: RegionEpoch,
+        sequence: Sequence,
+    ) -> Result<RegionView, ReadError> {
+        self.core.view_at(region, epoch, Some(sequence))
+    }
+
+    /// Keeps every version that a read at or above `sequence` needs, beside those that open views
+    /// need. With `None`, the default, only the newest and the pinned ones are kept. Lowering it
+    /// does not bring back what is gone. Not journaled: set it again after opening.
+    pub fn set_safe_point(&self, sequence: Option<Sequence>) {
+        self.core.set_safe_point(sequence);
+    }
+
+    /// What became of old versions, and what keeps them.
+    pub fn collection_stats(&self) -> CollectionStats {
+        self.core.collection_stats()
+    }
+
+    /// Walks through the whole store now and removes the versions that nobody can read any more;
+    /// answers how many. Reads and writes go on meanwhile.
+    ///
+    /// # Errors
+    /// The data store failed, or takes nothing any more.
+    pub fn collect_versions(&self) -> Result<u64, EngineError> {
+        self.core.collect_all()
+    }
+
+    /// The store's column families.
+    pub fn column_families(&self) -> &ColumnFamilies {
+        &self.core.families
     }
 
     /// What this store knows of a region's peer, if it has one.

@@ -26,7 +26,7 @@ use super::{Engine, EngineError, Handle, OpenError, OpenMode, Options, append, t
 use crate::lifecycle::{Event, Register};
 use crate::machine::RegisterMachine;
 use crate::snapshot;
-use crate::store::{DataStore, NoStore, StoreFactory, StoreOpenMode};
+use crate::store::{DataStore, NoStore, StoreBatch, StoreFactory, StoreOpenMode, VersionedStore};
 
 pub(super) fn open(options: Options, dir: &Path) -> Result<(Engine, OpenReport), OpenError> {
     let started = Instant::now();
@@ -85,6 +85,7 @@ fn bring_up(
     let (mut recovered, created) = recover_or_create(disk, options, &layout)?;
     check_store(recovered.machine.register(), options, &layout)?;
     let OpenedData { data, facts, lost } = open_data(&**disk, &*options.data, &layout)?;
+    adopt_families(&*data, &facts, options, &layout)?;
     let damaged = trust::judge_data(&mut recovered, &*data, &facts, &**disk)?;
     // What a crash left open is ended before anybody looks at the state.
     unfinished::resolve_all(&mut recovered, &*data, disk, &layout)?;
@@ -101,6 +102,8 @@ fn bring_up(
     snapshot::remove_unfinished(&**disk, &layout.snapshots)
         .map_err(|source| OpenError::Finish(source.into()))?;
 
+    let versioned = VersionedStore::open(Arc::clone(&data))
+        .map_err(|source| OpenError::Finish(source.into()))?;
     let Recovered {
         machine,
         journal,
@@ -120,7 +123,8 @@ fn bring_up(
         layout,
         disk: Arc::clone(disk),
         journal: Log::Writable(Box::new(journal)),
-        data,
+        data: Arc::new(versioned),
+        families: options.families.clone(),
         lock: Some(lock),
         checkpoint: report.recovery.checkpoint.as_ref().map(|used| used.lsn),
         register: machine.into_register(),
@@ -158,12 +162,15 @@ fn look(
         }));
     }
     check_store(inspection.machine.register(), options, &layout)?;
-    let data = match options.data.open(&layout.data, StoreOpenMode::ReadOnly) {
-        Ok(data) if trust::is_whole(inspection.machine.register(), &*data) => data,
-        // Not every store can be read without writing to it; and what lacks data must not be served,
-        // though nothing can be journaled as damaged. Then only metadata is there to see.
-        Ok(_) | Err(_) => Arc::new(NoStore),
-    };
+    let opened = options.data.open(&layout.data, StoreOpenMode::ReadOnly);
+    let is_whole =
+        |data: &Arc<dyn DataStore>| trust::is_whole(inspection.machine.register(), &**data);
+    let whole = opened.ok().filter(is_whole);
+    // Not every store can be read without writing to it; and what lacks data must not be served,
+    // though nothing can be journaled as damaged. Then only metadata is there to see.
+    let data = whole
+        .and_then(|data| VersionedStore::open(data).ok())
+        .unwrap_or_else(|| VersionedStore::unread(Arc::new(NoStore)));
     let report = OpenReport {
         store: inspection
             .machine
@@ -181,12 +188,39 @@ fn look(
         layout,
         disk: Arc::clone(disk),
         journal: Log::ReadOnly(inspection.position),
-        data,
+        data: Arc::new(data),
+        families: options.families.clone(),
         lock: None,
         checkpoint: None,
         register: inspection.machine.into_register(),
     };
     Ok((parts, report))
+}
+
+/// Refuses column families that lack one of the store's, and lets the store know new ones.
+fn adopt_families(
+    data: &dyn DataStore,
+    facts: &StoreFacts,
+    options: &Options,
+    layout: &Layout,
+) -> Result<(), OpenError> {
+    let given = &options.families;
+    if let Some(before) = facts.families() {
+        given
+            .extends(before)
+            .map_err(|source| OpenError::Families {
+                path: layout.root.clone(),
+                source,
+            })?;
+        if before == given {
+            return Ok(());
+        }
+    }
+    // Durable with the first barrier, which comes before any data of a new family is relied on.
+    let mut batch = StoreBatch::new();
+    batch.put_families(given);
+    data.apply(&batch)
+        .map_err(|source| OpenError::Finish(source.into()))
 }
 
 /// Refuses another store's directory.

@@ -14,7 +14,7 @@ use super::background::{Background, Schedule};
 use super::report::OpenReport;
 use super::{Engine, OpenError};
 use crate::StoreId;
-use crate::store::{SledFactory, StoreFactory};
+use crate::store::{ColumnFamilies, SledFactory, StoreFactory};
 
 /// Whether opening may create, and may write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +41,7 @@ pub struct Options {
     pub(super) sync: SyncChoice,
     pub(super) disk: Option<Arc<dyn Disk>>,
     pub(super) data: Arc<dyn StoreFactory>,
+    pub(super) families: ColumnFamilies,
     pub(super) on_recovery: Option<OnRecovery>,
 }
 
@@ -59,6 +60,7 @@ impl fmt::Debug for Options {
             .field("sync", &self.sync)
             .field("disk", &self.disk)
             .field("data", &self.data)
+            .field("families", &self.families)
             .finish_non_exhaustive()
     }
 }
@@ -75,6 +77,7 @@ impl Default for Options {
             sync: SyncChoice::Auto,
             disk: None,
             data: Arc::new(SledFactory::default()),
+            families: ColumnFamilies::default(),
             on_recovery: None,
         }
     }
@@ -134,6 +137,13 @@ impl Options {
     /// The data store to use; default sled.
     pub fn data(mut self, data: Arc<dyn StoreFactory>) -> Self {
         self.data = data;
+        self
+    }
+
+    /// The column families, with numbers that are for ever; default TiKV's three. A store that
+    /// exists must have been opened with these or some of them, under the same numbers.
+    pub fn column_families(mut self, families: ColumnFamilies) -> Self {
+        self.families = families;
         self
     }
 

@@ -7,6 +7,7 @@
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
+use super::collect::ReadPin;
 use super::core::Core;
 use super::fence::Fence;
 use super::{EngineError, ReadError};
@@ -23,13 +24,17 @@ pub struct RegionView {
     sequence: Sequence,
     fence: Arc<Fence>,
     cache: Option<CachePin>,
+    /// The versions that the view needs stay in the store.
+    _pin: ReadPin,
 }
 
 impl Core {
-    pub(super) fn view(
+    /// A view at `at`, or at the newest sequence.
+    pub(super) fn view_at(
         self: &Arc<Self>,
         region: RegionId,
         epoch: RegionEpoch,
+        at: Option<Sequence>,
     ) -> Result<RegionView, ReadError> {
         let published = self.published();
         let normal = published
@@ -38,7 +43,11 @@ impl Core {
         // Still under the published picture: whatever takes the data away is published first, and
         // trips the fence after that.
         let fence = self.fences.current(region);
-        let sequence = self.read_sequence(region, normal.incarnation);
+        let range = &normal.region.range;
+        let pin = self.pins.pin(range, |collected| {
+            self.choose_sequence(region, normal.incarnation, at, collected)
+        })?;
+        let sequence = pin.sequence();
         let cache = match published.cache_state(region) {
             CacheState::Active => self.caches.pin(region, normal.incarnation, sequence),
             _ => None,
@@ -51,6 +60,7 @@ impl Core {
             sequence,
             fence,
             cache,
+            _pin: pin,
         })
     }
 }

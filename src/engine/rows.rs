@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use parking_lot::Mutex;
 
-use crate::lifecycle::FloorUpdate;
+use crate::lifecycle::{FloorUpdate, INITIAL_POSITION};
 use crate::{Incarnation, RaftPosition, RegionId, Sequence};
 
 /// One region's row.
@@ -21,6 +21,8 @@ pub(super) struct Row {
     pub(super) data: RaftPosition,
     /// Every version of this region at or below this sequence number is complete.
     pub(super) sequence: Sequence,
+    /// Reads below it would miss what a snapshot brought; zero if none did since opening.
+    pub(super) oldest: Sequence,
     /// Number of the barrier that makes it durable; 0 if nothing was written since opening.
     pub(super) barrier: u64,
 }
@@ -37,6 +39,26 @@ struct State {
     /// Regions whose row names the next barrier.
     dirty: BTreeSet<RegionId>,
     next_barrier: u64,
+}
+
+impl State {
+    fn note(
+        &mut self,
+        region: RegionId,
+        incarnation: Incarnation,
+        data: RaftPosition,
+        (oldest, sequence): (Sequence, Sequence),
+    ) {
+        let row = Row {
+            incarnation,
+            data,
+            sequence,
+            oldest,
+            barrier: self.next_barrier,
+        };
+        self.by_region.insert(region, row);
+        self.dirty.insert(region);
+    }
 }
 
 impl Rows {
@@ -62,8 +84,7 @@ impl Rows {
             .copied()
     }
 
-    /// Notes a row that was read from the store, or that a new region of a split starts with:
-    /// nothing of it waits for a barrier.
+    /// Notes a row that was read from the store: nothing of it waits for a barrier.
     pub(super) fn note_clean(
         &self,
         region: RegionId,
@@ -75,9 +96,29 @@ impl Rows {
             incarnation,
             data,
             sequence,
+            oldest: Sequence::ZERO,
             barrier: 0,
         };
         self.state.lock().by_region.insert(region, row);
+    }
+
+    /// Notes a new region of a split, which can be read from where the whole could. Nothing of it
+    /// waits for a barrier.
+    pub(super) fn note_part(
+        &self,
+        (whole, whole_incarnation): (RegionId, Incarnation),
+        (part, incarnation): (RegionId, Incarnation),
+        sequence: Sequence,
+    ) {
+        let oldest = self.get(whole, whole_incarnation);
+        let row = Row {
+            incarnation,
+            data: INITIAL_POSITION,
+            sequence,
+            oldest: oldest.map_or(Sequence::ZERO, |row| row.oldest),
+            barrier: 0,
+        };
+        self.state.lock().by_region.insert(part, row);
     }
 
     /// Notes that the store accepted a batch; call it after the store did, under the latch.
@@ -89,17 +130,23 @@ impl Rows {
         sequence: Sequence,
     ) {
         let mut state = self.state.lock();
-        let barrier = state.next_barrier;
-        state.by_region.insert(
-            region,
-            Row {
-                incarnation,
-                data,
-                sequence,
-                barrier,
-            },
-        );
-        state.dirty.insert(region);
+        let before = state.by_region.get(&region);
+        let oldest = before
+            .filter(|row| row.incarnation == incarnation)
+            .map_or(Sequence::ZERO, |row| row.oldest);
+        state.note(region, incarnation, data, (oldest, sequence));
+    }
+
+    /// Notes that a snapshot replaced the region's data; as [`note_written`](Self::note_written).
+    pub(super) fn note_ingested(
+        &self,
+        region: RegionId,
+        incarnation: Incarnation,
+        data: RaftPosition,
+        sequence: Sequence,
+    ) {
+        let mut state = self.state.lock();
+        state.note(region, incarnation, data, (sequence, sequence));
     }
 
     /// Starts a barrier: its number, and the rows that it will make durable. Rows beyond what one
@@ -199,6 +246,7 @@ mod tests {
                     incarnation: FIRST,
                     data: at(7),
                     sequence: Sequence::new(11),
+                    oldest: Sequence::ZERO,
                     barrier: 4
                 }
             )]

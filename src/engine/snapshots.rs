@@ -17,7 +17,7 @@ use crate::snapshot::{
     self, FoundFile, SnapshotError, SnapshotMeta, SnapshotName, SnapshotReader, SnapshotWriter,
     StagedSnapshot,
 };
-use crate::store::{ColumnFamily, Direction, RegionRow, scan_at};
+use crate::store::{Direction, RegionRow, scan_at};
 use crate::{Incarnation, RaftPosition, RegionEpoch, RegionId};
 
 /// Most bytes of a snapshot that is taken in from outside: 64 GiB.
@@ -54,7 +54,10 @@ impl Core {
         let position = self
             .data_position(region, incarnation)
             .max(admitted.meta_index);
-        let sequence = self.sequencer.last_begun();
+        let pin = self.pins.pin(&description.range, |_| {
+            Ok::<_, EngineError>(self.sequencer.last_begun())
+        })?;
+        let sequence = pin.sequence();
         drop(latch);
 
         let meta = SnapshotMeta {
@@ -67,7 +70,7 @@ impl Core {
         let id = self.disk.random_u64();
         let mut writer = SnapshotWriter::create(disk, &self.layout.snapshots, id, &meta)?;
         let range = &description.range;
-        for cf in ColumnFamily::ALL {
+        for cf in self.families.iter() {
             for row in scan_at(&*self.data, cf, range, sequence, Direction::Forward) {
                 let (key, value) = row?;
                 writer.push_cf(cf, &key, &value)?;
@@ -201,7 +204,8 @@ impl Core {
         let guard = self.begin_sequence()?;
         let sequence = guard.sequence();
         match effects::ingest(&*self.data, reader, staged, &row, sequence) {
-            Ok(()) => guard.finish(),
+            // Before the write counts as complete: see `collect`.
+            Ok(()) => self.rows.note_ingested(region, incarnation, data, sequence),
             Err(EngineError::Data(error)) => return Err(self.barriers.fail(error)),
             // The operating system refusing to read is no reason to give the data up.
             Err(EngineError::Snapshot(error @ SnapshotError::Io { .. })) => {
@@ -219,7 +223,7 @@ impl Core {
             }
             Err(error) => return Err(error),
         }
-        self.rows.note_written(region, incarnation, data, sequence);
+        guard.finish();
         let barrier = self.barrier()?;
         let floor = Floor {
             index: data.index,

@@ -4,8 +4,8 @@
 use super::core::Core;
 use super::{Answer, EngineError, RaftStart, status};
 use crate::lifecycle::{
-    CacheState, Cause, DamageReason, DestroyCause, Event, EvictReason, INITIAL_POSITION,
-    PeerChange, PeerStage, Refusal, Register, Split,
+    CacheState, Cause, DamageReason, DestroyCause, Event, EvictReason, PeerChange, PeerStage,
+    Refusal, Register, Split,
 };
 use crate::{Incarnation, PeerId, RaftPosition, Region, RegionEpoch, RegionId, StoreId};
 
@@ -180,14 +180,14 @@ impl Core {
         let born = children.iter().filter_map(|child| part(*child));
         let born = born.filter(|(_, incarnation, _)| *incarnation == new);
         let mut parts: Vec<_> = part(whole).into_iter().chain(born).collect();
-        let Some((_, incarnation, _)) = parts.first() else {
+        let Some((_, whole_incarnation, _)) = parts.first() else {
             return;
         };
-        let sequence = self.read_sequence(whole, *incarnation);
+        let sequence = self.read_sequence(whole, *whole_incarnation);
         let born = parts.get(1..).unwrap_or_default();
         for (region, incarnation, _) in born {
-            self.rows
-                .note_clean(*region, *incarnation, INITIAL_POSITION, sequence);
+            let (whole, part) = ((whole, *whole_incarnation), (*region, *incarnation));
+            self.rows.note_part(whole, part, sequence);
         }
         match register.cache_state(whole) {
             CacheState::Active => {

@@ -16,8 +16,8 @@ use super::{EngineError, OpenError, append};
 use crate::lifecycle::{DamageReason, Event, Floor, INITIAL_INDEX, Register};
 use crate::machine::RegisterMachine;
 use crate::store::{
-    DataStore, RegionRow, StoreBatch, StoreError, StoreGeneration, read_barrier, read_generation,
-    region_rows,
+    ColumnFamilies, DataStore, RegionRow, StoreBatch, StoreError, StoreGeneration, range_deletions,
+    read_barrier, read_families, read_generation, region_rows,
 };
 use crate::{Incarnation, RegionId};
 
@@ -26,6 +26,7 @@ use crate::{Incarnation, RegionId};
 pub(super) struct StoreFacts {
     generation: Option<StoreGeneration>,
     barrier: u64,
+    families: Option<ColumnFamilies>,
     rows: HashMap<RegionId, RegionRow>,
 }
 
@@ -41,12 +42,20 @@ impl StoreFacts {
                 rows.insert(region, row);
             }
         }
+        // They hide data: a store in which they cannot be read would show what was deleted.
+        range_deletions(data).try_for_each(|found| found.map(drop))?;
         let barrier = read_barrier(data)?.unwrap_or(0);
         Ok(StoreFacts {
             generation: read_generation(data)?,
             barrier,
+            families: read_families(data)?,
             rows,
         })
+    }
+
+    /// The column families that the store was opened with so far, if any.
+    pub(super) fn families(&self) -> Option<&ColumnFamilies> {
+        self.families.as_ref()
     }
 
     /// The row of that incarnation.
@@ -175,6 +184,7 @@ mod tests {
         StoreFacts {
             generation,
             barrier,
+            families: None,
             rows: row.into_iter().collect(),
         }
     }

@@ -2,9 +2,9 @@
 
 use super::core::Core;
 use super::trust::StoreFacts;
-use super::{EngineError, WriteAnswer};
-use crate::lifecycle::{Cause, Event, INITIAL_POSITION, Refusal};
-use crate::store::{BatchError, RegionRow, WriteBatch};
+use super::{EngineError, ReadError, WriteAnswer};
+use crate::lifecycle::{Cause, Event, EvictReason, INITIAL_POSITION, Refusal};
+use crate::store::{BatchError, DataStore, RegionRow, WriteBatch};
 use crate::{Incarnation, RaftPosition, RegionEpoch, RegionId, Sequence, SequenceGuard};
 
 /// How many sequence numbers are leased at once: one journal record for a million batches.
@@ -35,7 +35,7 @@ impl Core {
         if position.index <= data_index {
             return Ok(WriteAnswer::AlreadyApplied { data_index });
         }
-        match batch.check(&range) {
+        match batch.check(&range, &self.families) {
             Ok(()) => {}
             Err(BatchError::KeyOutside { key, .. }) => {
                 return self.refuse_write(Refusal::KeyOutOfRange { region, key });
@@ -57,13 +57,30 @@ impl Core {
         self.data
             .apply(&batch.to_store_batch(region, &row, sequence))
             .map_err(|error| self.barriers.fail(error))?;
-        if let Some(cache) = self.caches.attached(region, incarnation) {
+        if !batch.range_deletes().is_empty() {
+            // Before anybody reads at the new sequence: memory holds what the store now hides.
+            self.stop_caching(region);
+        } else if let Some(cache) = self.caches.attached(region, incarnation) {
             cache.insert(batch, sequence);
         }
-        guard.finish();
+        // Before the write counts as complete: see `collect`.
         self.rows
             .note_written(region, incarnation, position, sequence);
+        guard.finish();
+        self.collection.note_written(batch.len());
         Ok(WriteAnswer::Applied { sequence })
+    }
+
+    /// Evicts a region whose data changed in a way that is not mirrored into memory. The caller
+    /// holds the latch.
+    fn stop_caching(&self, region: RegionId) {
+        self.caches.detach(region);
+        let reason = EvictReason::Requested;
+        // Serving less needs no record: one that could not be written changes nothing here.
+        let evicted = self.decide(&Event::Evict { region, reason }, Cause::Host);
+        if let Ok(decision) = evicted {
+            self.queue.push_effects(decision.effects);
+        }
     }
 
     /// A refusal may rest on a record that is not durable yet; it is given when that is.
@@ -102,6 +119,43 @@ impl Core {
         self.rows
             .get(region, incarnation)
             .map_or(INITIAL_POSITION, |row| row.data)
+    }
+
+    /// The sequence of a view: the newest, or the one asked for if it can be read.
+    pub(super) fn choose_sequence(
+        &self,
+        region: RegionId,
+        incarnation: Incarnation,
+        at: Option<Sequence>,
+        collected: Sequence,
+    ) -> Result<Sequence, ReadError> {
+        let newest = self.read_sequence(region, incarnation);
+        let Some(sequence) = at else {
+            return Ok(newest);
+        };
+        let row = self.rows.get(region, incarnation);
+        // An ingest left nothing of what was there before; a region that nobody wrote to since
+        // opening reads the same at every sequence from then on.
+        let oldest = collected
+            .min(newest)
+            .max(row.map_or(self.opened_at, |row| row.oldest));
+        if sequence < oldest {
+            return Err(ReadError::SequenceCollected {
+                region,
+                sequence,
+                oldest,
+            });
+        }
+        // Up to what is visible everywhere it cannot change any more.
+        let newest = newest.max(self.sequencer.visible());
+        if sequence > newest {
+            return Err(ReadError::SequenceAhead {
+                region,
+                sequence,
+                newest,
+            });
+        }
+        Ok(sequence)
     }
 
     /// The sequence number that a read of the region uses now: everything that was acknowledged for

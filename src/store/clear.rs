@@ -3,7 +3,8 @@
 //! Done in bounded batches, so it can stop anywhere and be done again; the caller journals that it
 //! began and that it ended. Region rows are not touched.
 
-use super::keys::data_range;
+use super::keys::{data_range, range_deletion_key};
+use super::range_deletions::range_deletions;
 use super::versions::families;
 use super::{DataStore, Direction, RawRange, StoreBatch, StoreError};
 use crate::KeyRange;
@@ -37,7 +38,26 @@ pub fn clear_range(store: &dyn DataStore, range: &KeyRange) -> Result<u64, Store
             }
         }
     }
+    clear_range_deletions(store, range)?;
     Ok(cleared)
+}
+
+/// Removes the range deletions that have nothing left to hide. One that reaches beyond the range
+/// stays, and hides nothing that is written later.
+fn clear_range_deletions(store: &dyn DataStore, range: &KeyRange) -> Result<(), StoreError> {
+    let mut batch = StoreBatch::new();
+    let listed: Vec<_> = match store.range_deletions() {
+        Some(deletions) => deletions.list(),
+        None => range_deletions(store).collect::<Result<_, _>>()?,
+    };
+    for deletion in listed.iter().filter(|one| range.covers(&one.range)) {
+        let start = deletion.range.start();
+        batch.delete(range_deletion_key(deletion.cf, start, deletion.sequence));
+    }
+    match batch.is_empty() {
+        true => Ok(()),
+        false => store.apply(&batch),
+    }
 }
 
 /// A bounded batch of deletions from the start of `range`, and where to go on (`None` at the end).

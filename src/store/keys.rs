@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! 'd' cf(1) escaped(user key) !sequence(8, big-endian)   →  tag(1) bytes     a version
+//! 'e' cf(1) escaped(first key) !sequence(8, big-endian)  →  end tag(1) end   a range deletion
 //! 'm' name                                               →  see `rows`       the store's own rows
 //! 'r' region id(8, big-endian)                           →  see `rows`       a region's row
 //! ```
@@ -21,9 +22,13 @@ use crate::{Key, KeyRange, Region, RegionId, Sequence};
 const PREFIX_DATA: u8 = b'd';
 const PREFIX_META: u8 = b'm';
 const PREFIX_REGION: u8 = b'r';
+pub(super) const PREFIX_RANGE_DELETION: u8 = b'e';
 
 const TAG_DELETE: u8 = 0;
 const TAG_PUT: u8 = 1;
+
+const END_INFINITE: u8 = 0;
+const END_FINITE: u8 = 1;
 
 /// Bytes of a key that one group of the escape carries.
 const GROUP_BYTES: usize = 8;
@@ -80,6 +85,9 @@ pub enum KeyError {
         /// How many.
         bytes: usize,
     },
+    /// A range deletion that ends where it starts, or before.
+    #[error("a deletion of an empty range")]
+    EmptyRange,
 }
 
 /// Which version of which key: what a raw key of kind `d` says.
@@ -98,6 +106,8 @@ pub struct DataKey {
 pub enum StoreKey {
     /// A version of a user key.
     Data(DataKey),
+    /// A range deletion, by its column family, first key and sequence; the value has its end.
+    RangeDeletion(DataKey),
     /// A region's row.
     RegionRow(RegionId),
     /// One of the store's own rows, by name (not empty).
@@ -113,6 +123,9 @@ impl StoreKey {
         match raw.split_first() {
             None => Err(KeyError::TooShort { bytes: 0 }),
             Some((&PREFIX_DATA, _)) => DataKey::decode(raw).map(StoreKey::Data),
+            Some((&PREFIX_RANGE_DELETION, _)) => {
+                DataKey::decode_behind(PREFIX_RANGE_DELETION, raw).map(StoreKey::RangeDeletion)
+            }
             Some((&PREFIX_META, [])) => Err(KeyError::TooShort { bytes: raw.len() }),
             Some((&PREFIX_META, name)) => Ok(StoreKey::Meta(name.to_vec())),
             Some((&PREFIX_REGION, id)) => match id.first_chunk::<8>() {
@@ -128,6 +141,7 @@ impl StoreKey {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             StoreKey::Data(key) => key.encode(),
+            StoreKey::RangeDeletion(key) => range_deletion_key(key.cf, &key.key, key.sequence),
             StoreKey::RegionRow(region) => region_row_key(*region),
             StoreKey::Meta(name) => meta_key(name),
         }
@@ -145,10 +159,15 @@ impl DataKey {
     /// # Errors
     /// The first thing that is wrong with it; [`KeyError::UnknownPrefix`] for another kind.
     pub fn decode(raw: &[u8]) -> Result<DataKey, KeyError> {
+        DataKey::decode_behind(PREFIX_DATA, raw)
+    }
+
+    /// Decodes a raw key of the kind that starts with `kind`.
+    fn decode_behind(kind: u8, raw: &[u8]) -> Result<DataKey, KeyError> {
         let too_short = KeyError::TooShort { bytes: raw.len() };
         match raw.first() {
             None => return Err(too_short),
-            Some(&PREFIX_DATA) => {}
+            Some(prefix) if *prefix == kind => {}
             Some(&prefix) => return Err(KeyError::UnknownPrefix { prefix }),
         }
         if raw.len() < DATA_KEY_BYTES_MIN {
@@ -174,11 +193,22 @@ pub(super) fn data_key(cf: ColumnFamily, key: &[u8], sequence: Sequence) -> Vec<
     raw
 }
 
+/// Raw key of the range deletion that starts at `start`.
+pub(super) fn range_deletion_key(cf: ColumnFamily, start: &[u8], sequence: Sequence) -> Vec<u8> {
+    let mut raw = key_prefix(PREFIX_RANGE_DELETION, cf, start);
+    raw.extend_from_slice(&(!sequence.get()).to_be_bytes());
+    raw
+}
+
 /// Start of the raw keys of all versions of a user key, and of no other user key.
 pub(super) fn data_key_prefix(cf: ColumnFamily, key: &[u8]) -> Vec<u8> {
+    key_prefix(PREFIX_DATA, cf, key)
+}
+
+fn key_prefix(kind: u8, cf: ColumnFamily, key: &[u8]) -> Vec<u8> {
     let groups = key.len() / GROUP_BYTES + 1;
     let mut raw = Vec::with_capacity(2 + groups * (GROUP_BYTES + 1) + SEQUENCE_BYTES);
-    raw.push(PREFIX_DATA);
+    raw.push(kind);
     raw.push(cf.number());
     let mut rest = key;
     while let Some((group, tail)) = rest.split_first_chunk::<GROUP_BYTES>() {
@@ -226,6 +256,41 @@ pub(super) fn families_from(cf: ColumnFamily) -> RawRange {
         start: vec![PREFIX_DATA, cf.number()],
         end: Some(vec![PREFIX_DATA + 1]),
     }
+}
+
+/// Raw keys of all range deletions.
+pub(super) fn range_deletions_range() -> RawRange {
+    RawRange {
+        start: vec![PREFIX_RANGE_DELETION],
+        end: Some(vec![PREFIX_RANGE_DELETION + 1]),
+    }
+}
+
+/// Value of a range deletion: where it ends.
+pub(super) fn encode_range_end(end: Option<&[u8]>) -> Vec<u8> {
+    match end {
+        None => vec![END_INFINITE],
+        Some(end) => [&[END_FINITE], end].concat(),
+    }
+}
+
+/// The range that a range deletion starting at `start` deletes, from its value.
+pub(super) fn decode_range_end(start: Key, value: &[u8]) -> Result<KeyRange, KeyError> {
+    let end = match value.split_first() {
+        None => return Err(KeyError::NoTag),
+        Some((&END_INFINITE, [])) => None,
+        Some((&END_INFINITE, bytes)) => {
+            return Err(KeyError::DeleteWithBytes { bytes: bytes.len() });
+        }
+        Some((&END_FINITE, end)) if end.len() > Region::KEY_BYTES_MAX => {
+            return Err(KeyError::KeyTooLong {
+                max: Region::KEY_BYTES_MAX,
+            });
+        }
+        Some((&END_FINITE, end)) => Some(Key::from(end)),
+        Some((&tag, _)) => return Err(KeyError::UnknownTag { tag }),
+    };
+    KeyRange::new(start, end).ok_or(KeyError::EmptyRange)
 }
 
 pub(super) fn region_row_key(region: RegionId) -> Vec<u8> {
@@ -283,6 +348,13 @@ impl StoreBatch {
         value: Option<&[u8]>,
     ) {
         self.put(data_key(cf, key, sequence), encode_value(value));
+    }
+
+    /// Deletes every key of `range` as of `sequence`, in one row: versions below that sequence are
+    /// hidden, those at it (of the same batch) and above are not.
+    pub fn delete_range(&mut self, cf: ColumnFamily, range: &KeyRange, sequence: Sequence) {
+        let end = encode_range_end(range.end().map(|end| &**end));
+        self.put(range_deletion_key(cf, range.start(), sequence), end);
     }
 }
 

@@ -3,8 +3,9 @@
 //! * [`DataStore`], [`StoreFactory`]: the narrow trait; [`SledStore`] on disk, [`MemoryStore`] the
 //!   twin that can lose what is unflushed. `contract` holds both to the same suite.
 //! * `keys`, `rows`: the layout of raw keys, region rows and the store's own rows.
-//! * `versions`, `clear`: multi-version reads and range deletion on top of any [`DataStore`].
-//! * `write_batch`: what a caller writes.
+//! * `versions`, `range_deletions`, `versioned`: multi-version reads on top of any [`DataStore`].
+//! * `clear`, `collect`: taking away a range, and the versions that nobody reads any more.
+//! * `families`, `write_batch`: column families, and what a caller writes.
 //!
 //! Invariants
 //! * One [`StoreBatch`] is applied as a whole or not at all, also across a crash.
@@ -19,16 +20,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 mod clear;
+mod collect;
 mod device_sync;
 mod error;
+mod families;
 mod keys;
 mod memory;
 pub(crate) mod newest;
 mod none;
 mod panic_guard;
+mod range_deletions;
 mod rows;
 mod sled;
 mod value;
+mod versioned;
 mod versions;
 mod write_batch;
 
@@ -37,17 +42,21 @@ pub(crate) mod contract;
 
 pub use self::sled::{SledFactory, SledOptions, SledStore};
 pub use clear::clear_range;
+pub use collect::{Collected, Collector, remove_range_deletion};
 pub use error::{StoreError, StoreOpenError};
+pub use families::{ColumnFamilies, ColumnFamily, FamiliesError};
 pub use keys::{DataKey, KeyError, StoreKey};
 pub use memory::{DurableImage, Lost, MemoryFactory, MemoryStore, StoreFault, StoreHook};
 pub use none::NoStore;
+pub use range_deletions::{RangeDeletion, RangeDeletions, range_deletions};
 pub use rows::{
-    RegionRow, RegionRowFound, RowError, StoreGeneration, read_barrier, read_generation,
-    read_region_row, region_rows,
+    RegionRow, RegionRowFound, RowError, StoreGeneration, read_barrier, read_families,
+    read_generation, read_region_row, region_rows,
 };
 pub use value::Value;
+pub use versioned::VersionedStore;
 pub use versions::{get_at, scan_at, scan_versions};
-pub use write_batch::{BatchError, ColumnFamily, WriteBatch, WriteOp};
+pub use write_batch::{BatchError, RangeDelete, WriteBatch, WriteOp};
 
 /// Order of a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +192,11 @@ pub trait DataStore: Send + Sync + fmt::Debug {
     /// # Durability
     /// On `Ok`, every batch applied before the call survives a power cut.
     fn flush(&self) -> Result<(), StoreError>;
+
+    /// The store's range deletions, if it keeps a list of them; otherwise readers look them up.
+    fn range_deletions(&self) -> Option<&RangeDeletions> {
+        None
+    }
 
     /// Stable lower-case name of the implementation, for reports.
     fn kind(&self) -> &'static str;

@@ -8,7 +8,7 @@
 use torrens_journal::Lsn;
 
 use super::keys::{meta_key, region_row_key, region_rows_range};
-use super::{DataStore, Direction, StoreBatch, StoreError, StoreKey};
+use super::{ColumnFamilies, DataStore, Direction, StoreBatch, StoreError, StoreKey};
 use crate::{Incarnation, RegionId};
 
 const VERSION: u8 = 1;
@@ -17,6 +17,7 @@ const GENERATION_ROW_BYTES: usize = 1 + 16 + 4;
 const BARRIER_ROW_BYTES: usize = 1 + 8 + 4;
 const GENERATION: &str = "generation";
 const BARRIER: &str = "barrier";
+const FAMILIES: &str = "families";
 
 /// Identity of one creation of a data store; a store that was replaced or came back empty has
 /// another one, or none.
@@ -61,6 +62,9 @@ pub enum RowError {
         /// Checksum of the row's bytes.
         computed: u32,
     },
+    /// Column families that no writer names so.
+    #[error("malformed column families")]
+    Families,
     /// An incarnation of 0: no record has that position.
     #[error("an incarnation of 0")]
     NoIncarnation,
@@ -124,6 +128,11 @@ impl StoreBatch {
         self.put(meta_key(GENERATION.as_bytes()), seal(generation));
     }
 
+    /// Sets the names of the store's column families.
+    pub fn put_families(&mut self, families: &ColumnFamilies) {
+        self.put(meta_key(FAMILIES.as_bytes()), seal(&families.encode()));
+    }
+
     /// Sets the number of the last barrier that the store has seen.
     pub fn put_barrier(&mut self, barrier: u64) {
         self.put(meta_key(BARRIER.as_bytes()), seal(&barrier.to_le_bytes()));
@@ -160,7 +169,9 @@ pub fn region_rows(
             let (raw_key, row) = item?;
             match StoreKey::decode(&raw_key) {
                 Ok(StoreKey::RegionRow(region)) => Ok((region, RegionRow::decode(&row))),
-                Ok(StoreKey::Data(_) | StoreKey::Meta(_)) => unreachable_in_rows(raw_key),
+                Ok(StoreKey::Data(_) | StoreKey::RangeDeletion(_) | StoreKey::Meta(_)) => {
+                    unreachable_in_rows(raw_key)
+                }
                 Err(source) => Err(StoreError::BadEntry { raw_key, source }),
             }
         })
@@ -204,6 +215,23 @@ pub fn read_barrier(store: &dyn DataStore) -> Result<Option<u64>, StoreError> {
     Ok(fields
         .first_chunk::<8>()
         .map(|bytes| u64::from_le_bytes(*bytes)))
+}
+
+/// The column families that the store was made with, if it says so.
+///
+/// # Errors
+/// [`StoreError::BadStoreRow`] if it is not readable, or whatever kept the store from answering.
+pub fn read_families(store: &dyn DataStore) -> Result<Option<ColumnFamilies>, StoreError> {
+    let Some(row) = store.get(&meta_key(FAMILIES.as_bytes()))? else {
+        return Ok(None);
+    };
+    unseal(&row, row.len())
+        .and_then(|fields| ColumnFamilies::decode(fields).ok_or(RowError::Families))
+        .map(Some)
+        .map_err(|source| StoreError::BadStoreRow {
+            name: FAMILIES,
+            source,
+        })
 }
 
 fn seal(fields: &[u8]) -> Vec<u8> {

@@ -6,7 +6,8 @@
 //! Not here: who may read at which sequence (`sequence`, `engine`).
 
 use super::keys::{self, DataKey, data_range, decode_value, versions_range};
-use super::newest::Newest;
+use super::newest::{Newest, Version};
+use super::range_deletions::{Mask, RangeDeletions, newest_in_store};
 use super::{ColumnFamily, DataStore, Direction, StoreError, Value};
 use crate::{Key, KeyRange, Sequence};
 
@@ -20,6 +21,11 @@ pub fn get_at(
     key: &[u8],
     sequence: Sequence,
 ) -> Result<Option<Value>, StoreError> {
+    // Looked up before the versions are: a deletion is removed only after what it hides.
+    let deleted = match store.range_deletions() {
+        Some(deletions) => deletions.newest_over(cf, key, sequence),
+        None => newest_in_store(store, cf, key, sequence)?,
+    };
     match store
         .scan(&versions_range(cf, key, sequence), Direction::Forward)
         .next()
@@ -27,7 +33,12 @@ pub fn get_at(
         None => Ok(None),
         Some(item) => {
             let (raw_key, tagged) = item?;
-            decode_value(&tagged).map_err(|source| StoreError::BadEntry { raw_key, source })
+            let Some(deleted) = deleted else {
+                let value = decode_value(&tagged);
+                return value.map_err(|source| StoreError::BadEntry { raw_key, source });
+            };
+            let (version, value) = decode((raw_key, tagged))?;
+            Ok(value.filter(|_| version.sequence >= deleted))
         }
     }
 }
@@ -44,10 +55,26 @@ pub fn scan_at<'a>(
     sequence: Sequence,
     direction: Direction,
 ) -> impl Iterator<Item = Result<(Key, Value), StoreError>> + Send + use<'a> {
-    let walk = store.scan(&data_range(cf, range), direction).map(|item| {
+    // Looked up before the versions are: a deletion is removed only after what it hides.
+    let (mask, failed) = match store.range_deletions() {
+        Some(deletions) => (deletions.over(cf, range, sequence), None),
+        None => match RangeDeletions::read(store) {
+            Ok(deletions) => (deletions.over(cf, range, sequence), None),
+            Err(error) => (Mask::default(), Some(Err(error))),
+        },
+    };
+    let versions = failed
+        .is_none()
+        .then(|| store.scan(&data_range(cf, range), direction));
+    let versions = versions.into_iter().flatten().map(|item| {
         let (version, value) = decode(item?)?;
         Ok((version.key, version.sequence, value))
     });
+    let is_visible = move |version: &Result<Version, StoreError>| match version {
+        Ok((key, version, _)) => mask.is_empty() || !mask.hides(key, *version),
+        Err(_) => true,
+    };
+    let walk = failed.into_iter().chain(versions).filter(is_visible);
     Newest::new(walk, sequence, direction)
 }
 

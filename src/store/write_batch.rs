@@ -2,33 +2,8 @@
 //!
 //! Not here: which region, epoch and index it is for (`engine`), raw keys (`keys`).
 
-use super::{RegionRow, StoreBatch, Value};
+use super::{ColumnFamilies, ColumnFamily, RegionRow, StoreBatch, Value};
 use crate::{Key, KeyRange, Region, RegionId, Sequence};
-
-/// One of the separate key spaces of a region.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ColumnFamily(u8);
-
-impl ColumnFamily {
-    /// The one that is used when none is named.
-    pub const DEFAULT: ColumnFamily = ColumnFamily(0);
-    /// Locks of running transactions, by TiKV's convention.
-    pub const LOCK: ColumnFamily = ColumnFamily(1);
-    /// Commit records, by TiKV's convention.
-    pub const WRITE: ColumnFamily = ColumnFamily(2);
-    /// Every family that may be written, in the order of their numbers.
-    pub const ALL: [ColumnFamily; 3] = [Self::DEFAULT, Self::LOCK, Self::WRITE];
-
-    /// The family with this number.
-    pub const fn new(number: u8) -> Self {
-        ColumnFamily(number)
-    }
-
-    /// Its number.
-    pub const fn number(self) -> u8 {
-        self.0
-    }
-}
 
 /// One write of one user key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +38,13 @@ pub enum BatchError {
         /// Their length.
         bytes: usize,
     },
-    /// Not one of [`ColumnFamily::ALL`].
+    /// More range deletes than [`WriteBatch::RANGE_DELETES_MAX`].
+    #[error("{ranges} range deletes, more than the {max} allowed", max = WriteBatch::RANGE_DELETES_MAX)]
+    TooManyRanges {
+        /// How many.
+        ranges: usize,
+    },
+    /// Not one of the store's [`ColumnFamilies`].
     #[error("there is no column family {}", .cf.number())]
     UnknownFamily {
         /// The family.
@@ -79,11 +60,22 @@ pub enum BatchError {
     },
 }
 
-/// Puts and deletes of user keys that take effect together. Later writes of a key win.
+/// Puts, deletes and range deletes of user keys that take effect together. Later writes of a key win.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WriteBatch {
     ops: Vec<WriteOp>,
+    /// Each hides what was there before the batch; no write of `ops` that came before it lies inside.
+    range_deletes: Vec<RangeDelete>,
     bytes: usize,
+}
+
+/// Deletes every key of a range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RangeDelete {
+    /// Column family.
+    pub cf: ColumnFamily,
+    /// The keys.
+    pub range: KeyRange,
 }
 
 impl WriteBatch {
@@ -91,6 +83,8 @@ impl WriteBatch {
     pub const VALUE_BYTES_MAX: usize = 8 * 1024 * 1024;
     /// Most bytes of keys and values together.
     pub const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+    /// Most range deletes.
+    pub const RANGE_DELETES_MAX: usize = 1024;
 
     /// An empty batch.
     pub fn new() -> Self {
@@ -130,6 +124,33 @@ impl WriteBatch {
         })
     }
 
+    /// Deletes every key of `range` in the default column family.
+    pub fn delete_range(&mut self, range: KeyRange) -> &mut Self {
+        self.delete_range_cf(ColumnFamily::DEFAULT, range)
+    }
+
+    /// Deletes every key of `range` in a column family, however many there are: it costs one small
+    /// row, and the space comes back in the background. Writes that the batch already has in the
+    /// range go too; those that follow stay.
+    pub fn delete_range_cf(&mut self, cf: ColumnFamily, range: KeyRange) -> &mut Self {
+        self.ops
+            .retain(|op| op.cf != cf || !range.contains(&op.key));
+        // One row for one first key; a shorter one of the same start says nothing new.
+        self.range_deletes
+            .retain(|other| other.cf != cf || !range.covers(&other.range));
+        let is_new = |other: &RangeDelete| other.cf != cf || !other.range.covers(&range);
+        if self.range_deletes.iter().all(is_new) {
+            self.range_deletes.push(RangeDelete { cf, range });
+        }
+        let bytes_of = |op: &WriteOp| {
+            let value_bytes = op.value.as_ref().map_or(0, |value| value.len());
+            op.key.len().saturating_add(value_bytes)
+        };
+        let ranges = self.range_deletes.iter().map(RangeDelete::bytes);
+        self.bytes = self.ops.iter().map(bytes_of).chain(ranges).sum();
+        self
+    }
+
     fn push(&mut self, op: WriteOp) -> &mut Self {
         let value_bytes = op.value.as_ref().map_or(0, |value| value.len());
         self.bytes = self
@@ -140,19 +161,25 @@ impl WriteBatch {
         self
     }
 
-    /// The writes, in the order in which they were added.
+    /// The writes of single keys, in the order in which they were added. They come after the
+    /// [`range_deletes`](Self::range_deletes).
     pub fn ops(&self) -> &[WriteOp] {
         &self.ops
     }
 
-    /// How many writes.
+    /// The ranges whose keys are deleted before the writes of single keys.
+    pub fn range_deletes(&self) -> &[RangeDelete] {
+        &self.range_deletes
+    }
+
+    /// How many writes and range deletes.
     pub fn len(&self) -> usize {
-        self.ops.len()
+        self.ops.len() + self.range_deletes.len()
     }
 
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.ops.is_empty()
+        self.len() == 0
     }
 
     /// Sum of the lengths of keys and values, in bytes.
@@ -160,16 +187,27 @@ impl WriteBatch {
         self.bytes
     }
 
-    /// Checks limits, and that every key lies in `range`.
+    /// Checks limits, that every family is one of `families`, and that every key lies in `range`.
     ///
     /// # Errors
     /// The first rule that a write breaks.
-    pub fn check(&self, range: &KeyRange) -> Result<(), BatchError> {
+    pub fn check(&self, range: &KeyRange, families: &ColumnFamilies) -> Result<(), BatchError> {
         if self.bytes > Self::BATCH_BYTES_MAX {
             return Err(BatchError::BatchTooLong { bytes: self.bytes });
         }
+        if self.range_deletes.len() > Self::RANGE_DELETES_MAX {
+            return Err(BatchError::TooManyRanges {
+                ranges: self.range_deletes.len(),
+            });
+        }
+        for delete in &self.range_deletes {
+            if !families.contains(delete.cf) {
+                return Err(BatchError::UnknownFamily { cf: delete.cf });
+            }
+            delete.check(range)?;
+        }
         for op in &self.ops {
-            if !ColumnFamily::ALL.contains(&op.cf) {
+            if !families.contains(op.cf) {
                 return Err(BatchError::UnknownFamily { cf: op.cf });
             }
             if op.key.len() > Region::KEY_BYTES_MAX {
@@ -201,6 +239,9 @@ impl WriteBatch {
         sequence: Sequence,
     ) -> StoreBatch {
         let mut batch = StoreBatch::new();
+        for delete in &self.range_deletes {
+            batch.delete_range(delete.cf, &delete.range, sequence);
+        }
         for op in &self.ops {
             batch.put_version(op.cf, &op.key, sequence, op.value.as_deref());
         }
@@ -209,14 +250,87 @@ impl WriteBatch {
     }
 }
 
+impl RangeDelete {
+    fn bytes(&self) -> usize {
+        let end = self.range.end().map_or(0, |end| end.len());
+        self.range.start().len().saturating_add(end)
+    }
+
+    fn check(&self, region: &KeyRange) -> Result<(), BatchError> {
+        let bounds = [Some(self.range.start()), self.range.end()];
+        if let Some(long) = bounds
+            .into_iter()
+            .flatten()
+            .find(|key| key.len() > Region::KEY_BYTES_MAX)
+        {
+            return Err(BatchError::KeyTooLong { bytes: long.len() });
+        }
+        match self.range.difference(region).first() {
+            None => Ok(()),
+            // The first key of it that is not the region's.
+            Some(outside) => Err(BatchError::KeyOutside {
+                key: outside.start().clone(),
+                range: region.clone(),
+            }),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn a_range_delete_takes_what_came_before_it_and_leaves_what_follows() {
+        let range =
+            |start: &str, end: &str| KeyRange::new(start.as_bytes(), Some(end.as_bytes())).unwrap();
+        let mut batch = WriteBatch::new();
+        batch.put(*b"c", *b"1").put(*b"x", *b"1");
+        batch.put_cf(ColumnFamily::LOCK, *b"c", *b"1");
+        batch.delete_range(range("b", "d")).put(*b"b", *b"2");
+        let left: Vec<_> = batch
+            .ops()
+            .iter()
+            .map(|op| (op.cf.number(), &*op.key))
+            .collect();
+        assert_eq!(left, [(0, b"x".as_slice()), (1, b"c"), (0, b"b")]);
+        assert_eq!((batch.len(), batch.bytes()), (4, 2 + 3 * 2));
+        // The same range again takes what followed too, and is one row.
+        batch
+            .delete_range(range("b", "d"))
+            .delete_range(range("bb", "c"));
+        assert_eq!((batch.ops().len(), batch.range_deletes().len()), (2, 1));
+        batch.delete_range(range("a", "z"));
+        assert_eq!((batch.ops().len(), batch.range_deletes().len()), (1, 1));
+        let region = range("b", "y");
+        let families = ColumnFamilies::default();
+        for (start, end, outside) in [("a", "c", "a"), ("c", "z", "y"), ("y", "z", "y")] {
+            let refused = WriteBatch::new()
+                .delete_range(range(start, end))
+                .check(&region, &families);
+            let key = Key::from(outside.as_bytes());
+            let region = region.clone();
+            assert_eq!(refused, Err(BatchError::KeyOutside { key, range: region }));
+        }
+        let mut whole = WriteBatch::new();
+        assert_eq!(
+            whole.delete_range(region.clone()).check(&region, &families),
+            Ok(())
+        );
+        let unknown = ColumnFamily::new(9);
+        assert_eq!(
+            WriteBatch::new()
+                .delete_range_cf(unknown, region.clone())
+                .check(&region, &families),
+            Err(BatchError::UnknownFamily { cf: unknown })
+        );
+    }
+
+    #[test]
     fn every_limit_has_its_own_answer_and_the_boundary_is_allowed() {
         let range = KeyRange::new(*b"b", Some(*b"y")).unwrap();
-        let check = |batch: &WriteBatch| batch.check(&range);
+        let families = ColumnFamilies::default();
+        let check = |batch: &WriteBatch| batch.check(&range, &families);
         let mut at_limit = WriteBatch::new();
         at_limit.put(
             vec![b'x'; Region::KEY_BYTES_MAX],

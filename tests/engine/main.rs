@@ -20,4 +20,5 @@ mod snapshots;
 mod stress;
 mod support;
 mod threads;
+mod versions;
 mod views;

@@ -60,13 +60,17 @@ impl World {
 
     /// Opens the store.
     pub fn open_with(&self, background: Background) -> Result<(Engine, OpenReport), OpenError> {
+        self.options().background(background).open("store")
+    }
+
+    /// What the store is opened with: background work stepped by hand.
+    pub fn options(&self) -> torrens::Options {
         Engine::options()
             .store(STORE)
             .segment_bytes(32 * 1024)
-            .background(background)
+            .background(Background::Manual)
             .disk(Arc::new(self.disk.clone()))
             .data(Arc::new(MemoryFactory::new(self.data.clone())))
-            .open("store")
     }
 }
 

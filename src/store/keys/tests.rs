@@ -151,3 +151,40 @@ fn the_layout_is_the_documented_one() {
     assert_eq!(region_row_key(RegionId(7)), b"r\0\0\0\0\0\0\0\x07");
     assert_eq!(meta_key(b"generation"), b"mgeneration");
 }
+
+#[test]
+fn range_deletions_round_trip_and_their_junk_is_told_apart() {
+    let key = StoreKey::RangeDeletion(DataKey {
+        cf: ColumnFamily::WRITE,
+        key: Key::from(b"airport/".as_slice()),
+        sequence: Sequence::new(258),
+    });
+    let raw = key.encode();
+    assert_eq!(StoreKey::decode(&raw), Ok(key));
+    let all = range_deletions_range();
+    assert!(all.start < raw && raw < all.end.unwrap());
+    assert_eq!(
+        DataKey::decode(&raw),
+        Err(KeyError::UnknownPrefix {
+            prefix: PREFIX_RANGE_DELETION
+        })
+    );
+    let start = || Key::from(b"b".as_slice());
+    for end in [None, Some(b"c".as_slice()), Some(b"b\0")] {
+        let value = encode_range_end(end);
+        let range = decode_range_end(start(), &value).unwrap();
+        assert_eq!(range, KeyRange::new(start(), end).unwrap());
+    }
+    let long = [&[END_FINITE][..], &[b'z'; Region::KEY_BYTES_MAX + 1]].concat();
+    let max = Region::KEY_BYTES_MAX;
+    for (value, fault) in [
+        (&b""[..], KeyError::NoTag),
+        (b"\x07c", KeyError::UnknownTag { tag: 7 }),
+        (b"\0c", KeyError::DeleteWithBytes { bytes: 1 }),
+        (b"\x01b", KeyError::EmptyRange),
+        (b"\x01a", KeyError::EmptyRange),
+        (&long, KeyError::KeyTooLong { max }),
+    ] {
+        assert_eq!(decode_range_end(start(), value), Err(fault));
+    }
+}
