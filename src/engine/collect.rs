@@ -219,10 +219,13 @@ impl Core {
             return Ok(());
         };
         for _ in 0..TICK_STEPS {
-            let due = self.collection.credit.load(Ordering::Relaxed) >= STEP_CREDIT;
-            if !self.collect_hidden(&mut walk)? && !(due && self.collect_step(&mut walk)?) {
+            if self.collect_hidden(&mut walk)? {
+                continue;
+            }
+            if self.collection.credit.load(Ordering::Relaxed) < STEP_CREDIT {
                 break;
             }
+            self.collect_step(&mut walk)?;
         }
         Ok(())
     }
@@ -248,8 +251,8 @@ impl Core {
         self.pins.safe_points(|| self.sequencer.visible())
     }
 
-    /// One step of the walk over everything; `true` if it did something.
-    fn collect_step(&self, walk: &mut Walk) -> Result<bool, EngineError> {
+    /// One step of the walk over everything.
+    fn collect_step(&self, walk: &mut Walk) -> Result<(), EngineError> {
         self.barriers.check()?;
         let safe_points = self.safe_points();
         let collector = walk.whole.get_or_insert_with(Collector::all);
@@ -261,7 +264,7 @@ impl Core {
         }
         // A walk through next to nothing costs a step all the same, or it would never pause.
         self.collection.take_credit(step.seen.max(STEP_CREDIT));
-        Ok(true)
+        Ok(())
     }
 
     /// One step over what a range deletion hides; `false` if there is none that may be worked off.
@@ -343,8 +346,7 @@ mod tests {
         let pins = ReadPins::new(Sequence::new(5));
         let told = |pins: &Arc<ReadPins>| {
             let all = KeyRange::all();
-            pins.pin(&all, |oldest| Err::<Sequence, _>(oldest))
-                .unwrap_err()
+            pins.pin(&all, Err::<Sequence, _>).unwrap_err()
         };
         assert_eq!(told(&pins).get(), 5);
         pins.state.lock().keep_from = Some(Sequence::new(8));
