@@ -1,0 +1,149 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use wildmatch::WildMatch;
+
+/// Torrens measured side by side with its peers.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Durable, ticketed and unsynced appends of 128 bytes, and replay
+    Journal(Options),
+    /// Carries out one run (how this program calls itself)
+    #[command(hide = true)]
+    Job(JobFiles),
+}
+
+/// What every suite can be told.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Options {
+    /// One JSON object a line on stdout, instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How often each run is repeated; medians are taken over rounds [default: 5, quick: 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    rounds: Option<u64>,
+    /// How long a run that has no end of its own is measured [default: 0.5, quick: 0.12]
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    seconds: Option<f64>,
+    /// Only benchmarks that match: a pattern with * and ?, for a name (journal.durable*) or a name
+    /// and a thread count (journal.durable@64); several with commas
+    #[arg(long, value_name = "GLOB", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Only these peers; Torrens always runs [default: all, quick: raft_engine, okaywal, raw]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) peers: Vec<String>,
+    /// Where the directories of the runs are made; a real disk, not tmpfs [default: beside this
+    /// program, in cargo's target folder]
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    /// About a minute in all: fewer and shorter rounds, the closest peers, a smaller replay
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Seed of payloads and of the order of runs
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+}
+
+impl Options {
+    pub(crate) fn rounds(&self) -> u64 {
+        self.rounds.unwrap_or(if self.quick { 3 } else { 5 })
+    }
+
+    pub(crate) fn measured(&self) -> Duration {
+        let default = if self.quick { 0.12 } else { 0.5 };
+        Duration::from_secs_f64(self.seconds.unwrap_or(default))
+    }
+
+    /// Whether a benchmark was asked for.
+    pub(crate) fn wants(&self, bench: &str, threads: usize) -> bool {
+        let cell = format!("{bench}@{threads}");
+        self.only.is_empty()
+            || self.only.iter().any(|pattern| {
+                let pattern = WildMatch::new(pattern);
+                pattern.matches(bench) || pattern.matches(&cell)
+            })
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.01..=60.0).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err("not between 0.01 and 60".to_owned())
+    }
+}
+
+/// Where one run finds what to do, and leaves what came out.
+#[derive(Debug, clap::Args)]
+pub(crate) struct JobFiles {
+    /// The job, as JSON
+    pub(crate) job: PathBuf,
+    /// Where the sample goes, as JSON
+    pub(crate) sample: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(words: &[&str]) -> Result<Options, clap::Error> {
+        let words = ["peers", "journal"].iter().chain(words);
+        match Args::try_parse_from(words)?.command {
+            Command::Journal(options) => Ok(options),
+            Command::Job(_) => unreachable!("journal was asked for"),
+        }
+    }
+
+    #[test]
+    fn the_documented_command_is_understood() {
+        let options = options(&["--json"]).unwrap();
+        assert!(options.json && !options.quick);
+        assert_eq!(options.rounds(), 5);
+        assert_eq!(options.measured(), Duration::from_millis(500));
+        assert!(options.wants("journal.replay", 1));
+    }
+
+    #[test]
+    fn quick_changes_what_was_not_said() {
+        let plain = options(&["--quick"]).unwrap();
+        assert_eq!(plain.rounds(), 3);
+        let said = options(&["--quick", "--rounds", "9", "--seconds", "2"]).unwrap();
+        assert_eq!(said.rounds(), 9);
+        assert_eq!(said.measured(), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn only_takes_patterns_for_names_and_thread_counts() {
+        let one = options(&["--only", "journal.durable@4,*replay"]).unwrap();
+        assert!(one.wants("journal.durable", 4));
+        assert!(!one.wants("journal.durable", 64));
+        assert!(one.wants("journal.replay", 1));
+        let all = options(&["--only", "journal.durable*"]).unwrap();
+        assert!(all.wants("journal.durable", 64));
+        assert!(all.wants("journal.durable.direct", 1));
+        assert!(!all.wants("journal.buffered", 1));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for words in [
+            ["--rounds", "0"],
+            ["--seconds", "0"],
+            ["--seconds", "nan"],
+            ["--seconds", "soon"],
+        ] {
+            assert!(options(&words).is_err(), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Torrens side by side with its peers: `cargo run --release -- journal`.
+//!
+//! Every figure is taken in a process of its own, in a fresh directory on a real disk, and every
+//! comparison is a ratio of two runs of the same round, seconds apart. One subcommand is one suite;
+//! suites share the rooms below and add theirs.
+//!
+//! | room | what lives there |
+//! |---|---|
+//! | `args` | the command line |
+//! | `suite` | what suites share: choosing, running, printing |
+//! | `rounds`, `stats` | interleaved runs, medians, ratios |
+//! | `job`, `child` | one run, as a value; the process that carries it out |
+//! | `gauge` | how a run is measured: threads, counters, latencies, the processor, the device |
+//! | `place` | directories: which disk, fresh, cold, copied |
+//! | `row`, `bar`, `table` | results as JSON and as a table, with the bar that each must clear |
+//! | `machine` | the machine in one line |
+//! | `rng` | payloads and orders from a seed |
+//! | `peers` | one log after another behind one small trait, Torrens among them |
+//! | `journal` | the suite `journal` |
+//!
+//! Not here: benchmarks of Torrens alone, which are `cargo bench` in the workspace.
+
+mod args;
+mod bar;
+mod child;
+mod gauge;
+mod job;
+mod journal;
+mod machine;
+mod peers;
+mod place;
+mod rng;
+mod rounds;
+mod row;
+mod stats;
+mod suite;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+
+fn main() -> ExitCode {
+    let outcome = match Args::parse().command {
+        Command::Journal(options) => journal::run(&options),
+        Command::Job(files) => child::serve(&files),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

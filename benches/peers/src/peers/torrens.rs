@@ -1,0 +1,125 @@
+//! Torrens: the journal on its own, and for replay the full safe opening through recovery.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Result;
+use torrens_journal::disk::{Disk, DiskLock, RealDisk};
+use torrens_journal::{Journal, JournalOptions, Lsn, RecordKind, StoreUuid};
+use torrens_recovery::checkpoint::CheckpointError;
+use torrens_recovery::{Directories, RecoveryOptions, StateMachine, recover};
+
+use super::{Appender, Log, Mode, Peer, Setting, Tally};
+
+const KIND: RecordKind = RecordKind::new(1);
+
+pub(crate) struct Torrens;
+
+impl Peer for Torrens {
+    fn name(&self) -> &'static str {
+        "torrens"
+    }
+
+    fn settings(&self) -> &'static [Setting] {
+        &[Setting {
+            name: "default",
+            column: "torrens",
+            modes: &[Mode::Durable, Mode::Buffered, Mode::Replay],
+        }]
+    }
+
+    fn create(&self, dir: &Path, setting: &str, _mode: Mode) -> Result<Box<dyn Log>> {
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::new());
+        let lock = disk.lock(&dir.join("LOCK"))?;
+        let options = options(setting);
+        let journal = Journal::create(disk, &dir.join("journal"), StoreUuid([7; 16]), options)?;
+        Ok(Box::new(Open {
+            journal,
+            _lock: lock,
+        }))
+    }
+
+    fn replay(&self, dir: &Path, setting: &str) -> Result<Tally> {
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::new());
+        let _lock = disk.lock(&dir.join("LOCK"))?;
+        let directories = Directories {
+            journal: dir.join("journal"),
+            checkpoints: dir.join("checkpoints"),
+        };
+        let options = RecoveryOptions::new(options(setting));
+        let recovered = recover(disk, &directories, Sum::default(), options)?;
+        Ok(recovered.machine.0)
+    }
+}
+
+fn options(_setting: &str) -> JournalOptions {
+    JournalOptions::new()
+}
+
+struct Open {
+    journal: Journal,
+    _lock: Box<dyn DiskLock>,
+}
+
+impl Log for Open {
+    fn appender(&self, _thread: usize) -> Result<Box<dyn Appender + '_>> {
+        Ok(Box::new(&self.journal))
+    }
+
+    fn about(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([
+            ("writer".to_owned(), "mapped".to_owned()),
+            (
+                "sync".to_owned(),
+                self.journal.sync_path().method.as_str().to_owned(),
+            ),
+        ])
+    }
+
+    fn close(self: Box<Self>) -> Result<()> {
+        Ok(self.journal.close()?)
+    }
+}
+
+impl Appender for &Journal {
+    fn append_durable(&mut self, payload: &[u8]) -> Result<()> {
+        let lsn = Journal::append(self, KIND, 0, payload)?;
+        Ok(self.wait_durable(lsn)?)
+    }
+
+    fn append(&mut self, payload: &[u8]) -> Result<()> {
+        Journal::append(self, KIND, 0, payload)?;
+        Ok(())
+    }
+}
+
+/// The smallest state machine that still looks at every payload.
+#[derive(Debug, Default)]
+struct Sum(Tally);
+
+impl StateMachine for Sum {
+    type Record = u8;
+    type Error = Infallible;
+
+    fn decode(&self, kind: RecordKind, payload: &[u8]) -> Result<Option<u8>, Infallible> {
+        Ok((kind == KIND).then(|| payload.first().copied().unwrap_or_default()))
+    }
+
+    fn apply(&mut self, _lsn: Lsn, record: &u8) -> Result<(), Infallible> {
+        self.0.add(&[*record]);
+        Ok(())
+    }
+
+    fn save(
+        &self,
+        _sink: &mut dyn FnMut(&[u8]) -> Result<(), CheckpointError>,
+    ) -> Result<(), CheckpointError> {
+        Ok(())
+    }
+
+    fn load(&mut self, _item: &[u8]) -> Result<(), Infallible> {
+        Ok(())
+    }
+}

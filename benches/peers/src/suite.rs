@@ -1,0 +1,80 @@
+//! What every suite does: say what runs where, and print what came out.
+
+use std::io::{self, Write};
+
+use anyhow::{Result, bail};
+
+use crate::args::Options;
+use crate::machine;
+use crate::peers::{self, Mode, Peer, Setting};
+use crate::place::Place;
+use crate::row::Row;
+use crate::table::{self, Line};
+
+/// Who runs beside Torrens if `--quick` is given and nobody is named.
+const CLOSEST: &[&str] = &["raft_engine", "okaywal", "raw"];
+
+/// Makes the place and says on stderr what is about to run.
+pub(crate) fn begin(name: &str, options: &Options) -> Result<Place> {
+    for wanted in &options.peers {
+        if !known(wanted) {
+            let known: Vec<&str> = peers::all().iter().map(|peer| peer.name()).collect();
+            bail!("{wanted} is not among the peers: {}", known.join(", "));
+        }
+    }
+    let place = Place::new(options.dir.as_deref())?;
+    eprintln!("machine: {}", machine::describe(place.path()));
+    eprintln!(
+        "{name}: {} rounds, {:.2} s a run, seed {}",
+        options.rounds(),
+        options.measured().as_secs_f64(),
+        options.seed
+    );
+    if cfg!(debug_assertions) {
+        eprintln!("note: this is not a release build; the figures mean nothing");
+    }
+    Ok(place)
+}
+
+fn known(wanted: &str) -> bool {
+    let names = |peer: &&dyn Peer| {
+        peer.name() == wanted || peer.settings().iter().any(|s| s.column == wanted)
+    };
+    peers::all().iter().any(names)
+}
+
+/// The peers and settings that run for `mode`; Torrens is not among them.
+pub(crate) fn field(
+    options: &Options,
+    mode: Mode,
+) -> impl Iterator<Item = (&'static dyn Peer, &'static Setting)> {
+    let wanted = move |peer: &str, column: &str| {
+        if !options.peers.is_empty() {
+            let named = |wanted: &String| wanted == peer || wanted == column;
+            return options.peers.iter().any(named);
+        }
+        !options.quick || CLOSEST.contains(&peer)
+    };
+    peers::all()
+        .iter()
+        .filter(|peer| peer.name() != "torrens")
+        .flat_map(|peer| peer.settings().iter().map(|setting| (*peer, setting)))
+        .filter(move |(peer, setting)| {
+            setting.modes.contains(&mode) && wanted(peer.name(), setting.column)
+        })
+}
+
+/// Prints the rows as JSON, or as a table of `lines`.
+pub(crate) fn finish(options: &Options, rows: &[Row], lines: &[Line]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    let written = if options.json {
+        rows.iter().try_for_each(|row| writeln!(out, "{row}"))
+    } else {
+        writeln!(out, "{}", table::render(lines))
+    };
+    match written {
+        // Whoever reads has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
