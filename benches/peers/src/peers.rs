@@ -15,6 +15,7 @@ mod sled;
 mod torrens;
 mod walrus;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -54,7 +55,7 @@ pub(crate) trait Peer: Sync {
     /// A new log in an empty directory, ready for `mode`.
     fn create(&self, dir: &Path, setting: &str, mode: Mode) -> Result<Box<dyn Log>>;
     /// Opens a log that was filled and closed, and reads every record of it.
-    fn replay(&self, dir: &Path, setting: &str) -> Result<Tally>;
+    fn replay(&self, dir: &Path, setting: &str) -> Result<Replayed>;
 }
 
 /// An open log.
@@ -94,6 +95,21 @@ pub(crate) trait Submitter {
     fn submit(&mut self, payload: &[u8]) -> Result<()>;
     /// Waits until the oldest record that was submitted and not completed is durable.
     fn complete_oldest(&mut self) -> Result<()>;
+}
+
+/// A log that was opened and read. What closing it takes is no part of that, so it is still open.
+pub(crate) struct Replayed {
+    pub(crate) tally: Tally,
+    _open: Box<dyn Any>,
+}
+
+impl Replayed {
+    fn new(tally: Tally, open: impl Any) -> Result<Self> {
+        Ok(Replayed {
+            tally,
+            _open: Box::new(open),
+        })
+    }
 }
 
 /// What was read, to be compared with what was written.
@@ -204,8 +220,8 @@ mod tests {
                     .expect(&what);
                 log.fill(&mut Payloads::new(5, 3000)).expect(&what);
                 log.close().expect(&what);
-                let tally = peer.replay(dir.path(), setting.name).expect(&what);
-                assert_eq!(tally, Payloads::expected(5, 3000), "{what}");
+                let replayed = peer.replay(dir.path(), setting.name).expect(&what);
+                assert_eq!(replayed.tally, Payloads::expected(5, 3000), "{what}");
             }
         }
     }

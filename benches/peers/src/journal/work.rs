@@ -37,12 +37,12 @@ pub(crate) fn carry_out(job: &Job) -> Result<Sample> {
             finish(sample, log)
         }
         Work::Replay { records } => {
-            let mut tally = None;
+            let mut replayed = None;
             let mut sample = gauge::once(records, || {
-                tally = Some(peer.replay(&job.dir, &job.setting)?);
+                replayed = Some(peer.replay(&job.dir, &job.setting)?);
                 Ok(())
             })?;
-            let tally = tally.context("nothing was read")?;
+            let tally = replayed.as_ref().context("nothing was read")?.tally;
             let mut put = |name: &str, value: u64| {
                 sample.figures.insert(name.to_owned(), value as f64);
             };

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::{Appender, Log, Mode, Peer, Setting, Tally};
+use super::{Appender, Log, Mode, Peer, Replayed, Setting, Tally};
 
 pub(crate) struct Fjall;
 
@@ -26,13 +26,13 @@ impl Peer for Fjall {
         Ok(Box::new(Open::new(dir)?))
     }
 
-    fn replay(&self, dir: &Path, _setting: &str) -> Result<Tally> {
+    fn replay(&self, dir: &Path, _setting: &str) -> Result<Replayed> {
         let open = Open::new(dir)?;
         let mut tally = Tally::default();
         for row in open.keyspace.iter() {
             tally.add(&row.value()?);
         }
-        Ok(tally)
+        Replayed::new(tally, (open.keyspace, open.database))
     }
 }
 

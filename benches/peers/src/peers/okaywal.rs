@@ -12,7 +12,7 @@ use okaywal::{
     Configuration, Entry, EntryId, LogManager, ReadChunkResult, SegmentReader, WriteAheadLog,
 };
 
-use super::{Appender, Log, Mode, PAYLOAD_BYTES, Payloads, Peer, Setting, Tally};
+use super::{Appender, Log, Mode, PAYLOAD_BYTES, Payloads, Peer, Replayed, Setting, Tally};
 
 const RECORDS_PER_ENTRY: u64 = 1000;
 
@@ -35,14 +35,12 @@ impl Peer for OkayWal {
         Ok(Box::new(Open(open(dir, mode, Reader::default())?)))
     }
 
-    fn replay(&self, dir: &Path, _setting: &str) -> Result<Tally> {
+    fn replay(&self, dir: &Path, _setting: &str) -> Result<Replayed> {
         let reader = Reader::default();
         let tally = Arc::clone(&reader.0);
         let log = open(dir, Mode::Replay, reader)?;
         let tally = *tally.lock().unwrap_or_else(PoisonError::into_inner);
-        // Not dropped: that would wait for a checkpoint of what was read, which is no part of reading.
-        std::mem::forget(log);
-        Ok(tally)
+        Replayed::new(tally, log)
     }
 }
 

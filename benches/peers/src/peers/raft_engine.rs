@@ -6,7 +6,7 @@ use anyhow::Result;
 use raft_engine::{Config, Engine, LogBatch, MessageExt, ReadableSize};
 use raft_proto::eraftpb::Entry;
 
-use super::{Appender, Log, Mode, Payloads, Peer, Setting, Tally};
+use super::{Appender, Log, Mode, Payloads, Peer, Replayed, Setting, Tally};
 
 /// Entries of one write in the setting `batched`, and of one read in all.
 const BATCH: u64 = 1000;
@@ -53,7 +53,7 @@ impl Peer for RaftEngine {
         }))
     }
 
-    fn replay(&self, dir: &Path, setting: &str) -> Result<Tally> {
+    fn replay(&self, dir: &Path, setting: &str) -> Result<Replayed> {
         let engine = Engine::open(config(dir, setting))?;
         let mut tally = Tally::default();
         let mut entries = Vec::new();
@@ -71,7 +71,7 @@ impl Peer for RaftEngine {
                 }
             }
         }
-        Ok(tally)
+        Replayed::new(tally, engine)
     }
 }
 

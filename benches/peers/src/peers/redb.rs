@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::{Appender, Log, Mode, Payloads, Peer, Setting, Tally};
+use super::{Appender, Log, Mode, Payloads, Peer, Replayed, Setting, Tally};
 
 const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("log");
 const ROWS_PER_FILLING_TRANSACTION: usize = 10_000;
@@ -31,7 +31,7 @@ impl Peer for Redb {
         Ok(Box::new(Open(builder.create(dir.join("redb"))?)))
     }
 
-    fn replay(&self, dir: &Path, _setting: &str) -> Result<Tally> {
+    fn replay(&self, dir: &Path, _setting: &str) -> Result<Replayed> {
         let database = Database::open(dir.join("redb"))?;
         let read = database.begin_read()?;
         let table = read.open_table(TABLE)?;
@@ -39,7 +39,8 @@ impl Peer for Redb {
         for row in table.iter()? {
             tally.add(row?.1.value());
         }
-        Ok(tally)
+        drop(table);
+        Replayed::new(tally, (read, database))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use rocksdb::{DB, DBCompressionType, IteratorMode, Options, WriteOptions};
 
-use super::{Appender, Log, Mode, Peer, Setting, Tally};
+use super::{Appender, Log, Mode, Peer, Replayed, Setting, Tally};
 
 pub(crate) struct RocksDb;
 
@@ -26,13 +26,13 @@ impl Peer for RocksDb {
         Ok(Box::new(Open(open(dir)?)))
     }
 
-    fn replay(&self, dir: &Path, _setting: &str) -> Result<Tally> {
+    fn replay(&self, dir: &Path, _setting: &str) -> Result<Replayed> {
         let db = open(dir)?;
         let mut tally = Tally::default();
         for row in db.iterator(IteratorMode::Start) {
             tally.add(&row?.1);
         }
-        Ok(tally)
+        Replayed::new(tally, db)
     }
 }
 

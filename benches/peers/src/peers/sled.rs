@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Appender, Log, Mode, Peer, Setting, Tally};
+use super::{Appender, Log, Mode, Peer, Replayed, Setting, Tally};
 
 pub(crate) struct Sled;
 
@@ -35,12 +35,13 @@ impl Peer for Sled {
         Ok(Box::new(Open(open(dir)?)))
     }
 
-    fn replay(&self, dir: &Path, _setting: &str) -> Result<Tally> {
+    fn replay(&self, dir: &Path, _setting: &str) -> Result<Replayed> {
+        let db = open(dir)?;
         let mut tally = Tally::default();
-        for row in open(dir)?.iter() {
+        for row in db.iter() {
             tally.add(&row?.1);
         }
-        Ok(tally)
+        Replayed::new(tally, db)
     }
 }
 

@@ -11,7 +11,7 @@ use torrens_journal::{Journal, JournalOptions, Lsn, RecordKind, StoreUuid};
 use torrens_recovery::checkpoint::CheckpointError;
 use torrens_recovery::{Directories, RecoveryOptions, StateMachine, recover};
 
-use super::{Appender, Log, Mode, Peer, Setting, Tally};
+use super::{Appender, Log, Mode, Peer, Replayed, Setting, Tally};
 
 const KIND: RecordKind = RecordKind::new(1);
 
@@ -41,16 +41,16 @@ impl Peer for Torrens {
         }))
     }
 
-    fn replay(&self, dir: &Path, setting: &str) -> Result<Tally> {
+    fn replay(&self, dir: &Path, setting: &str) -> Result<Replayed> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::new());
-        let _lock = disk.lock(&dir.join("LOCK"))?;
+        let lock = disk.lock(&dir.join("LOCK"))?;
         let directories = Directories {
             journal: dir.join("journal"),
             checkpoints: dir.join("checkpoints"),
         };
         let options = RecoveryOptions::new(options(setting));
         let recovered = recover(disk, &directories, Sum::default(), options)?;
-        Ok(recovered.machine.0)
+        Replayed::new(recovered.machine.0, (recovered.journal, lock))
     }
 }
 

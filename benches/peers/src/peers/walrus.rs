@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Result;
 use walrus_rust::{FsyncSchedule, ReadConsistency, disable_fd_backend, enable_fd_backend};
 
-use super::{Appender, Log, Mode, Peer, Setting, Tally};
+use super::{Appender, Log, Mode, Peer, Replayed, Setting, Tally};
 
 const ALL: &[Mode] = &[Mode::Durable, Mode::Buffered, Mode::Replay];
 
@@ -38,14 +38,14 @@ impl Peer for Walrus {
         Ok(Box::new(Open(open(setting, mode)?)))
     }
 
-    fn replay(&self, _dir: &Path, setting: &str) -> Result<Tally> {
+    fn replay(&self, _dir: &Path, setting: &str) -> Result<Replayed> {
         let walrus = open(setting, Mode::Replay)?;
         let topic = topic(0);
         let mut tally = Tally::default();
         loop {
             let entries = walrus.batch_read_for_topic(&topic, 1 << 20, true)?;
             if entries.is_empty() {
-                return Ok(tally);
+                return Replayed::new(tally, walrus);
             }
             for entry in &entries {
                 tally.add(&entry.data);
