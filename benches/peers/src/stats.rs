@@ -1,6 +1,7 @@
 //! Medians, and ratios of runs of the same round.
 
-/// The middle value; of an even number, the mean of the two in the middle. `None` of none.
+/// The middle value; of an even number, the mean of the two in the middle. `None` of none. What is not
+/// a finite number does not count.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values
         .into_iter()
@@ -18,11 +19,8 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
 /// The median of the ratios of each round. Rounds in which one of the two is missing do not count:
 /// whatever disturbed a round disturbed both of its runs, so only runs of one round are compared.
 pub(crate) fn ratio(over: &[Option<f64>], under: &[Option<f64>]) -> Option<f64> {
-    let pairs = over.iter().zip(under).filter_map(|(over, under)| {
-        let (over, under) = ((*over)?, (*under)?);
-        (under > 0.0).then_some(over / under)
-    });
-    median(pairs)
+    let pairs = over.iter().zip(under);
+    median(pairs.filter_map(|(over, under)| Some((*over)? / (*under)?)))
 }
 
 #[cfg(test)]
