@@ -22,6 +22,7 @@ mod bytes;
 mod checksum;
 pub mod disk;
 mod error;
+mod follow;
 pub mod format;
 pub mod group;
 pub mod header;
@@ -41,6 +42,7 @@ pub use error::{
     AppendError, CloseError, MarkError, OpenError, OptionsError, Poison, PoisonedBy, PurgeError,
     ReadError, SyncError,
 };
+pub use follow::{FollowError, Followed, Follower, OwnedRecord, StopHandle};
 pub use group::{Expectation, Group, GroupContext, GroupFault, GroupFlags, GroupHeader};
 pub use header::{HeaderFault, Predecessor, SegmentHeader};
 pub use ids::{Boot, RecordKind, SegmentId, StoreUuid};
@@ -48,7 +50,10 @@ pub use lsn::Lsn;
 pub use mark::{Mark, MarkFault, read_marks};
 pub use options::JournalOptions;
 pub use pin::{Pin, PinError, PinId, PinInfo, PinKind};
-pub use read::{Found, Listing, ScannedGroup, SegmentEntry, SegmentReader, TailScan, list};
+pub use read::{
+    Batch, BatchRecords, Found, Listing, LsnReader, PositionError, PositionFault, ScannedGroup,
+    SegmentEntry, SegmentReader, TailScan, list,
+};
 pub use record::{NewRecord, RecordFault, RecordRef, Records};
 pub use stats::JournalStats;
 pub use writer::{Journal, Purged, Tail};

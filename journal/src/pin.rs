@@ -37,7 +37,7 @@ impl fmt::Display for PinId {
 pub enum PinKind {
     /// Taken by [`Journal::pin`](crate::Journal::pin).
     Pin,
-    /// The place of a follower, which moves on as it reads.
+    /// The place of a [`Follower`](crate::Follower), which moves on as it reads.
     Follower,
 }
 

@@ -15,9 +15,21 @@ use crate::group::{self, Expectation, Group, GroupContext, GroupFault, GroupHead
 use crate::header::{self, HeaderFault, SegmentHeader};
 use crate::ids::{SegmentId, StoreUuid};
 
+mod cursor;
 mod list;
+mod locate;
+mod lsn_reader;
+mod position;
+mod scan;
 
 pub use list::{Listing, SegmentEntry, list};
+pub use lsn_reader::{Batch, BatchRecords, LsnReader};
+pub use position::{PositionError, PositionFault};
+pub use scan::{ScannedGroup, TailScan};
+
+pub(crate) use cursor::{Cursor, Met, Source};
+pub(crate) use locate::locate;
+pub(crate) use lsn_reader::{after, holds_any};
 
 const PAGE: usize = PAGE_BYTES as usize;
 /// Bytes that are read ahead at once, so that small groups do not cost a call each.
@@ -41,15 +53,6 @@ pub enum Found<'a> {
     EndOfFile,
 }
 
-/// A group that verifies on its own, found by looking at every page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ScannedGroup {
-    /// Where it starts in the segment file.
-    pub offset_bytes: u64,
-    /// What it says about itself.
-    pub header: GroupHeader,
-}
-
 /// Reads one segment file.
 #[derive(Debug)]
 pub struct SegmentReader {
@@ -60,6 +63,8 @@ pub struct SegmentReader {
     copies: [Result<SegmentHeader, HeaderFault>; 2],
     header: Result<SegmentHeader, HeaderFault>,
     buffer: Window,
+    /// How much is read at once, if more than is asked for.
+    read_ahead_bytes: u64,
 }
 
 /// What [`SegmentReader::look`] saw; the bytes of a good group are in the window.
@@ -116,6 +121,7 @@ impl SegmentReader {
             copies: [Err(HeaderFault::Zero), Err(HeaderFault::Zero)],
             header: Err(HeaderFault::Zero),
             buffer: Window::default(),
+            read_ahead_bytes: WINDOW_BYTES,
         };
         reader.copies = [
             reader.read_copy(0, store)?,
@@ -200,6 +206,38 @@ impl SegmentReader {
             looked = self.look(offset_bytes, &context)?;
         }
         Ok(self.found(offset_bytes, &context, looked, expected))
+    }
+
+    /// The header of a group that starts at `offset_bytes`, if one verifies there; its pages are not
+    /// looked at. Beyond the segment there is none.
+    pub(crate) fn group_header_at(
+        &mut self,
+        offset_bytes: u64,
+    ) -> Result<Option<GroupHeader>, ReadError> {
+        let Ok(context) = self.context() else {
+            return Ok(None);
+        };
+        if !self.has_page(offset_bytes, context.file_bytes()) {
+            return Ok(None);
+        }
+        self.need(offset_bytes, PAGE_BYTES)?;
+        let page = self.buffer.from(offset_bytes);
+        Ok(group::decode_header(page, offset_bytes, &context).ok())
+    }
+
+    /// The group with `header` at `offset_bytes`, which [`SegmentReader::group_at`] was the last to
+    /// find; `None` if something else was read since.
+    pub(crate) fn held(&self, offset_bytes: u64, header: GroupHeader) -> Option<Group<'_>> {
+        let context = self.context().ok()?;
+        let bytes = self.buffer.from(offset_bytes);
+        let bytes = bytes.get(..header.padded_bytes as usize)?;
+        Some(Group::verified(header, offset_bytes, bytes, &context))
+    }
+
+    /// How much is read at once from now on, if more than is asked for: at most 256 KiB, at least
+    /// a page.
+    pub(crate) fn set_read_ahead(&mut self, bytes: u64) {
+        self.read_ahead_bytes = bytes.clamp(PAGE_BYTES, WINDOW_BYTES);
     }
 
     /// Finds out what lies at `offset_bytes`, from the window as far as it holds it.
@@ -295,7 +333,7 @@ impl SegmentReader {
     fn fill(&mut self, offset_bytes: u64, needed_bytes: u64) -> Result<(), ReadError> {
         let left = self.file_bytes.saturating_sub(offset_bytes);
         let needed = needed_bytes.min(left);
-        let ahead = WINDOW_BYTES.max(needed).min(left);
+        let ahead = self.read_ahead_bytes.max(needed).min(left);
         let mut bytes = std::mem::take(&mut self.buffer.bytes);
         bytes.resize(ahead as usize, 0);
         let mut read = self.read_into(offset_bytes, &mut bytes);
@@ -326,6 +364,8 @@ impl SegmentReader {
         if buffer.is_empty() {
             return Ok(());
         }
+        #[cfg(test)]
+        READS.with(|reads| reads.set(reads.get() + 1));
         self.file
             .read_exact_at(offset_bytes, buffer)
             .map_err(|source| ReadError::Read {
@@ -337,38 +377,8 @@ impl SegmentReader {
     }
 }
 
-/// See [`SegmentReader::tail_scan`]. Ends after the first `Err`.
-#[derive(Debug)]
-pub struct TailScan<'r> {
-    reader: &'r mut SegmentReader,
-    next_offset_bytes: Option<u64>,
-}
-
-impl Iterator for TailScan<'_> {
-    type Item = Result<ScannedGroup, ReadError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let context = self.reader.context().ok()?;
-        while let Some(offset_bytes) = self.next_offset_bytes {
-            self.next_offset_bytes = None;
-            if !self.reader.has_page(offset_bytes, context.file_bytes()) {
-                return None;
-            }
-            match self.reader.look(offset_bytes, &context) {
-                Err(error) => return Some(Err(error)),
-                Ok(Looked::Zero | Looked::Bad(_)) => {
-                    self.next_offset_bytes = offset_bytes.checked_add(PAGE_BYTES);
-                }
-                Ok(Looked::Good(header)) => {
-                    self.next_offset_bytes =
-                        offset_bytes.checked_add(u64::from(header.padded_bytes));
-                    return Some(Ok(ScannedGroup {
-                        offset_bytes,
-                        header,
-                    }));
-                }
-            }
-        }
-        None
-    }
+#[cfg(test)]
+thread_local! {
+    /// Reads of this thread, for tests of how many a search needs.
+    static READS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }

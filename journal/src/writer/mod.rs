@@ -38,6 +38,7 @@ use crate::ids::{Boot, RecordKind, StoreUuid};
 use crate::lsn::Lsn;
 use crate::options::JournalOptions;
 use crate::pin::{Pin, PinError, PinId, PinInfo, PinKind, Pins};
+use crate::read::Source;
 use crate::record::NewRecord;
 use crate::stats::JournalStats;
 
@@ -197,7 +198,7 @@ impl Journal {
     /// # Errors
     /// [`PinError::Gone`] if the record was purged.
     pub fn pin(&self, lsn: Lsn, holder: &str) -> Result<Pin, PinError> {
-        self.pins.pin(lsn, PinKind::Pin, holder)
+        self.take_pin(lsn, PinKind::Pin, holder)
     }
 
     /// Every pin, followers' included, that of the oldest record first.
@@ -209,6 +210,23 @@ impl Journal {
     /// for; whether there was one. The holder learns of it when it moves the pin or reads on.
     pub fn revoke_pin(&self, id: PinId) -> bool {
         self.pins.revoke(id)
+    }
+
+    /// What followers and readers inside the process are made of.
+    pub(crate) fn source(&self) -> Source {
+        Source {
+            disk: Arc::clone(&self.disk),
+            dir: self.dir.clone(),
+            store: Some(self.store),
+        }
+    }
+
+    pub(crate) fn watch(&self) -> Arc<SyncedWatch> {
+        Arc::clone(&self.watch)
+    }
+
+    pub(crate) fn take_pin(&self, lsn: Lsn, kind: PinKind, holder: &str) -> Result<Pin, PinError> {
+        self.pins.pin(lsn, kind, holder)
     }
 
     /// Makes everything durable, writes a synced mark that says so, and ends the journal. Closing

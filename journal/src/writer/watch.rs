@@ -2,7 +2,6 @@
 //!
 //! Publishing is one store and one load as long as nobody sleeps. Not here: who may publish (the
 //! thread whose sync returned, under the journal's mutex) and what a follower reads when it wakes.
-#![expect(dead_code, reason = "followers come next")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

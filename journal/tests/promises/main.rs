@@ -12,10 +12,13 @@
 mod bit_flips;
 mod crash_points;
 mod faults;
+mod following;
 mod golden;
 mod group_commit;
 mod pins;
+mod positions;
 mod reading;
 mod resume;
 mod rotation;
 mod support;
+mod tailing;
