@@ -74,6 +74,12 @@ pub enum OptionsError {
         /// The largest allowed.
         max_bytes: u64,
     },
+    /// A count or a time is outside the range that its setter states.
+    #[error("{option} is outside its range")]
+    OutOfRange {
+        /// Which one.
+        option: &'static str,
+    },
 }
 
 /// Why a journal was not opened for writing. Nothing was appended.
@@ -169,7 +175,7 @@ pub enum OpenError {
 pub enum PoisonedBy {
     /// Storing a group through the map.
     Store,
-    /// Writing a new segment's header.
+    /// Writing a new segment's header, with the groups behind it, or making them durable.
     WriteHeader,
     /// Making a segment durable.
     Sync,
@@ -268,6 +274,21 @@ pub enum SyncError {
     /// This or an earlier failure ended the journal; the record's outcome is unknown.
     #[error("journal is poisoned, reopen it")]
     Poisoned(#[source] Arc<Poison>),
+    /// The record is durable; the mark that would prove it is not.
+    #[error("the record is durable, the mark that proves it is not")]
+    NotWitnessed(#[source] Arc<MarkError>),
+}
+
+/// Why records were not committed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// They were not appended.
+    #[error("cannot append")]
+    Append(#[from] AppendError),
+    /// They were appended and are not known to be as durable as asked for.
+    #[error("cannot make durable")]
+    Sync(#[from] SyncError),
 }
 
 /// Why a mark was not written. The journal itself is not concerned.

@@ -39,8 +39,8 @@ pub mod testing;
 mod writer;
 
 pub use error::{
-    AppendError, CloseError, MarkError, OpenError, OptionsError, Poison, PoisonedBy, PurgeError,
-    ReadError, SyncError,
+    AppendError, CloseError, CommitError, MarkError, OpenError, OptionsError, Poison, PoisonedBy,
+    PurgeError, ReadError, SyncError,
 };
 pub use follow::{FollowError, Followed, Follower, OwnedRecord, StopHandle};
 pub use group::{Expectation, Group, GroupContext, GroupFault, GroupFlags, GroupHeader};
@@ -48,7 +48,7 @@ pub use header::{HeaderFault, Predecessor, SegmentHeader};
 pub use ids::{Boot, RecordKind, SegmentId, StoreUuid};
 pub use lsn::Lsn;
 pub use mark::{Mark, MarkFault, read_marks};
-pub use options::JournalOptions;
+pub use options::{Durability, JournalOptions, WriterChoice, WriterKind, WriterPath};
 pub use pin::{Pin, PinError, PinId, PinInfo, PinKind};
 pub use read::{
     Batch, BatchRecords, Found, Listing, LsnReader, PositionError, PositionFault, ScannedGroup,
@@ -56,7 +56,7 @@ pub use read::{
 };
 pub use record::{NewRecord, RecordFault, RecordRef, Records};
 pub use stats::JournalStats;
-pub use writer::{Journal, Purged, Tail};
+pub use writer::{Journal, Purged, Tail, Ticket};
 
 /// The README's example is compiled and run.
 #[cfg(doctest)]

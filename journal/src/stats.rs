@@ -28,4 +28,10 @@ pub struct JournalStats {
     pub purged_segments: u64,
     /// Segments there are now, the active one included.
     pub segments: u64,
+    /// Segments that are prepared and wait for their turn now.
+    pub segments_ahead: u64,
+    /// Segments that were prepared in the blocks of a purged one.
+    pub recycled_segments: u64,
+    /// Callbacks of tickets that panicked.
+    pub callback_panics: u64,
 }

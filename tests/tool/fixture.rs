@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use torrens::codec;
@@ -55,7 +56,10 @@ impl Store {
         for part in ["journal", "checkpoints", "snapshots"] {
             disk.create_dir_all(&dir.path().join(part)).unwrap();
         }
-        let options = JournalOptions::new().segment_bytes(segment_bytes);
+        // So quiet that the directory stays as it is between two looks.
+        let options = JournalOptions::new()
+            .segment_bytes(segment_bytes)
+            .idle(Duration::from_secs(60));
         let journal = Journal::create(Arc::clone(&disk), &journal_dir, UUID, options).unwrap();
         Store {
             dir,

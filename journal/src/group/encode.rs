@@ -3,7 +3,7 @@
 use super::{GroupFlags, PAGE};
 use crate::bytes::put;
 use crate::checksum::Seed;
-use crate::format::{self, GROUP_HEADER_BYTES, PAGE_BYTES, group_at as at};
+use crate::format::{self, GROUP_HEADER_BYTES, group_at as at};
 use crate::ids::{Boot, SegmentId};
 use crate::lsn::Lsn;
 use crate::record::stamp_checksums;
@@ -23,24 +23,24 @@ pub(crate) struct Sealing {
     pub(crate) number: u32,
 }
 
-/// Encodes a group into `out`, replacing what it held. `records` were made by `record::push` and
-/// fit one group. Returns the header's checksum, the chain value of the next group.
-pub(crate) fn encode(out: &mut Vec<u8>, records: &[u8], sealing: &Sealing, seed: Seed) -> u32 {
-    let pages = format::group_pages(records.len() as u64).expect("the records fit one group");
-    let padded = (pages * PAGE_BYTES) as usize;
+/// Encodes a group into `out`, which is as long as the group, replacing what it held. `records`
+/// were made by `record::push` and fit one group. Returns the header's checksum, the chain value of
+/// the next group.
+pub(crate) fn encode(out: &mut [u8], records: &[u8], sealing: &Sealing, seed: Seed) -> u32 {
+    let padded = out.len();
+    let pages = (padded / PAGE) as u64;
     let from = format::records_offset_bytes(pages) as usize;
     let used = from + records.len();
-    out.clear();
-    out.reserve(padded);
-    out.resize(from, 0);
-    out.extend_from_slice(records);
-    stamp_checksums(
-        out.get_mut(from..)
-            .expect("the records were just put there"),
-        sealing.offset_bytes + from as u64,
-        seed,
-    );
-    out.resize(padded, 0);
+    let (head, rest) = out
+        .split_at_mut_checked(from)
+        .expect("the records fit the group");
+    let (body, padding) = rest
+        .split_at_mut_checked(records.len())
+        .expect("the records fit the group");
+    head.fill(0);
+    body.copy_from_slice(records);
+    padding.fill(0);
+    stamp_checksums(body, sealing.offset_bytes + from as u64, seed);
 
     let table_end = GROUP_HEADER_BYTES + 4 * pages as usize;
     for number in 0..pages as usize {

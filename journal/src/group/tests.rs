@@ -56,9 +56,12 @@ fn records(payloads: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn encoded(payloads: &[Vec<u8>]) -> Vec<u8> {
-    let mut out = vec![0xee; 10];
+    let records = records(payloads);
+    let pages = crate::format::group_pages(records.len() as u64).unwrap();
+    // What the memory held before must not show.
+    let mut out = vec![0xee; pages as usize * PAGE];
     let sealing = sealing(payloads.len() as u32);
-    encode(&mut out, &records(payloads), &sealing, context().seed);
+    encode(&mut out, &records, &sealing, context().seed);
     out
 }
 
@@ -97,7 +100,7 @@ fn a_group_comes_back_with_its_header_and_records() {
 
 #[test]
 fn a_group_without_records_carries_its_flags_and_the_next_lsn() {
-    let mut out = Vec::new();
+    let mut out = vec![0xee; PAGE];
     let sealing = Sealing {
         flags: GroupFlags::RECOVERED.with(GroupFlags::SEAL),
         ..sealing(0)

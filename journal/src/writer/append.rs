@@ -7,14 +7,20 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use parking_lot::MutexGuard;
+
 use crate::error::AppendError;
 use crate::format::{self, PAGE_BYTES};
 use crate::group::GroupFlags;
 use crate::lsn::Lsn;
 use crate::record::{self, NewRecord};
-use crate::writer::Journal;
-use crate::writer::segment::Spare;
+use crate::writer::Inner;
 use crate::writer::state::State;
+
+/// Bytes of sealed groups that wait in memory before they are written although nobody asked.
+const WAITING_BYTES_MAX: u64 = 1024 * 1024;
+/// The same before an append waits for them.
+const WAITING_BYTES_LIMIT: u64 = 32 * 1024 * 1024;
 
 /// Where records can go now.
 enum Place {
@@ -26,53 +32,100 @@ enum Place {
     NextSegment,
 }
 
-impl Journal {
-    /// See [`Journal::append_all`].
+impl Inner {
+    /// See [`Journal::append_all`](super::Journal::append_all).
     pub(super) fn append_group(&self, records: &[NewRecord<'_>]) -> Result<Lsn, AppendError> {
         if records.is_empty() {
             return Ok(self.appended());
         }
         let needed_bytes = self.checked_bytes(records)?;
         let mut state = self.state.lock();
-        loop {
-            check_open(&state)?;
-            // One LSN stays in reserve: every group names the LSN after its last record.
-            let last = state.appended.checked_add(records.len() as u64);
-            if last.and_then(Lsn::next).is_none() {
-                return Err(AppendError::Exhausted);
+        if let Err(error) = self.find_place(&mut state, records.len() as u64, needed_bytes) {
+            drop(state);
+            if matches!(error, AppendError::Poisoned(_)) {
+                self.tell_reached();
             }
-            match place(&state, needed_bytes, self.options.get_group_bytes_max()) {
-                Place::OpenGroup => break,
-                Place::NextGroup => state
-                    .seal(GroupFlags::NONE)
-                    .map_err(AppendError::Poisoned)?,
-                Place::NextSegment => match state.spare.take() {
-                    Some(spare) => {
-                        if !state.active.sealed {
-                            state
-                                .seal(GroupFlags::SEAL)
-                                .map_err(AppendError::Poisoned)?;
-                        }
-                        state.switch(spare, self.disk.wall_clock_micros());
-                    }
-                    None => {
-                        drop(state);
-                        self.prepare_spare()?;
-                        state = self.state.lock();
-                    }
-                },
-            }
+            return Err(error);
         }
         for record in records {
-            let lsn = state.appended.next().expect("checked above");
+            let lsn = state.appended.next().expect("there is a place for it");
             record::push(&mut state.open.records, lsn, record);
             state.appended = lsn;
             state.open.count += 1;
             state.stats.appended_records += 1;
             state.stats.appended_payload_bytes += record.payload.len() as u64;
         }
-        self.appended.store(state.appended.get(), Ordering::Release);
-        Ok(state.appended)
+        let appended = state.appended;
+        self.appended.store(appended.get(), Ordering::Release);
+        let (waiting_bytes, stored) = (state.waiting_bytes, state.stored.lsn);
+        drop(state);
+        if waiting_bytes > WAITING_BYTES_MAX {
+            self.push_back(waiting_bytes, stored);
+        }
+        self.wake_from_doze();
+        Ok(appended)
+    }
+
+    /// Makes room in the open group, in a new group or in the next segment.
+    fn find_place(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        count: u64,
+        needed_bytes: u64,
+    ) -> Result<(), AppendError> {
+        loop {
+            check_open(state)?;
+            // One LSN stays in reserve: every group names the LSN after its last record.
+            let last = state.appended.checked_add(count);
+            if last.and_then(Lsn::next).is_none() {
+                return Err(AppendError::Exhausted);
+            }
+            match place(state, needed_bytes, self.options.get_group_bytes_max()) {
+                Place::OpenGroup => return Ok(()),
+                Place::NextGroup => {
+                    state
+                        .seal(GroupFlags::NONE)
+                        .map_err(AppendError::Poisoned)?;
+                    if wants_spare(state, self.options.get_segments_ahead()) {
+                        self.preparer.nudge();
+                    }
+                }
+                Place::NextSegment => match state.spares.pop_front() {
+                    Some(spare) => {
+                        if !state.active.sealed {
+                            state
+                                .seal(GroupFlags::SEAL)
+                                .map_err(AppendError::Poisoned)?;
+                        }
+                        state.switch(spare, self.workshop.disk.wall_clock_micros());
+                    }
+                    None => MutexGuard::unlocked(state, || {
+                        self.prepare_spare(|state| state.spares.is_empty())
+                    })?,
+                },
+            }
+        }
+    }
+
+    /// Records come faster than they are written: has them written, and waits for it if they are far
+    /// ahead or nobody else does it.
+    fn push_back(&self, waiting_bytes: u64, stored: Lsn) {
+        self.nudge_flusher();
+        if waiting_bytes > WAITING_BYTES_LIMIT || !self.has_flusher() {
+            // The records are appended; a failure is told to whoever waits for them.
+            let _ = self.commit(stored);
+        }
+    }
+
+    /// Whether so much waits in memory that it should be written although nobody asked.
+    pub(super) fn has_much_waiting(&self) -> bool {
+        self.state.lock().waiting_bytes > WAITING_BYTES_MAX
+    }
+
+    /// Whether a segment should be prepared ahead of need.
+    pub(super) fn wants_spare(&self) -> bool {
+        let state = self.state.lock();
+        check_open(&state).is_ok() && wants_spare(&state, self.options.get_segments_ahead())
     }
 
     /// What the records take in a group, if one group can take them.
@@ -91,20 +144,23 @@ impl Journal {
         Ok(record_bytes)
     }
 
-    /// Prepares the next segment, unless another thread did so meanwhile.
-    fn prepare_spare(&self) -> Result<(), AppendError> {
+    /// Prepares the segment after the last one that there is, if one is `wanted` still.
+    pub(super) fn prepare_spare(&self, wanted: impl Fn(&State) -> bool) -> Result<(), AppendError> {
         let _housekeeping = self.housekeeping.lock();
-        let active = {
-            let state = self.state.lock();
+        let (last, recycled) = {
+            let mut state = self.state.lock();
             check_open(&state)?;
-            if state.spare.is_some() {
+            if !wanted(&state) {
                 return Ok(());
             }
-            state.active.segment.id()
+            let spare = state.spares.back().map(|spare| spare.segment.id());
+            let last = spare.unwrap_or(state.active.segment.id());
+            (last, state.recycled.pop())
         };
-        let id = active.next().ok_or(AppendError::Exhausted)?;
+        let id = last.next().ok_or(AppendError::Exhausted)?;
         let file_bytes = self.options.get_segment_bytes();
-        let spare = Spare::prepare(&*self.disk, &self.dir, self.store, id, file_bytes);
+        let is_recycled = recycled.is_some();
+        let spare = self.workshop.prepare(id, file_bytes, recycled);
         let spare = spare.map_err(|error| {
             if is_full(&error.source) {
                 AppendError::Full {
@@ -118,7 +174,9 @@ impl Journal {
                 }
             }
         })?;
-        self.state.lock().spare = Some(spare);
+        let mut state = self.state.lock();
+        state.stats.recycled_segments += u64::from(is_recycled);
+        state.spares.push_back(spare);
         Ok(())
     }
 }
@@ -139,6 +197,13 @@ fn check_open(state: &State) -> Result<(), AppendError> {
         return Err(AppendError::Closed);
     }
     Ok(())
+}
+
+/// Whether fewer segments wait than should, and the active one is a quarter full: short histories
+/// need only one segment.
+pub(super) fn wants_spare(state: &State, ahead: u32) -> bool {
+    state.spares.len() < ahead as usize
+        && state.stored.offset_bytes >= state.active.segment.file_bytes() / 4
 }
 
 /// Where records of `needed_bytes` can go.

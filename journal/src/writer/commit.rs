@@ -1,125 +1,74 @@
 //! Group commit: who syncs, who waits, who is told.
 //!
-//! One thread at a time leads: it seals the open group, syncs outside the mutex, publishes, and
-//! hands the lead to *one* waiter of the next batch. That takes a moment, in which others join the
-//! batch. Everybody else sleeps on the batch that covers its record and is woken once, when that
-//! batch is durable; so a sync that returns wakes those it served and one more, never the crowd.
+//! One thread at a time leads: it waits a moment for those who are likely to come (`cohort`), seals
+//! the open group, syncs outside the mutex, publishes, and hands the lead to *one* waiter of the next
+//! batch. Everybody else waits on the batch that covers its record and is told once, when that batch
+//! is durable; so a sync that returns wakes those it served and one more, never the crowd.
+//!
+//! Several syncs may be under way (`syncs_in_flight`). Each has a lane: an open file of its own, so
+//! that none takes another's error. A second one starts only when as many wait as the first serves:
+//! it would otherwise only split a batch. They may return in any order; what is published is always
+//! the prefix that has returned without a gap. A sync that gives a segment its header and name runs
+//! alone, since the header states that all before it is durable.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::MutexGuard;
 
 use crate::error::{Poison, PoisonedBy, SyncError};
 use crate::group::GroupFlags;
 use crate::ids::SegmentId;
 use crate::lsn::Lsn;
-use crate::writer::Journal;
+use crate::writer::Inner;
+use crate::writer::batch::{Batch, Woken};
+use crate::writer::medium::Burst;
 use crate::writer::state::{End, State, Unsynced};
 
 /// Who may start the next sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lead {
-    /// Nobody syncs; whoever comes may.
+    /// Nobody is about to.
     Free,
-    /// A waiter of the next batch was woken to lead; newcomers join its batch.
+    /// A waiter of the next batch was told to lead; newcomers join its batch.
     Promised,
-    /// A sync runs.
+    /// A thread prepares the next sync.
     Held,
 }
 
-/// Threads whose records the same sync makes durable.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    inner: Mutex<BatchInner>,
-    woken: Condvar,
+/// A sync that is under way, or that returned and waits for an older one.
+#[derive(Debug)]
+pub(super) struct Flight {
+    end: End,
+    batch: Arc<Batch>,
+    lane: usize,
+    /// Threads that it serves.
+    served: u32,
+    /// Gives a segment its name, and runs alone.
+    names_a_segment: bool,
+    returned: bool,
 }
 
-#[derive(Debug, Default)]
-struct BatchInner {
-    waiters: usize,
-    signal: Signal,
-}
-
-#[derive(Debug, Default)]
-enum Signal {
-    /// Sleep on.
-    #[default]
-    Parked,
-    /// One waiter takes this and leads.
-    Lead,
-    /// The batch is durable.
-    Done,
-    /// It never will be.
-    Failed(Arc<Poison>),
-}
-
-/// What a waiter woke up to.
-enum Woken {
-    Lead,
-    Done,
-    Failed(Arc<Poison>),
-}
-
-impl Batch {
-    /// Counts the caller in. Called under the journal's mutex, so that a leader who finds no waiter
-    /// there may free the lead.
-    fn join(&self) {
-        self.inner.lock().waiters += 1;
-    }
-
-    fn wait(&self) -> Woken {
-        let mut inner = self.inner.lock();
-        loop {
-            match &inner.signal {
-                Signal::Parked => self.woken.wait(&mut inner),
-                Signal::Lead => {
-                    inner.signal = Signal::Parked;
-                    inner.waiters -= 1;
-                    return Woken::Lead;
-                }
-                Signal::Done => return Woken::Done,
-                Signal::Failed(poison) => return Woken::Failed(Arc::clone(poison)),
-            }
-        }
-    }
-
-    /// Hands the lead to one waiter; `false` if nobody waits.
-    fn offer_lead(&self) -> bool {
-        let mut inner = self.inner.lock();
-        if inner.waiters == 0 || matches!(inner.signal, Signal::Failed(_)) {
-            return false;
-        }
-        inner.signal = Signal::Lead;
-        self.woken.notify_one();
-        true
-    }
-
-    fn finish(&self) {
-        let mut inner = self.inner.lock();
-        if !matches!(inner.signal, Signal::Failed(_)) {
-            inner.signal = Signal::Done;
-        }
-        self.woken.notify_all();
-    }
-
-    pub(super) fn fail(&self, poison: &Arc<Poison>) {
-        self.inner.lock().signal = Signal::Failed(Arc::clone(poison));
-        self.woken.notify_all();
-    }
+/// One segment's part of a sync.
+#[derive(Debug)]
+struct Part {
+    unsynced: Unsynced,
+    burst: Burst,
 }
 
 /// What one sync has to do, taken out of the state.
 struct Job {
     end: End,
-    unsynced: Vec<Unsynced>,
+    lane: usize,
     batch: Arc<Batch>,
+    parts: Vec<Part>,
 }
 
 /// Ends the journal if the leader does not come back from its sync.
 struct Leading<'j> {
-    journal: &'j Journal,
+    journal: &'j Inner,
     segment: SegmentId,
+    batch: Arc<Batch>,
     returned: bool,
 }
 
@@ -129,16 +78,19 @@ impl Drop for Leading<'_> {
             let mut state = self.journal.state.lock();
             let source = std::io::Error::other("the syncing thread panicked");
             let poison = state.poison(PoisonedBy::Panic, self.segment, source);
-            state.lead = Lead::Free;
-            if let Some((_, batch)) = state.in_flight.take() {
-                batch.fail(&poison);
-            }
+            let mine = Arc::clone(&self.batch);
+            state
+                .flights
+                .retain(|flight| !Arc::ptr_eq(&flight.batch, &mine));
+            drop(state);
+            mine.fail(&poison);
+            self.journal.tell_reached();
         }
     }
 }
 
-impl Journal {
-    /// See [`Journal::wait_durable`].
+impl Inner {
+    /// See [`Journal::wait_durable`](super::Journal::wait_durable).
     pub(super) fn commit(&self, lsn: Lsn) -> Result<(), SyncError> {
         if lsn <= self.synced() {
             return Ok(());
@@ -157,117 +109,248 @@ impl Journal {
                 appended: state.appended,
             });
         }
-        let batch = match &state.in_flight {
-            Some((end, batch)) if lsn <= *end => Arc::clone(batch),
-            _ if state.lead == Lead::Free => {
+        let flying = state.flights.iter().find(|flight| lsn <= flight.end.lsn);
+        let batch = match flying {
+            Some(flight) => Arc::clone(&flight.batch),
+            None if self.may_lead(&state, 1) => {
                 state.lead = Lead::Held;
                 return self.lead(state);
             }
-            _ => Arc::clone(&state.next_batch),
+            None => Arc::clone(&state.next_batch),
         };
         batch.join();
+        let awake = self.awake(&state);
         drop(state);
-        match batch.wait() {
+        match batch.wait(awake) {
             Woken::Done => Ok(()),
             Woken::Failed(poison) => Err(SyncError::Poisoned(poison)),
             Woken::Lead => {
                 let mut state = self.state.lock();
+                batch.leave();
                 state.lead = Lead::Held;
                 self.lead(state)
             }
         }
     }
 
+    /// Whether one who comes with `more` threads beside those who wait may start a sync now.
+    fn may_lead(&self, state: &State, more: u32) -> bool {
+        if state.lead != Lead::Free {
+            return false;
+        }
+        let under_way = state.flights.iter().filter(|flight| !flight.returned);
+        match under_way.clone().count() {
+            0 => true,
+            count if count >= self.options.get_syncs_in_flight() => false,
+            _ => {
+                let waiting = state.next_batch.waiters().saturating_add(more);
+                let mut others = under_way;
+                others.all(|flight| !flight.names_a_segment && flight.served <= waiting)
+            }
+        }
+    }
+
+    /// How long a waiter stays awake: not at all where a sync takes longer than is allowed.
+    fn awake(&self, state: &State) -> Duration {
+        let allowed = self.options.get_wait_awake();
+        if state.cohort.sync_time() > allowed {
+            Duration::ZERO
+        } else {
+            allowed
+        }
+    }
+
     /// Runs one sync that covers everything appended up to now. The caller holds the lead.
-    fn lead(&self, mut state: MutexGuard<'_, State>) -> Result<(), SyncError> {
-        let taken = take_job(&mut state);
+    fn lead(&self, state: MutexGuard<'_, State>) -> Result<(), SyncError> {
+        let mut state = self.gather(state);
+        // Until the syncs under way have landed, nothing may state in a header that they have.
+        while names_a_segment(&state) && !state.flights.is_empty() {
+            MutexGuard::unlocked(&mut state, || std::thread::sleep(Duration::from_micros(50)));
+        }
+        let taken = self.take_job(&mut state);
         let segment = state.active.segment.id();
+        state.lead = Lead::Free;
         drop(state);
         let job = match taken {
             Ok(job) => job,
             Err(poison) => {
-                self.state.lock().lead = Lead::Free;
+                self.tell_reached();
                 return Err(SyncError::Poisoned(poison));
             }
         };
+        let batch = Arc::clone(&job.batch);
         let mut leading = Leading {
             journal: self,
             segment,
+            batch: Arc::clone(&batch),
             returned: false,
         };
         let started = Instant::now();
         let outcome = self.run(&job);
-        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let took = started.elapsed();
         leading.returned = true;
+        let is_published = self.land(job, outcome, took)?;
+        if is_published {
+            return Ok(());
+        }
+        // An older sync is still under way; who lands it tells this batch too. Nobody offers the
+        // lead to a batch that has taken off.
+        match batch.wait(self.options.get_wait_awake()) {
+            Woken::Failed(poison) => Err(SyncError::Poisoned(poison)),
+            Woken::Done | Woken::Lead => Ok(()),
+        }
+    }
 
-        let mut state = self.state.lock();
-        state.in_flight = None;
-        if let Err((by, segment, source)) = outcome {
-            state.poison(by, segment, source);
-        }
-        // A store may have failed while this sync ran: then nothing is acknowledged either.
-        if let Some(poison) = state.poison.clone() {
-            state.lead = Lead::Free;
-            drop(state);
-            job.batch.fail(&poison);
-            return Err(SyncError::Poisoned(poison));
-        }
-        publish(&mut state, &job);
-        self.watch.publish(job.end.lsn);
-        state.stats.syncs += 1;
-        state.stats.last_sync_micros = micros;
-        state.stats.sync_micros = state.stats.sync_micros.saturating_add(micros);
-        state.lead = if state.next_batch.offer_lead() {
-            Lead::Promised
-        } else {
-            Lead::Free
+    /// Waits for the threads that are likely to come, if that is likely to pay.
+    fn gather<'j>(&'j self, mut state: MutexGuard<'j, State>) -> MutexGuard<'j, State> {
+        // The leader is one of them.
+        let waiting = state.next_batch.waiters() + 1;
+        let Some((wanted, limit)) = state.cohort.wait_for(waiting) else {
+            return state;
         };
-        drop(state);
-        job.batch.finish();
-        Ok(())
+        let started = Instant::now();
+        loop {
+            MutexGuard::unlocked(&mut state, std::thread::yield_now);
+            let came = state.next_batch.waiters() + 1 >= wanted;
+            if came || state.poison.is_some() || started.elapsed() >= limit {
+                state.cohort.waited(came);
+                return state;
+            }
+        }
     }
 
     /// The syncs of one job, oldest segment first: nothing gets its name before all that precedes
     /// it is durable.
     fn run(&self, job: &Job) -> Result<(), (PoisonedBy, SegmentId, std::io::Error)> {
-        for unsynced in &job.unsynced {
-            unsynced
-                .segment
-                .sync(&*self.disk, &self.dir, unsynced.header.as_ref())
-                .map_err(|(by, source)| (by, unsynced.segment.id(), source))?;
+        for part in &job.parts {
+            let Unsynced { segment, header } = &part.unsynced;
+            self.workshop
+                .sync(segment, job.lane, header.as_ref(), &part.burst)
+                .map_err(|(by, source)| (by, segment.id(), source))?;
         }
         Ok(())
     }
+
+    /// Seals the open group and takes everything that a sync must cover.
+    fn take_job(&self, state: &mut State) -> Result<Job, Arc<Poison>> {
+        if let Some(poison) = &state.poison {
+            return Err(Arc::clone(poison));
+        }
+        if state.open.count > 0 {
+            state.seal(GroupFlags::NONE)?;
+        }
+        let batch = std::mem::take(&mut state.next_batch);
+        let lanes = 0..self.workshop.lanes;
+        let is_free = |lane: &usize| {
+            let mut flights = state.flights.iter();
+            flights.all(|flight| flight.returned || flight.lane != *lane)
+        };
+        let lane = lanes.into_iter().find(is_free).unwrap_or_default();
+        let parts: Vec<_> = state
+            .unsynced
+            .iter()
+            .map(|unsynced| Part {
+                unsynced: unsynced.clone(),
+                burst: unsynced.segment.take(),
+            })
+            .collect();
+        state.waiting_bytes = 0;
+        state.flights.push_back(Flight {
+            end: state.stored,
+            batch: Arc::clone(&batch),
+            lane,
+            served: batch.waiters() + 1,
+            names_a_segment: names_a_segment(state),
+            returned: false,
+        });
+        Ok(Job {
+            end: state.stored,
+            lane,
+            batch,
+            parts,
+        })
+    }
+
+    /// Records that a job's sync returned, publishes what is durable without a gap, and hands the
+    /// lead on. Says whether the job itself is published.
+    fn land(
+        &self,
+        job: Job,
+        outcome: Result<(), (PoisonedBy, SegmentId, std::io::Error)>,
+        took: Duration,
+    ) -> Result<bool, SyncError> {
+        let mut state = self.state.lock();
+        if let Err((by, segment, source)) = outcome {
+            state.poison(by, segment, source);
+        }
+        // A store or another sync may have failed while this one ran: then nothing is acknowledged
+        // either.
+        if let Some(poison) = state.poison.clone() {
+            let flights: Vec<_> = state.flights.drain(..).collect();
+            drop(state);
+            for flight in flights {
+                flight.batch.fail(&poison);
+            }
+            job.batch.fail(&poison);
+            self.tell_reached();
+            return Err(SyncError::Poisoned(poison));
+        }
+        for part in job.parts {
+            for pages in part.burst.groups {
+                state.free(pages);
+            }
+        }
+        let mut served = 0;
+        for flight in &mut state.flights {
+            if Arc::ptr_eq(&flight.batch, &job.batch) {
+                flight.returned = true;
+                served = flight.served;
+            }
+        }
+        let mut landed = Vec::new();
+        while state.flights.front().is_some_and(|flight| flight.returned) {
+            landed.extend(state.flights.pop_front());
+        }
+        if let Some(last) = landed.last() {
+            publish(&mut state, last.end);
+            self.watch.publish(last.end.lsn);
+        }
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        state.stats.syncs += 1;
+        state.stats.last_sync_micros = micros;
+        state.stats.sync_micros = state.stats.sync_micros.saturating_add(micros);
+        let waiting = state.next_batch.waiters();
+        state.cohort.returned(served, waiting, took);
+        if self.may_lead(&state, 0) && state.next_batch.offer_lead() {
+            state.lead = Lead::Promised;
+        }
+        drop(state);
+        let is_published = job.end.lsn <= self.synced();
+        for flight in &landed {
+            flight.batch.finish();
+        }
+        if !landed.is_empty() {
+            self.tell_reached();
+        }
+        Ok(is_published)
+    }
 }
 
-/// Seals the open group and takes everything that a sync must cover.
-fn take_job(state: &mut State) -> Result<Job, Arc<Poison>> {
-    if let Some(poison) = &state.poison {
-        return Err(Arc::clone(poison));
-    }
-    if state.open.count > 0 {
-        state.seal(GroupFlags::NONE)?;
-    }
-    let batch = std::mem::take(&mut state.next_batch);
-    state.in_flight = Some((state.stored.lsn, Arc::clone(&batch)));
-    Ok(Job {
-        end: state.stored,
-        unsynced: state.unsynced.clone(),
-        batch,
-    })
+/// Whether the next sync gives a segment its header and name.
+fn names_a_segment(state: &State) -> bool {
+    state.unsynced.iter().any(|part| part.header.is_some())
 }
 
-/// Records that a job's sync returned.
-fn publish(state: &mut State, job: &Job) {
-    state.synced = job.end;
-    // Only the last segment of the job can have got more groups meanwhile. If it was switched out
-    // since, the next sync covers it once more.
-    let last = job.end.segment;
+/// Everything up to `end` is durable.
+fn publish(state: &mut State, end: End) {
+    state.synced = end;
+    // Only the last segment can have got more groups meanwhile. If it was switched out since, the
+    // next sync covers it once more.
     state
         .unsynced
-        .retain(|unsynced| unsynced.segment.id() >= last);
+        .retain(|unsynced| unsynced.segment.id() >= end.segment);
     for unsynced in &mut state.unsynced {
-        if unsynced.segment.id() == last {
+        if unsynced.segment.id() == end.segment {
             unsynced.header = None;
         }
     }

@@ -5,12 +5,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{CloseError, MarkError};
 use crate::format::{MARK_FILE_NAME, MARK_PAGES, PAGE_BYTES};
 use crate::mark::Mark;
-use crate::writer::Journal;
+use crate::options::WriterKind;
+use crate::writer::Inner;
 use crate::writer::segment::{PrepareError, create_zeroed, remove_if_there, unfinished};
 use crate::writer::state::End;
 use crate::writer::watch::Ended;
@@ -60,7 +62,7 @@ impl MarkFile {
         let file = match existing {
             Some(file) => file,
             None => {
-                let file = create_zeroed(disk, &path, file_bytes)?;
+                let file = create_zeroed(disk, &path, file_bytes, WriterKind::Mapped)?;
                 disk.rename(&unfinished(&path), &path)
                     .and_then(|()| disk.sync_dir(dir))
                     .map_err(fail)?;
@@ -95,8 +97,8 @@ impl MarkFile {
     }
 }
 
-impl Journal {
-    /// See [`Journal::write_mark`].
+impl Inner {
+    /// See [`Journal::write_mark`](super::Journal::write_mark).
     pub(super) fn put_mark(&self, effort: Effort) -> Result<(), MarkError> {
         let mut marks = self.marks.lock();
         let end = {
@@ -118,7 +120,7 @@ impl Journal {
             return Ok(());
         }
         let mark = Mark {
-            store: self.store,
+            store: self.workshop.store,
             number: marks.last_number.saturating_add(1),
             segment: end.segment,
             durable_lsn: end.lsn,
@@ -126,38 +128,49 @@ impl Journal {
             chain: end.chain,
             boot: self.boot,
             clean_close: effort == Effort::Closing,
-            wall_clock_micros: self.disk.wall_clock_micros(),
+            wall_clock_micros: self.workshop.disk.wall_clock_micros(),
         };
         marks.put(end, &mark, effort)?;
+        if effort != Effort::Written {
+            self.witnessed.fetch_max(end.lsn.get(), Ordering::SeqCst);
+        }
         self.state.lock().stats.marks += 1;
         Ok(())
     }
 
-    /// See [`Journal::close`].
+    /// See [`Journal::close`](super::Journal::close).
     pub(super) fn shut(&self) -> Result<(), CloseError> {
         // A thread that prepares the next segment must not do so in a closed directory.
         let _housekeeping = self.housekeeping.lock();
-        let spare = {
+        let left_over: Vec<_> = {
             let mut state = self.state.lock();
             if state.closed {
                 return Ok(());
             }
             state.closed = true;
             match state.poison {
-                None => state.spare.take(),
+                None => {
+                    let spares: Vec<_> = state.spares.drain(..).collect();
+                    let dir = &self.workshop.dir;
+                    let names = spares.iter().map(|spare| spare.segment.id().file_name());
+                    let paths = names.map(|name| unfinished(&dir.join(name)));
+                    paths.chain(std::mem::take(&mut state.recycled)).collect()
+                }
                 // A poisoned journal touches nothing more.
-                Some(_) => None,
+                Some(_) => Vec::new(),
             }
         };
-        let synced = self.sync().map_err(CloseError::Sync);
+        let synced = self.commit(self.appended()).map_err(CloseError::Sync);
         // Followers read what is durable now, and then hear that nothing more will come.
         self.watch.end(Ended::Closed);
-        synced?;
-        if let Some(spare) = spare {
-            let path = unfinished(&self.dir.join(spare.segment.id().file_name()));
-            // Only tidiness: the next writer removes what is left.
-            let _ = remove_if_there(&*self.disk, &path);
-        }
-        self.put_mark(Effort::Closing).map_err(CloseError::Mark)
+        let closed = synced.and_then(|()| {
+            for path in left_over {
+                // Only tidiness: the next writer removes what is left.
+                let _ = remove_if_there(&*self.workshop.disk, &path);
+            }
+            self.put_mark(Effort::Closing).map_err(CloseError::Mark)
+        });
+        self.is_shut.store(true, Ordering::SeqCst);
+        closed
     }
 }

@@ -1,8 +1,8 @@
-//! `Journal`: the writer. One active segment, one open group, one sync at a time.
+//! `Journal`: the writer. One active segment, one open group, syncs that many threads share.
 //!
 //! ```text
-//!  append ──► open group (memory) ──seal──► stored (map) ──sync──► durable ──► acknowledged
-//!             appended()                                           synced()
+//!  append ──► open group (memory) ──seal──► put (map or memory) ──sync──► durable ──► acknowledged
+//!             appended()                                                  synced()
 //! ```
 //!
 //! Invariants
@@ -13,30 +13,44 @@
 //!   segment before it is durable, and its own header and name are.
 //! * W4  After one failed store, sync or rename nothing is acknowledged, stored or marked any more.
 //!
-//! The rooms: [`open`](mod@open) (create and resume), [`append`] (places and groups), [`commit`]
-//! (who syncs, who waits), [`segment`] (one file), [`marks`], [`purge`].
+//! | room | what lives there |
+//! |---|---|
+//! | `open` | create and resume |
+//! | `append` | places and groups; `state`: what the mutex protects |
+//! | `commit` | who syncs, who waits; `batch`, `cohort`, `park`: how they wait |
+//! | `medium` | the two writers; `segment`: one file of theirs, from zeros to its name |
+//! | `ticket`, `completion` | waiting without a thread |
+//! | `worker` | the two threads of a journal |
+//! | `marks`, `purge`, `watch` | witnesses, retention, the position that followers sleep on |
 
 mod append;
+mod batch;
+mod cohort;
 mod commit;
+mod completion;
 mod marks;
+mod medium;
 mod open;
+mod park;
 mod purge;
 mod segment;
 mod state;
+mod ticket;
 pub(crate) mod watch;
+mod worker;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::disk::{Disk, SyncPath};
-use crate::error::{AppendError, CloseError, MarkError, PurgeError, SyncError};
+use crate::disk::{DiskLock, SyncPath};
+use crate::error::{AppendError, CloseError, CommitError, MarkError, PurgeError, SyncError};
 use crate::ids::{Boot, RecordKind, StoreUuid};
 use crate::lsn::Lsn;
-use crate::options::JournalOptions;
+use crate::options::{Durability, JournalOptions, WriterPath};
 use crate::pin::{Pin, PinError, PinId, PinInfo, PinKind, Pins};
 use crate::read::Source;
 use crate::record::NewRecord;
@@ -44,20 +58,39 @@ use crate::stats::JournalStats;
 
 pub use open::Tail;
 pub use purge::Purged;
+pub use ticket::Ticket;
 
+use completion::Completions;
 use marks::MarkFile;
+use segment::Workshop;
 use state::State;
 use watch::SyncedWatch;
+use worker::{Bell, Workers};
 
 /// A journal that is open for writing.
 ///
-/// `Send + Sync`; share it in an [`Arc`]. At most one may be open for a directory at a time, in all
-/// processes: hold the directory's lock while it lives.
+/// `Send + Sync`. A clone is another handle of the same journal, which stays open until the last one
+/// is gone or [`Journal::close`] was called on any. At most one journal may be open for a directory
+/// at a time, in all processes: take the directory's lock first and leave it to
+/// [`Journal::holding`].
+#[derive(Clone)]
 pub struct Journal {
-    disk: Arc<dyn Disk>,
-    dir: PathBuf,
-    store: StoreUuid,
+    owner: Arc<Owner>,
+}
+
+/// What the last handle ends.
+struct Owner {
+    inner: Arc<Inner>,
+    workers: Workers,
+    /// Given up last.
+    lock: Mutex<Option<Box<dyn DiskLock>>>,
+}
+
+/// The journal itself, shared by its handles, tickets and threads.
+struct Inner {
+    workshop: Workshop,
     options: JournalOptions,
+    writer_path: WriterPath,
     boot: Boot,
     state: Mutex<State>,
     /// Held while the next segment is prepared or old ones are removed; taken before `state`.
@@ -68,15 +101,46 @@ pub struct Journal {
     /// durable one with those who follow it.
     appended: AtomicU64,
     watch: Arc<SyncedWatch>,
+    /// The last LSN that a synced mark names.
+    witnessed: AtomicU64,
+    /// Closed to the end: no position moves any more.
+    is_shut: AtomicBool,
     pins: Arc<Pins>,
+    completions: Completions,
+    flusher: Bell,
+    preparer: Bell,
+}
+
+impl Inner {
+    fn appended(&self) -> Lsn {
+        Lsn::new(self.appended.load(Ordering::Acquire))
+    }
+
+    fn synced(&self) -> Lsn {
+        self.watch.synced()
+    }
+
+    fn witnessed(&self) -> Lsn {
+        Lsn::new(self.witnessed.load(Ordering::SeqCst))
+    }
+
+    /// Waits until `lsn` has reached the position that is asked for.
+    fn reach(&self, lsn: Lsn, durability: Durability) -> Result<(), SyncError> {
+        self.commit(lsn)?;
+        if durability == Durability::Witnessed && lsn > self.witnessed() {
+            let marked = self.put_mark(marks::Effort::Synced);
+            marked.map_err(|error| SyncError::NotWitnessed(Arc::new(error)))?;
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Debug for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Journal")
-            .field("dir", &self.dir)
-            .field("store", &self.store)
-            .field("boot", &self.boot)
+            .field("dir", &self.dir())
+            .field("store", &self.store())
+            .field("boot", &self.boot())
             .field("appended", &self.appended())
             .field("synced", &self.synced())
             .finish_non_exhaustive()
@@ -84,6 +148,10 @@ impl fmt::Debug for Journal {
 }
 
 impl Journal {
+    fn inner(&self) -> &Arc<Inner> {
+        &self.owner.inner
+    }
+
     /// Appends one record and gives its LSN. The order of LSNs is the order of calls.
     ///
     /// # Durability
@@ -105,7 +173,7 @@ impl Journal {
     /// # Errors
     /// As for [`Journal::append`]; none of the records was appended.
     pub fn append_all(&self, records: &[NewRecord<'_>]) -> Result<Lsn, AppendError> {
-        self.append_group(records)
+        self.inner().append_group(records)
     }
 
     /// Waits until the record at `lsn` and all before it are durable. Threads that wait together
@@ -118,7 +186,56 @@ impl Journal {
     /// [`SyncError::NotAppended`] for an LSN that nobody got yet. [`SyncError::Poisoned`]: the
     /// outcome is unknown, reopen and look.
     pub fn wait_durable(&self, lsn: Lsn) -> Result<(), SyncError> {
-        self.commit(lsn)
+        self.inner().commit(lsn)
+    }
+
+    /// Waits until the record at `lsn` and all before it are durable, and a durable mark says so. From
+    /// then on its loss is seen as a loss, whatever else is lost with it; for [`Journal::wait_durable`]
+    /// that is so when the next sync or mark is durable.
+    ///
+    /// # Errors
+    /// As for [`Journal::wait_durable`]. [`SyncError::NotWitnessed`]: the record is durable, the mark
+    /// could not be written.
+    pub fn wait_witnessed(&self, lsn: Lsn) -> Result<(), SyncError> {
+        self.inner().reach(lsn, Durability::Witnessed)
+    }
+
+    /// Appends records as [`Journal::append_all`] does and waits for what `durability` says. Gives
+    /// the last LSN.
+    ///
+    /// # Errors
+    /// [`CommitError::Append`]: nothing was appended. [`CommitError::Sync`]: the records were
+    /// appended, and are not known to be as durable as asked for.
+    pub fn commit(
+        &self,
+        records: &[NewRecord<'_>],
+        durability: Durability,
+    ) -> Result<Lsn, CommitError> {
+        let lsn = self.append_all(records)?;
+        if durability != Durability::Relaxed {
+            self.inner().reach(lsn, durability)?;
+        }
+        Ok(lsn)
+    }
+
+    /// Appends records as [`Journal::append_all`] does and gives a ticket for their durability, so
+    /// that one thread can have many under way. Unless `durability` is relaxed, the journal syncs at
+    /// once, without being waited for.
+    ///
+    /// # Errors
+    /// As for [`Journal::append`]; none of the records was appended.
+    pub fn submit(
+        &self,
+        records: &[NewRecord<'_>],
+        durability: Durability,
+    ) -> Result<Ticket, AppendError> {
+        let lsn = self.append_all(records)?;
+        let inner = self.inner();
+        if durability != Durability::Relaxed {
+            inner.completions.want(lsn, durability);
+            inner.nudge_flusher();
+        }
+        Ok(Ticket::new(lsn, durability, Arc::clone(inner)))
     }
 
     /// Makes everything that was appended before the call durable, and gives the last LSN of it.
@@ -130,23 +247,28 @@ impl Journal {
     /// [`SyncError::Poisoned`].
     pub fn sync(&self) -> Result<Lsn, SyncError> {
         let lsn = self.appended();
-        self.commit(lsn)?;
+        self.inner().commit(lsn)?;
         Ok(lsn)
     }
 
     /// The last LSN that was given out; [`Lsn::ZERO`] in a new journal.
     pub fn appended(&self) -> Lsn {
-        Lsn::new(self.appended.load(Ordering::Acquire))
+        self.inner().appended()
     }
 
     /// The last durable LSN; every record up to it is durable.
     pub fn synced(&self) -> Lsn {
-        self.watch.synced()
+        self.inner().synced()
+    }
+
+    /// The last LSN that a durable mark names: its loss would be seen as a loss.
+    pub fn witnessed(&self) -> Lsn {
+        self.inner().witnessed()
     }
 
     /// Whether an earlier failure ended this journal.
     pub fn is_poisoned(&self) -> bool {
-        self.state.lock().poison.is_some()
+        self.inner().state.lock().poison.is_some()
     }
 
     /// Writes how far the journal is durable into the mark file, unless a mark says so already.
@@ -158,7 +280,7 @@ impl Journal {
     /// # Errors
     /// [`MarkError`]; the journal goes on all the same.
     pub fn write_mark(&self) -> Result<(), MarkError> {
-        self.put_mark(marks::Effort::Written)
+        self.inner().put_mark(marks::Effort::Written)
     }
 
     /// Like [`Journal::write_mark`], and makes the mark durable: from then on, the loss of a record
@@ -167,7 +289,7 @@ impl Journal {
     /// # Errors
     /// As for [`Journal::write_mark`].
     pub fn write_mark_synced(&self) -> Result<(), MarkError> {
-        self.put_mark(marks::Effort::Synced)
+        self.inner().put_mark(marks::Effort::Synced)
     }
 
     /// Removes the oldest segments as long as all records in them are below `lsn`, durable, and
@@ -181,12 +303,12 @@ impl Journal {
     /// # Errors
     /// [`PurgeError`]; the segments that are left are the newest ones.
     pub fn purge_below(&self, lsn: Lsn) -> Result<Purged, PurgeError> {
-        self.purge(lsn)
+        self.inner().purge(lsn)
     }
 
     /// The oldest record that is left; in a journal without records, the first to come.
     pub fn oldest(&self) -> Lsn {
-        self.pins.lock().oldest()
+        self.inner().pins.lock().oldest()
     }
 
     /// Keeps the records from `lsn` on from being purged until the pin is dropped. `holder` tells
@@ -203,78 +325,104 @@ impl Journal {
 
     /// Every pin, followers' included, that of the oldest record first.
     pub fn pins(&self) -> Vec<PinInfo> {
-        self.pins.list()
+        self.inner().pins.list()
     }
 
     /// Takes a pin away from its holder, for example when it holds back more than there is room
     /// for; whether there was one. The holder learns of it when it moves the pin or reads on.
     pub fn revoke_pin(&self, id: PinId) -> bool {
-        self.pins.revoke(id)
+        self.inner().pins.revoke(id)
     }
 
     /// What followers and readers inside the process are made of.
     pub(crate) fn source(&self) -> Source {
         Source {
-            disk: Arc::clone(&self.disk),
-            dir: self.dir.clone(),
-            store: Some(self.store),
+            disk: Arc::clone(&self.inner().workshop.disk),
+            dir: self.dir().to_owned(),
+            store: Some(self.store()),
         }
     }
 
     pub(crate) fn watch(&self) -> Arc<SyncedWatch> {
-        Arc::clone(&self.watch)
+        Arc::clone(&self.inner().watch)
     }
 
     pub(crate) fn take_pin(&self, lsn: Lsn, kind: PinKind, holder: &str) -> Result<Pin, PinError> {
-        self.pins.pin(lsn, kind, holder)
+        self.inner().pins.pin(lsn, kind, holder)
     }
 
     /// Makes everything durable, writes a synced mark that says so, and ends the journal. Closing
-    /// twice is fine. Dropping does the same and ignores errors.
+    /// twice is fine. Dropping the last handle does the same and ignores errors.
+    ///
+    /// Tickets are told before it returns, unless it is called in a callback of one.
     ///
     /// # Errors
     /// [`CloseError`]; the journal is closed all the same.
     pub fn close(&self) -> Result<(), CloseError> {
-        self.shut()
+        self.owner.end()
     }
 
     /// Counters since the journal was opened.
     pub fn stats(&self) -> JournalStats {
-        let state = self.state.lock();
+        let state = self.inner().state.lock();
         let mut stats = state.stats;
         stats.segments = state.spans.len() as u64;
+        stats.segments_ahead = state.spares.len() as u64;
         stats
+    }
+
+    /// Keeps `lock` until the last handle of this journal is gone, so that opening the directory again
+    /// is refused for as long.
+    #[must_use]
+    pub fn holding(self, lock: Box<dyn DiskLock>) -> Journal {
+        *self.owner.lock.lock() = Some(lock);
+        self
+    }
+
+    /// Which of the two writers is in use, and why not the other.
+    pub fn writer_path(&self) -> &WriterPath {
+        &self.inner().writer_path
     }
 
     /// How syncs reach the device.
     pub fn sync_path(&self) -> SyncPath {
-        self.disk.sync_path()
+        self.inner().workshop.disk.sync_path()
     }
 
     /// The directory that holds the journal.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        &self.inner().workshop.dir
     }
 
     /// The store that the journal belongs to.
     pub fn store(&self) -> StoreUuid {
-        self.store
+        self.inner().workshop.store
     }
 
     /// How often the journal was opened for writing, this time included.
     pub fn boot(&self) -> Boot {
-        self.boot
+        self.inner().boot
     }
 
     /// The options that it was opened with.
     pub fn options(&self) -> JournalOptions {
-        self.options
+        self.inner().options
     }
 }
 
-impl Drop for Journal {
+impl Owner {
+    fn end(&self) -> Result<(), CloseError> {
+        let shut = self.inner.shut();
+        self.workers.stop(&self.inner);
+        self.inner.run_completions();
+        shut
+    }
+}
+
+impl Drop for Owner {
     fn drop(&mut self) {
         // Nobody is left who could be told; a caller who wants to know calls `close`.
-        let _ = self.shut();
+        let _ = self.end();
+        drop(self.lock.get_mut().take());
     }
 }

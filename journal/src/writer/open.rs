@@ -4,9 +4,10 @@
 //! guards against a caller that did not. Opening needs no room on the disk unless the mark file is
 //! gone: a sealed or full tail gets its successor at the next append.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::Mutex;
 
@@ -18,17 +19,22 @@ use crate::header::SegmentHeader;
 use crate::ids::{Boot, SegmentId, StoreUuid};
 use crate::lsn::Lsn;
 use crate::mark::read_marks;
-use crate::options::JournalOptions;
+use crate::options::{JournalOptions, WriterPath};
 use crate::pin::Pins;
 use crate::read::{Listing, SegmentReader, list};
 use crate::stats::JournalStats;
-use crate::writer::Journal;
 use crate::writer::append::is_full;
-use crate::writer::commit::{Batch, Lead};
+use crate::writer::batch::Batch;
+use crate::writer::cohort::Cohort;
+use crate::writer::commit::Lead;
+use crate::writer::completion::Completions;
 use crate::writer::marks::{Effort, MarkFile};
-use crate::writer::segment::{PrepareError, Segment, Spare, remove_if_there};
+use crate::writer::medium::{self, Burst};
+use crate::writer::segment::{PrepareError, Segment, Workshop, remove_if_there};
 use crate::writer::state::{Active, End, OpenGroup, Span, State, Unsynced};
 use crate::writer::watch::SyncedWatch;
+use crate::writer::worker::{Bell, Workers};
+use crate::writer::{Inner, Journal, Owner};
 
 /// Where the accepted part of a journal ends, as recovery found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +89,9 @@ impl Journal {
 
         let id = SegmentId::FIRST;
         let file_bytes = options.get_segment_bytes();
-        let spare = Spare::prepare(&*disk, dir, store, id, file_bytes)
+        let (workshop, writer_path) = workshop(&disk, dir, store, options);
+        let spare = workshop
+            .prepare(id, file_bytes, None)
             .map_err(|error| prepare_error(error, file_bytes))?;
         let header = SegmentHeader {
             format_minor: format::FORMAT_MINOR,
@@ -98,9 +106,8 @@ impl Journal {
             oldest_needed_lsn: Lsn::FIRST,
             wall_clock_micros: disk.wall_clock_micros(),
         };
-        spare
-            .segment
-            .sync(&*disk, dir, Some(&header))
+        workshop
+            .sync(&spare.segment, 0, Some(&header), &Burst::default())
             .map_err(|(_, source)| OpenError::Io {
                 path: dir.join(id.file_name()),
                 source,
@@ -121,7 +128,8 @@ impl Journal {
             first_lsn: Lsn::FIRST,
         }];
         let state = state_at(&tail, Boot::FIRST, spare.segment, spans, Lsn::FIRST);
-        Ok(assemble(disk, dir, store, options, state, marks))
+        let inner = assemble(workshop, writer_path, options, state, marks);
+        Ok(started(inner))
     }
 
     /// Goes on after `tail`, in a directory that recovery has repaired. Segments that exist keep
@@ -161,7 +169,9 @@ impl Journal {
 
         let last_mark = read_marks(&*disk, dir, Some(store))?.pop();
         let marks = open_marks(&*disk, dir, last_mark.map_or(0, |mark| mark.number))?;
-        let segment = Segment::reopen(&*disk, dir, &header, tail.end_offset_bytes)
+        let (workshop, writer_path) = workshop(&disk, dir, store, options);
+        let segment = workshop
+            .reopen(&header, tail.end_offset_bytes)
             .map_err(|error| prepare_error(error, header.file_bytes))?;
         let spans = headers
             .iter()
@@ -173,22 +183,17 @@ impl Journal {
         let oldest_needed = header.oldest_needed_lsn;
         let mut state = state_at(&tail, boot, Arc::new(segment), spans, oldest_needed);
         if !tail.sealed {
-            start_boot(&*disk, dir, &mut state)?;
+            start_boot(&workshop, &mut state)?;
         }
-        let journal = assemble(disk, dir, store, options, state, marks);
-        match journal.put_mark(Effort::Synced) {
-            Ok(()) => Ok(journal),
-            Err(error) => {
-                // Dropping must not write the mark that just failed.
-                journal.state.lock().closed = true;
-                Err(OpenError::Mark(error))
-            }
-        }
+        let inner = assemble(workshop, writer_path, options, state, marks);
+        // Nothing is written if this failed: not even a closing mark.
+        inner.put_mark(Effort::Synced).map_err(OpenError::Mark)?;
+        Ok(started(inner))
     }
 }
 
 /// Stores and syncs the group that says: everything before is accepted, a new boot starts.
-fn start_boot(disk: &dyn Disk, dir: &Path, state: &mut State) -> Result<(), OpenError> {
+fn start_boot(workshop: &Workshop, state: &mut State) -> Result<(), OpenError> {
     let segment = Arc::clone(&state.active.segment);
     // If only the page in reserve is left, this group is also the one that seals the segment.
     let after = state.stored.offset_bytes.saturating_add(PAGE_BYTES);
@@ -198,15 +203,17 @@ fn start_boot(disk: &dyn Disk, dir: &Path, state: &mut State) -> Result<(), Open
         GroupFlags::RECOVERED
     };
     let fail = |source| OpenError::Io {
-        path: dir.join(segment.id().file_name()),
+        path: workshop.dir.join(segment.id().file_name()),
         source,
     };
     if let Err(poison) = state.seal(flags) {
         return Err(OpenError::Poisoned(poison));
     }
-    segment
-        .sync(disk, dir, None)
+    let burst = segment.take();
+    workshop
+        .sync(&segment, 0, None, &burst)
         .map_err(|(_, source)| fail(source))?;
+    state.waiting_bytes = 0;
     state.synced = state.stored;
     Ok(())
 }
@@ -329,7 +336,7 @@ fn state_at(
             sealed: tail.sealed,
         },
         open: OpenGroup::default(),
-        scratch: Vec::new(),
+        free_pages: Vec::new(),
         appended: tail.last_lsn,
         stored: end,
         synced: end,
@@ -337,12 +344,15 @@ fn state_at(
             segment,
             header: None,
         }],
-        spare: None,
+        spares: VecDeque::new(),
+        recycled: Vec::new(),
+        waiting_bytes: 0,
         spans,
         oldest_needed,
         lead: Lead::Free,
-        in_flight: None,
+        flights: VecDeque::new(),
         next_batch: Arc::<Batch>::default(),
+        cohort: Cohort::default(),
         poison: None,
         watch: Arc::new(SyncedWatch::new(tail.last_lsn)),
         closed: false,
@@ -350,26 +360,60 @@ fn state_at(
     }
 }
 
-fn assemble(
-    disk: Arc<dyn Disk>,
+/// What all segments of the journal have in common, and the writer that was chosen.
+fn workshop(
+    disk: &Arc<dyn Disk>,
     dir: &Path,
     store: StoreUuid,
     options: JournalOptions,
-    state: State,
-    marks: MarkFile,
-) -> Journal {
-    let oldest = state.oldest();
-    Journal {
-        disk,
+) -> (Workshop, WriterPath) {
+    let writer_path = medium::choose(&**disk, dir, options.get_writer());
+    let workshop = Workshop {
+        disk: Arc::clone(disk),
         dir: PathBuf::from(dir),
         store,
+        kind: writer_path.kind,
+        lanes: options.get_syncs_in_flight(),
+    };
+    (workshop, writer_path)
+}
+
+fn assemble(
+    workshop: Workshop,
+    writer_path: WriterPath,
+    options: JournalOptions,
+    state: State,
+    marks: MarkFile,
+) -> Inner {
+    let oldest = state.oldest();
+    Inner {
+        workshop,
         options,
+        writer_path,
         boot: state.boot,
         appended: AtomicU64::new(state.appended.get()),
         watch: Arc::clone(&state.watch),
+        witnessed: AtomicU64::new(0),
+        is_shut: AtomicBool::new(false),
         pins: Arc::new(Pins::new(oldest)),
+        completions: Completions::default(),
+        flusher: Bell::default(),
+        preparer: Bell::default(),
         state: Mutex::new(state),
         housekeeping: Mutex::new(()),
         marks: Mutex::new(marks),
+    }
+}
+
+/// The first handle, with the threads behind it.
+fn started(inner: Inner) -> Journal {
+    let inner = Arc::new(inner);
+    let workers = Workers::start(&inner);
+    Journal {
+        owner: Arc::new(Owner {
+            inner,
+            workers,
+            lock: Mutex::new(None),
+        }),
     }
 }

@@ -1,13 +1,16 @@
-//! Purging: removing whole segments that nobody needs any more, oldest first.
+//! Purging: removing whole segments that nobody needs any more, oldest first. Their blocks may serve
+//! the next segments (`segment`).
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::PurgeError;
 use crate::ids::SegmentId;
 use crate::lsn::Lsn;
 use crate::pin::PinInfo;
-use crate::writer::Journal;
-use crate::writer::segment::remove_if_there;
+use crate::writer::Inner;
+use crate::writer::segment::{remove_if_there, unfinished};
 use crate::writer::state::State;
 
 /// What a purge removed.
@@ -30,19 +33,19 @@ struct Decision {
     held_by: Option<PinInfo>,
 }
 
-impl Journal {
-    /// See [`Journal::purge_below`].
+impl Inner {
+    /// See [`Journal::purge_below`](super::Journal::purge_below).
     pub(super) fn purge(&self, lsn: Lsn) -> Result<Purged, PurgeError> {
         let _housekeeping = self.housekeeping.lock();
         let decision = self.decide(lsn)?;
         let mut removed = Vec::new();
         for (segment, behind) in decision.segments {
-            let path = self.dir.join(segment.file_name());
+            let path = self.workshop.dir.join(segment.file_name());
             // The directory is synced after each, so that a power cut cannot bring back an older
             // segment without the newer ones.
-            if let Err(source) =
-                remove_if_there(&*self.disk, &path).and_then(|()| self.disk.sync_dir(&self.dir))
-            {
+            let removed_one = self.take_away(&path);
+            let disk = &*self.workshop.disk;
+            if let Err(source) = removed_one.and_then(|()| disk.sync_dir(&self.workshop.dir)) {
                 // The segments behind this one are all there, and can be pinned again.
                 self.pins.lock().set_oldest(behind);
                 return Err(PurgeError::Io { path, source });
@@ -57,6 +60,26 @@ impl Journal {
             first_lsn: self.state.lock().oldest(),
             held_by: decision.held_by,
         })
+    }
+
+    /// Takes the name from a segment. The file is kept under an unfinished name for the blocks that
+    /// it has, if they are wanted.
+    fn take_away(&self, path: &Path) -> io::Result<()> {
+        let disk = &*self.workshop.disk;
+        let wanted = {
+            let state = self.state.lock();
+            state.recycled.len() < self.options.get_recycled_segments_max() as usize
+        };
+        if !wanted {
+            return remove_if_there(disk, path);
+        }
+        let aside = unfinished(path);
+        match disk.rename(path, &aside) {
+            Ok(()) => self.state.lock().recycled.push(aside),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// Decides what goes. From then on nothing of it can be pinned.

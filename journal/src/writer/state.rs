@@ -4,15 +4,21 @@
 //! synced under the mutex; the exception is the store of a sealed group into the map, which is a
 //! copy of memory.
 
+use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::disk::Pages;
 use crate::error::{Poison, PoisonedBy};
+use crate::format;
 use crate::group::{self, GroupFlags, Sealing};
 use crate::header::{Predecessor, SegmentHeader};
 use crate::ids::{Boot, SegmentId};
 use crate::lsn::Lsn;
 use crate::stats::JournalStats;
-use crate::writer::commit::{Batch, Lead};
+use crate::writer::batch::Batch;
+use crate::writer::cohort::Cohort;
+use crate::writer::commit::{Flight, Lead};
 use crate::writer::segment::{Segment, Spare};
 use crate::writer::watch::{Ended, SyncedWatch};
 
@@ -56,13 +62,17 @@ pub(super) struct Span {
     pub(super) first_lsn: Lsn,
 }
 
+/// Buffers that are kept, and the largest that is worth keeping.
+const FREE_PAGES_MAX: usize = 32;
+const FREE_PAGES_BYTES_MAX: usize = 512 * 1024;
+
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) boot: Boot,
     pub(super) active: Active,
     pub(super) open: OpenGroup,
-    /// The last group's bytes, kept for their allocation.
-    pub(super) scratch: Vec<u8>,
+    /// Memory of groups that are on the device, to be used again.
+    pub(super) free_pages: Vec<Pages>,
     /// The last LSN given out.
     pub(super) appended: Lsn,
     /// The end of the last group stored.
@@ -71,14 +81,20 @@ pub(super) struct State {
     pub(super) synced: End,
     /// Oldest first; the active segment is always the last.
     pub(super) unsynced: Vec<Unsynced>,
-    /// The next segment, allocated and zeroed.
-    pub(super) spare: Option<Spare>,
+    /// The next segments in order, allocated and zeroed.
+    pub(super) spares: VecDeque<Spare>,
+    /// Files of purged segments under unfinished names, whose blocks the next segments take.
+    pub(super) recycled: Vec<PathBuf>,
+    /// Bytes of groups that were put and whose sync has not begun.
+    pub(super) waiting_bytes: u64,
     /// All segments there are, oldest first.
     pub(super) spans: Vec<Span>,
     pub(super) oldest_needed: Lsn,
     pub(super) lead: Lead,
-    pub(super) in_flight: Option<(Lsn, Arc<Batch>)>,
+    /// Syncs that are under way or wait for an older one to end, oldest first.
+    pub(super) flights: VecDeque<Flight>,
     pub(super) next_batch: Arc<Batch>,
+    pub(super) cohort: Cohort,
     pub(super) poison: Option<Arc<Poison>>,
     /// Told when the journal is poisoned; who publishes has its own handle.
     pub(super) watch: Arc<SyncedWatch>,
@@ -132,16 +148,18 @@ impl State {
             boot: self.boot,
             number,
         };
-        let chain = group::encode(
-            &mut self.scratch,
-            &self.open.records,
-            &sealing,
-            segment.seed(),
-        );
-        if let Err(source) = segment.store(offset_bytes, &self.scratch) {
-            return Err(self.poison(PoisonedBy::Store, segment.id(), source));
+        let record_bytes = self.open.records.len() as u64;
+        let page_count = format::group_pages(record_bytes).expect("append checked that they fit");
+        let mut pages = self.free_pages.pop().unwrap_or_default();
+        pages.resize(page_count as usize);
+        let bytes = pages.as_mut_slice();
+        let chain = group::encode(bytes, &self.open.records, &sealing, segment.seed());
+        let padded_bytes = bytes.len() as u64;
+        match segment.put(offset_bytes, pages) {
+            Ok(None) => self.waiting_bytes += padded_bytes,
+            Ok(Some(pages)) => self.free(pages),
+            Err(source) => return Err(self.poison(PoisonedBy::Store, segment.id(), source)),
         }
-        let padded_bytes = self.scratch.len() as u64;
         self.stats.groups += 1;
         self.stats.stored_bytes += padded_bytes;
         self.stats.padding_bytes += padding_bytes(&self.open, padded_bytes);
@@ -158,6 +176,14 @@ impl State {
         Ok(())
     }
 
+    /// Keeps the memory of a group for the next one, unless there is enough.
+    pub(super) fn free(&mut self, pages: Pages) {
+        let is_usual = pages.capacity_bytes() <= FREE_PAGES_BYTES_MAX;
+        if is_usual && self.free_pages.len() < FREE_PAGES_MAX {
+            self.free_pages.push(pages);
+        }
+    }
+
     /// The first LSN of the oldest segment.
     pub(super) fn oldest(&self) -> Lsn {
         self.spans.first().map_or(Lsn::FIRST, |span| span.first_lsn)
@@ -172,7 +198,7 @@ impl State {
             .next()
             .expect("append keeps one LSN in reserve");
         let header = SegmentHeader {
-            format_minor: crate::format::FORMAT_MINOR,
+            format_minor: format::FORMAT_MINOR,
             compat_flags: 0,
             store: spare.store,
             segment: segment.id(),
@@ -194,7 +220,7 @@ impl State {
             first_lsn,
         });
         self.stored.segment = segment.id();
-        self.stored.offset_bytes = crate::format::SEGMENT_HEADER_BYTES;
+        self.stored.offset_bytes = format::SEGMENT_HEADER_BYTES;
         self.unsynced.push(Unsynced {
             segment: Arc::clone(&segment),
             header: Some(header),
@@ -210,6 +236,6 @@ impl State {
 
 /// Bytes of a stored group that are neither header, table nor records.
 fn padding_bytes(open: &OpenGroup, padded_bytes: u64) -> u64 {
-    let pages = padded_bytes / crate::format::PAGE_BYTES;
-    crate::format::group_capacity_bytes(pages).saturating_sub(open.records.len() as u64)
+    let pages = padded_bytes / format::PAGE_BYTES;
+    format::group_capacity_bytes(pages).saturating_sub(open.records.len() as u64)
 }

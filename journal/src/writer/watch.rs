@@ -41,6 +41,8 @@ pub(crate) struct SyncedWatch {
     /// Sleepers, counted before they look at `synced` for the last time. A publisher stores
     /// `synced` and then looks here; both are `SeqCst`, so at least one of the two sees the other.
     sleepers: AtomicUsize,
+    /// Whether `ended` is set, for whoever only asks that.
+    is_ended: AtomicBool,
     ended: Mutex<Option<Ended>>,
     moved: Condvar,
 }
@@ -50,6 +52,7 @@ impl SyncedWatch {
         SyncedWatch {
             synced: AtomicU64::new(synced.get()),
             sleepers: AtomicUsize::new(0),
+            is_ended: AtomicBool::new(false),
             ended: Mutex::new(None),
             moved: Condvar::new(),
         }
@@ -72,7 +75,13 @@ impl SyncedWatch {
     /// Says that the position stays where it is. The first reason given is kept.
     pub(crate) fn end(&self, ended: Ended) {
         self.ended.lock().get_or_insert(ended);
+        self.is_ended.store(true, Ordering::SeqCst);
         self.moved.notify_all();
+    }
+
+    /// Whether the position stays where it is.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.is_ended.load(Ordering::SeqCst)
     }
 
     /// Makes every sleeper look again, for example at its `stop`.

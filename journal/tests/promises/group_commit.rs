@@ -51,8 +51,13 @@ impl Gate {
 
     /// Waits until a sync stands at the gate.
     fn wait_for_one(&self) {
+        self.wait_for(1);
+    }
+
+    /// Waits until `count` syncs stand at the gate.
+    fn wait_for(&self, count: u64) {
         let mut inner = self.inner.lock();
-        while inner.standing == 0 {
+        while inner.standing < count {
             self.changed.wait(&mut inner);
         }
     }
@@ -144,21 +149,24 @@ impl DiskFile for GatedFile {
 }
 
 fn gated() -> (GatedDisk, Arc<Journal>) {
+    gated_with(JournalOptions::new())
+}
+
+fn gated_with(options: JournalOptions) -> (GatedDisk, Arc<Journal>) {
     let disk = GatedDisk {
         disk: SimDisk::new(1),
         gate: Arc::default(),
     };
-    let options = JournalOptions::new().segment_bytes(256 * 1024);
+    let options = options.segment_bytes(256 * 1024);
     let journal = Journal::create(Arc::new(disk.clone()), &dir(), STORE, options).unwrap();
     disk.gate.close();
     (disk, Arc::new(journal))
 }
 
+type Waiter = std::thread::JoinHandle<Result<Lsn, SyncError>>;
+
 /// Appends and waits on `threads` threads, each with one record.
-fn waiters(
-    journal: &Arc<Journal>,
-    threads: u64,
-) -> Vec<std::thread::JoinHandle<Result<Lsn, SyncError>>> {
+fn waiters(journal: &Arc<Journal>, threads: u64) -> Vec<Waiter> {
     let appended = journal.appended().get();
     let handles = (0..threads)
         .map(|number| {
@@ -226,6 +234,77 @@ fn a_failed_sync_fails_those_it_was_for_and_those_behind_it() {
     }
     assert_eq!(journal.synced(), Lsn::ZERO);
     assert_eq!(disk.disk.ops(), next, "nothing is tried again");
+}
+
+/// Two syncs stand at the gate, the first with one record and the second with three.
+fn two_in_flight(options: JournalOptions) -> (GatedDisk, Arc<Journal>, [Vec<Waiter>; 2]) {
+    let (disk, journal) = gated_with(options.syncs_in_flight(2));
+    let first = waiters(&journal, 1);
+    disk.gate.wait_for_one();
+    let second = waiters(&journal, 3);
+    disk.gate.wait_for(2);
+    (disk, journal, [first, second])
+}
+
+#[test]
+fn a_sync_that_returns_before_an_older_one_acknowledges_nothing_until_that_returns_too() {
+    let (disk, journal, [first, second]) = two_in_flight(JournalOptions::new());
+    // Whichever comes through first: nothing at all, or a prefix.
+    disk.gate.let_one_through();
+    std::thread::sleep(Duration::from_millis(20));
+    let synced = journal.synced();
+    let prefixes = [Lsn::ZERO, Lsn::FIRST, Lsn::new(2), Lsn::new(3)];
+    assert!(prefixes.contains(&synced), "{synced}");
+    let durable = walk(&disk.disk.power_cut(CutChoice::LoseAll)).last_lsn();
+    assert!(durable >= synced, "{durable} of {synced}");
+    for _ in 0..3 {
+        disk.gate.let_one_through();
+    }
+    for waiter in first.into_iter().chain(second) {
+        waiter.join().unwrap().unwrap();
+    }
+    assert_eq!(journal.synced(), Lsn::new(4));
+    assert_eq!(
+        walk(&disk.disk.power_cut(CutChoice::LoseAll))
+            .payloads
+            .len(),
+        4
+    );
+}
+
+#[test]
+fn a_failed_sync_takes_the_one_that_overlaps_it_along() {
+    for which in 0..2 {
+        let (disk, journal, [first, second]) = two_in_flight(JournalOptions::new());
+        disk.disk.fail_at(
+            disk.disk.ops() + 1 + which,
+            SimFault::Error(io::ErrorKind::Other),
+        );
+        disk.gate.let_one_through();
+        disk.gate.let_one_through();
+        let outcomes: Vec<_> = first
+            .into_iter()
+            .chain(second)
+            .map(|waiter| waiter.join().unwrap())
+            .collect();
+        assert!(journal.is_poisoned());
+        let synced = journal.synced();
+        for outcome in outcomes {
+            match outcome {
+                Ok(lsn) => assert!(lsn <= synced, "{lsn} of {synced}"),
+                Err(error) => assert!(matches!(error, SyncError::Poisoned(_)), "{error:?}"),
+            }
+        }
+        let durable = walk(&disk.disk.power_cut(CutChoice::LoseAll)).last_lsn();
+        assert!(durable >= synced, "{durable} of {synced}");
+        if which == 0 {
+            assert_eq!(
+                synced,
+                Lsn::ZERO,
+                "the other one returned and was not believed"
+            );
+        }
+    }
 }
 
 #[test]

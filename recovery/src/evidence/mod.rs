@@ -13,11 +13,11 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use torrens_journal::disk::Disk;
+use torrens_journal::disk::{Disk, OpenMode};
 use torrens_journal::{Lsn, RecordRef, SegmentId, SegmentReader};
 
 use crate::checkpoint::CheckpointInfo;
-use crate::facts::{Evidence, MarkedPlace, ReadFailure, SegmentFacts};
+use crate::facts::{Evidence, MarkedPlace, ReadFailure, SegmentFacts, Stop};
 use crate::verdict::{flaw, joins};
 
 mod scan;
@@ -132,6 +132,11 @@ fn walk(
         // A record goes to the feed only if everything before it is whole: within a segment the scan
         // sees to that, across segments their stitches do.
         let next = facts_of_header(reader, evidence.store);
+        let is_last = index + 1 == count;
+        if matches!(next.stop, Stop::Header(_)) && !is_last && is_purged(look, reader) {
+            evidence.segments.clear();
+            continue;
+        }
         if flaw(&next, Lsn::ZERO).is_some() || !follows(&evidence, &next) {
             feeding = false;
         }
@@ -139,7 +144,7 @@ fn walk(
         let mut around = Surroundings {
             disk: look.disk,
             store: evidence.store,
-            is_last: index + 1 == count,
+            is_last,
             live: look.live,
             marks: &mut evidence.marks,
         };
@@ -154,6 +159,10 @@ fn walk(
                 groups,
                 bytes_read,
             }) => {
+                if !facts.sealed && !is_last && is_purged(look, reader) {
+                    evidence.segments.clear();
+                    continue;
+                }
                 evidence.bytes_read = evidence.bytes_read.saturating_add(bytes_read);
                 evidence.segments.push(facts);
                 evidence.last_groups = groups;
@@ -169,6 +178,17 @@ fn walk(
         return Err(NoEvidence::Aborted);
     }
     Ok((evidence, readers))
+}
+
+/// Whether a segment, and so all before it, was purged since it was listed. A live writer may then
+/// use its blocks again, so that what lies in it means nothing any more; a checkpoint covers it. Names
+/// are never used again.
+fn is_purged(look: &Look<'_>, reader: &SegmentReader) -> bool {
+    look.live
+        && look
+            .disk
+            .open(reader.path(), OpenMode::Read)
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// Whether a segment goes on where everything before it ended.
