@@ -13,7 +13,7 @@ use crate::format::{
 use crate::header::SegmentHeader;
 use crate::ids::{Boot, SegmentId};
 use crate::lsn::Lsn;
-use crate::record::Records;
+use crate::record::{RecordFault, Records};
 
 mod encode;
 mod expect;
@@ -151,6 +151,8 @@ pub struct Group<'a> {
     pub offset_bytes: u64,
     bytes: &'a [u8],
     seed: Seed,
+    /// The records' own checksums were compared before, on the same bytes.
+    records_verified: bool,
 }
 
 impl<'a> Group<'a> {
@@ -166,7 +168,29 @@ impl<'a> Group<'a> {
             offset_bytes,
             bytes: bytes.get(..header.padded_bytes as usize).unwrap_or(bytes),
             seed: context.seed,
+            records_verified: false,
         }
+    }
+
+    /// The same group, for a caller that has gone through its records before: going through them
+    /// again computes no checksum.
+    pub(crate) fn with_verified_records(self) -> Self {
+        Group {
+            records_verified: true,
+            ..self
+        }
+    }
+
+    /// Goes through all records and compares their checksums, once: whoever goes through them in the
+    /// group that this gives computes none.
+    ///
+    /// # Errors
+    /// The first record that is not one.
+    pub fn verify_records(self) -> Result<Self, RecordFault> {
+        if !self.records_verified {
+            self.records().try_for_each(|record| record.map(drop))?;
+        }
+        Ok(self.with_verified_records())
     }
 
     /// Where the next group would start.
@@ -186,13 +210,18 @@ impl<'a> Group<'a> {
             .bytes
             .get(from..self.header.used_bytes as usize)
             .unwrap_or_default();
-        Records::new(
+        let records = Records::new(
             used,
             self.offset_bytes + from as u64,
             self.header.first_lsn,
             self.header.record_count,
             self.seed,
-        )
+        );
+        if self.records_verified {
+            records.without_checksums()
+        } else {
+            records
+        }
     }
 }
 
@@ -299,6 +328,7 @@ pub fn decode_body<'a>(
         offset_bytes,
         bytes,
         seed: context.seed,
+        records_verified: false,
     })
 }
 

@@ -47,12 +47,12 @@ pub use group::{Expectation, Group, GroupContext, GroupFault, GroupFlags, GroupH
 pub use header::{HeaderFault, Predecessor, SegmentHeader};
 pub use ids::{Boot, RecordKind, SegmentId, StoreUuid};
 pub use lsn::Lsn;
-pub use mark::{Mark, MarkFault, read_marks};
+pub use mark::{Mark, MarkFault, read_mark_pages, read_marks};
 pub use options::{Durability, JournalOptions, WriterChoice, WriterKind, WriterPath};
 pub use pin::{Pin, PinError, PinId, PinInfo, PinKind};
 pub use read::{
-    Batch, BatchRecords, Found, Listing, LsnReader, PositionError, PositionFault, ScannedGroup,
-    SegmentEntry, SegmentReader, TailScan, list,
+    AheadBatch, AheadReader, Batch, BatchRecords, Found, Listing, LsnReader, PositionError,
+    PositionFault, ScannedGroup, SegmentEntry, SegmentReader, TailScan, list,
 };
 pub use record::{NewRecord, RecordFault, RecordRef, Records};
 pub use stats::JournalStats;

@@ -189,6 +189,24 @@ pub fn read_marks(
     dir: &Path,
     store: Option<StoreUuid>,
 ) -> Result<Vec<Mark>, ReadError> {
+    let mut marks: Vec<Mark> = read_mark_pages(disk, dir)?
+        .into_iter()
+        .flatten()
+        .filter(|mark| store.is_none_or(|store| store == mark.store))
+        .collect();
+    marks.sort_by_key(|mark| mark.number);
+    Ok(marks)
+}
+
+/// Every whole page of the mark file in the journal's directory, in the order of the file: four, if
+/// nothing is wrong with it; none if there is no such file.
+///
+/// # Errors
+/// [`ReadError`] if the operating system refused to open or read the file.
+pub fn read_mark_pages(
+    disk: &dyn Disk,
+    dir: &Path,
+) -> Result<Vec<Result<Mark, MarkFault>>, ReadError> {
     let path = dir.join(MARK_FILE_NAME);
     let file = match disk.open(&path, OpenMode::Read) {
         Ok(file) => file,
@@ -199,7 +217,7 @@ pub fn read_marks(
         path: path.clone(),
         source,
     })?;
-    let mut marks = Vec::new();
+    let mut pages = Vec::new();
     let mut page = vec![0; PAGE_BYTES as usize];
     for number in 0..MARK_PAGES.min(bytes / PAGE_BYTES) {
         let offset_bytes = number * PAGE_BYTES;
@@ -210,14 +228,9 @@ pub fn read_marks(
                 length_bytes: PAGE_BYTES,
                 source,
             })?;
-        if let Ok(mark) = decode(&page, number)
-            && store.is_none_or(|store| store == mark.store)
-        {
-            marks.push(mark);
-        }
+        pages.push(decode(&page, number));
     }
-    marks.sort_by_key(|mark| mark.number);
-    Ok(marks)
+    Ok(pages)
 }
 
 #[cfg(test)]

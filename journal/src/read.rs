@@ -4,6 +4,7 @@
 //! let us look; what lies in the bytes is always a value. Reading is bounded by the file's length
 //! and by the largest group: nothing is allocated from a length that was not checked.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::group::{self, Expectation, Group, GroupContext, GroupFault, GroupHead
 use crate::header::{self, HeaderFault, SegmentHeader};
 use crate::ids::{SegmentId, StoreUuid};
 
+mod ahead;
 mod cursor;
 mod list;
 mod locate;
@@ -22,6 +24,7 @@ mod lsn_reader;
 mod position;
 mod scan;
 
+pub use ahead::{AheadBatch, AheadReader};
 pub use list::{Listing, SegmentEntry, list};
 pub use lsn_reader::{Batch, BatchRecords, LsnReader};
 pub use position::{PositionError, PositionFault};
@@ -289,10 +292,23 @@ impl SegmentReader {
     /// # Errors
     /// [`ReadError::Read`] if the operating system refused a read.
     pub fn is_zero_from(&self, offset_bytes: u64) -> Result<Option<u64>, ReadError> {
+        self.first_used_page(offset_bytes..self.file_bytes)
+    }
+
+    /// Whether every byte in `range` is zero; what lies behind the file's end counts as zero.
+    ///
+    /// # Errors
+    /// [`ReadError::Read`] if the operating system refused a read.
+    pub fn is_zero_in(&self, range: Range<u64>) -> Result<bool, ReadError> {
+        Ok(self.first_used_page(range)?.is_none())
+    }
+
+    fn first_used_page(&self, range: Range<u64>) -> Result<Option<u64>, ReadError> {
         let mut chunk = vec![0; WINDOW_BYTES as usize];
-        let mut at = offset_bytes;
-        while at < self.file_bytes {
-            let bytes = (self.file_bytes - at).min(WINDOW_BYTES);
+        let mut at = range.start;
+        let end = range.end.min(self.file_bytes);
+        while at < end {
+            let bytes = (end - at).min(WINDOW_BYTES);
             let chunk = chunk.get_mut(..bytes as usize).unwrap_or_default();
             self.read_into(at, chunk)?;
             if let Some(page) = chunk.chunks(PAGE).position(|page| !is_zero(page)) {
@@ -312,6 +328,7 @@ impl SegmentReader {
             next_offset_bytes: offset_bytes
                 .max(SEGMENT_HEADER_BYTES)
                 .checked_next_multiple_of(PAGE_BYTES),
+            used_end_bytes: None,
         }
     }
 

@@ -166,6 +166,9 @@ pub struct SegmentFacts {
     /// Where the last page with a byte other than zero ends, if any lies behind the accepted groups.
     /// Looked for in the last segment only, and not while a writer may be at work.
     pub scraps_end_bytes: Option<u64>,
+    /// From where on the last segment was not read, because the journal was closed in order at the
+    /// end of its accepted groups and so nothing was ever stored there; `None` if all was read.
+    pub unread_from_bytes: Option<u64>,
     /// What verifies behind the accepted groups.
     pub later: LaterGroups,
 }
@@ -302,6 +305,9 @@ pub struct Evidence {
     pub marks: Vec<MarkFacts>,
     /// Whether there is a mark file.
     pub mark_file: bool,
+    /// Whether the mark file shows its newest mark and the three before it, so that no later one can
+    /// have been there and be lost.
+    pub marks_whole: bool,
     /// The checkpoint files, newest first.
     pub checkpoints: Vec<CheckpointFacts>,
     /// The newest valid one: what the journal must go on from.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use torrens_journal::disk::{Disk, Entry, EntryKind, OpenMode};
-use torrens_journal::{Journal, JournalOptions, Lsn, SegmentReader, Tail};
+use torrens_journal::{Journal, JournalOptions, Lsn, SegmentId, SegmentReader, Tail};
 
 use crate::error::RecoveryError;
 use crate::evidence::{Directories, Feed, Look, NoEvidence, collect, failure};
@@ -57,6 +57,12 @@ pub struct RecoveryOptions {
     pub journal: JournalOptions,
     /// Told how far it is.
     pub progress: Option<ProgressFn>,
+    /// Threads that compute checksums beside the one that reads and the caller's; `None` for what
+    /// suits the machine and the journal, `Some(0)` for the caller's thread alone.
+    pub threads: Option<usize>,
+    /// Whether the rest of the last segment is read to its end also behind an orderly close, which
+    /// says that nothing was ever stored there.
+    pub thorough: bool,
 }
 
 impl RecoveryOptions {
@@ -65,7 +71,24 @@ impl RecoveryOptions {
         RecoveryOptions {
             journal,
             progress: None,
+            threads: None,
+            thorough: false,
         }
+    }
+
+    /// Computes checksums on `threads` threads beside the one that reads and the caller's; at 0 the
+    /// caller's thread does everything.
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Reads every byte of the journal, also those behind an orderly close.
+    #[must_use]
+    pub fn thorough(mut self) -> Self {
+        self.thorough = true;
+        self
     }
 
     /// Calls `progress` now and then.
@@ -81,6 +104,8 @@ impl fmt::Debug for RecoveryOptions {
         f.debug_struct("RecoveryOptions")
             .field("journal", &self.journal)
             .field("progress", &self.progress.is_some())
+            .field("threads", &self.threads)
+            .field("thorough", &self.thorough)
             .finish()
     }
 }
@@ -105,12 +130,25 @@ pub struct InspectOptions {
     pub live: bool,
     /// Replay nothing behind this record.
     pub until: Option<Lsn>,
+    /// As [`RecoveryOptions::threads`]; none beside a live writer.
+    pub threads: Option<usize>,
 }
 
 impl InspectOptions {
     /// Inspection of a directory with (`live`) or without a writer.
     pub fn new(live: bool) -> Self {
-        InspectOptions { live, until: None }
+        InspectOptions {
+            live,
+            until: None,
+            threads: None,
+        }
+    }
+
+    /// As [`RecoveryOptions::with_threads`].
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
     }
 
     /// Replays nothing behind `until`.
@@ -155,6 +193,8 @@ pub fn inspect<M: StateMachine>(
         directories,
         live: options.live,
         until: options.until,
+        threads: options.threads,
+        trust_close: false,
         progress: &mut |_, _| ControlFlow::Continue(()),
     };
     let (evidence, mut report) = examine(&mut look, &mut replay)?;
@@ -194,6 +234,8 @@ pub fn recover<M: StateMachine>(
     let RecoveryOptions {
         journal: journal_options,
         progress,
+        threads,
+        thorough,
     } = options;
     let mut progress = progress.unwrap_or_else(|| Box::new(|_| ControlFlow::Continue(())));
     let mut tell = |stage, bytes_done, bytes_total| {
@@ -225,6 +267,8 @@ pub fn recover<M: StateMachine>(
         directories,
         live: false,
         until: None,
+        threads,
+        trust_close: !thorough,
         progress: &mut |done, total| tell(Stage::Replaying, done, total),
     };
     let (evidence, mut report) = examine(&mut look, &mut replay)?;
@@ -259,7 +303,8 @@ pub fn recover<M: StateMachine>(
         sealed: last.sealed,
         boot: boot_max,
     };
-    let journal = Journal::resume(
+    // The rest was read as zeros, or zeroed by the repair, or an orderly close says so.
+    let journal = Journal::resume_before_zeros(
         Arc::clone(&disk),
         &directories.journal,
         store,
@@ -310,9 +355,11 @@ pub(crate) fn evidence_of(
     collect(look, feed).map_err(|NoEvidence::Aborted| RecoveryError::Aborted)
 }
 
-/// Syncs every file of the journal and the checkpoints and both directories, and drops the cached pages: what a process
-/// left unsynced becomes durable or is an error now, and what is read next is what the device has,
-/// as far as the platform allows.
+/// Syncs every file of the journal and the checkpoints and both directories: what a process left
+/// unsynced becomes durable or is an error now. Drops the cached pages of all but the sealed segments,
+/// so that what is read next is what the device has, as far as the platform allows. A segment that has
+/// a named successor was synced with success before the successor got its name and was never stored to
+/// again: its cached pages are the device's.
 fn settle(disk: &dyn Disk, directories: &Directories) -> Result<(), ReadFailure> {
     for dir in [&directories.journal, &directories.checkpoints] {
         let entries = match disk.list(dir) {
@@ -320,6 +367,8 @@ fn settle(disk: &dyn Disk, directories: &Directories) -> Result<(), ReadFailure>
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => return Err(refused("list", dir, error)),
         };
+        let segment_of = |entry: &Entry| SegmentId::from_file_name(&entry.name);
+        let last = entries.iter().filter_map(segment_of).max();
         for entry in entries.iter().filter(|entry| is_ours(entry)) {
             let path = dir.join(&entry.name);
             let file = disk
@@ -327,8 +376,11 @@ fn settle(disk: &dyn Disk, directories: &Directories) -> Result<(), ReadFailure>
                 .map_err(|error| refused("open", &path, error))?;
             file.sync_data()
                 .map_err(|error| refused("sync", &path, error))?;
-            file.drop_cache()
-                .map_err(|error| refused("drop the cache of", &path, error))?;
+            let segment = segment_of(entry);
+            if segment.is_none() || segment == last {
+                file.drop_cache()
+                    .map_err(|error| refused("drop the cache of", &path, error))?;
+            }
         }
         disk.sync_dir(dir)
             .map_err(|error| refused("sync directory", dir, error))?;

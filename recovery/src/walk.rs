@@ -98,6 +98,8 @@ pub fn walk(
         directories,
         live: options.live,
         until: None,
+        threads: None,
+        trust_close: false,
         progress: &mut |_, _| ControlFlow::Continue(()),
     };
     let (mut evidence, readers) = evidence_of(&mut look, &mut NoFeed)?;

@@ -224,6 +224,13 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Drops clean cached pages, so that the next read comes from the device as far as the
     /// platform allows. A hint: success promises nothing.
     fn drop_cache(&self) -> io::Result<()>;
+    /// Says that the file is going to be read from its beginning to its end, so that the platform
+    /// may read far ahead. A hint: nothing but speed hangs on it.
+    fn will_read_in_order(&self) {}
+    /// Says that the bytes are going to be stored to through a map, page by page: brings them into
+    /// the page cache, in pages of 4 KiB and in the background, as far as the platform does that.
+    /// A hint: nothing but speed hangs on it.
+    fn will_store(&self, _offset: u64, _bytes: u64) {}
     /// Maps the first `bytes` of the file for storing. The file must be at least that long, really
     /// allocated, and must not shrink while the map lives.
     fn map(&self, bytes: u64) -> io::Result<Box<dyn DiskMap>>;

@@ -19,6 +19,15 @@ pub struct ScannedGroup {
 pub struct TailScan<'r> {
     pub(super) reader: &'r mut SegmentReader,
     pub(super) next_offset_bytes: Option<u64>,
+    pub(super) used_end_bytes: Option<u64>,
+}
+
+impl TailScan<'_> {
+    /// Where the last whole page that is not all zero ends, of those looked at so far; `None` if
+    /// there was none.
+    pub fn used_end_bytes(&self) -> Option<u64> {
+        self.used_end_bytes
+    }
 }
 
 impl Iterator for TailScan<'_> {
@@ -33,12 +42,17 @@ impl Iterator for TailScan<'_> {
             }
             match self.reader.look(offset_bytes, &context) {
                 Err(error) => return Some(Err(error)),
-                Ok(Looked::Zero | Looked::Bad(_)) => {
+                Ok(Looked::Zero) => {
                     self.next_offset_bytes = offset_bytes.checked_add(PAGE_BYTES);
+                }
+                Ok(Looked::Bad(_)) => {
+                    self.next_offset_bytes = offset_bytes.checked_add(PAGE_BYTES);
+                    self.used_end_bytes = self.next_offset_bytes;
                 }
                 Ok(Looked::Good(header)) => {
                     self.next_offset_bytes =
                         offset_bytes.checked_add(u64::from(header.padded_bytes));
+                    self.used_end_bytes = self.next_offset_bytes;
                     return Some(Ok(ScannedGroup {
                         offset_bytes,
                         header,

@@ -148,6 +148,36 @@ impl Journal {
         tail: Tail,
         options: JournalOptions,
     ) -> Result<Journal, OpenError> {
+        let zeros = Zeros::ToBeRead;
+        Journal::resume_with(disk, dir, store, tail, options, zeros)
+    }
+
+    /// [`Journal::resume`] for a caller that knows that only zeros follow the tail, because it has
+    /// just read or written them, or because an orderly close says so: they are not read once more.
+    ///
+    /// # Durability
+    /// As [`Journal::resume`].
+    ///
+    /// # Errors
+    /// As [`Journal::resume`], except [`OpenError::TailNotZero`].
+    pub fn resume_before_zeros(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        store: StoreUuid,
+        tail: Tail,
+        options: JournalOptions,
+    ) -> Result<Journal, OpenError> {
+        Journal::resume_with(disk, dir, store, tail, options, Zeros::Known)
+    }
+
+    fn resume_with(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        store: StoreUuid,
+        tail: Tail,
+        options: JournalOptions,
+        zeros: Zeros,
+    ) -> Result<Journal, OpenError> {
         options.validate()?;
         let boot = tail
             .boot
@@ -164,7 +194,10 @@ impl Journal {
                 source: std::io::ErrorKind::NotFound.into(),
             }));
         };
-        check_tail(&*disk, dir, store, &header, &tail)?;
+        check_tail(&header, &tail)?;
+        if zeros == Zeros::ToBeRead {
+            check_zeros(&*disk, dir, store, &tail)?;
+        }
         remove_unfinished(&*disk, dir, &listing)?;
 
         let last_mark = read_marks(&*disk, dir, Some(store))?.pop();
@@ -251,14 +284,15 @@ fn read_headers(
     Ok(headers)
 }
 
+/// Whether somebody has made sure that only zeros follow the tail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Zeros {
+    Known,
+    ToBeRead,
+}
+
 /// Refuses a tail at which the segment cannot go on.
-fn check_tail(
-    disk: &dyn Disk,
-    dir: &Path,
-    store: StoreUuid,
-    header: &SegmentHeader,
-    tail: &Tail,
-) -> Result<(), OpenError> {
+fn check_tail(header: &SegmentHeader, tail: &Tail) -> Result<(), OpenError> {
     let end = tail.end_offset_bytes;
     let room_bytes = if tail.sealed { 0 } else { PAGE_BYTES };
     let fits = end >= SEGMENT_HEADER_BYTES
@@ -277,6 +311,17 @@ fn check_tail(
             file_bytes: header.file_bytes,
         });
     }
+    Ok(())
+}
+
+/// Refuses a tail that bytes other than zero follow.
+fn check_zeros(
+    disk: &dyn Disk,
+    dir: &Path,
+    store: StoreUuid,
+    tail: &Tail,
+) -> Result<(), OpenError> {
+    let end = tail.end_offset_bytes;
     let reader = SegmentReader::open(disk, dir, tail.segment, Some(store))?;
     match reader.is_zero_from(end)? {
         Some(offset_bytes) => Err(OpenError::TailNotZero {

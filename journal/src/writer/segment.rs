@@ -203,13 +203,13 @@ impl Workshop {
 
     /// Recovery read the file, perhaps into large folios, of which a store of one page would dirty
     /// all; without any, the first store to a page would read it. So the zeros that come next are
-    /// written once more, page by page. Only speed hangs on it.
+    /// asked for once more, page by page. Only speed hangs on it.
     fn warm(&self, path: &Path, file_bytes: u64, offset_bytes: u64) -> io::Result<()> {
         let file = self.disk.open(path, OpenMode::Write)?;
         let _ = file.drop_cache();
         let warm_bytes = WARM_BYTES.min(file_bytes.saturating_sub(offset_bytes));
-        file.write_zeros(offset_bytes, warm_bytes)?;
-        file.sync_data()
+        file.will_store(offset_bytes, warm_bytes);
+        Ok(())
     }
 
     /// Makes what is in `burst` and was put before durable. With a `header` also writes that, and

@@ -1,6 +1,7 @@
 //! Collecting the evidence: walks the directory once and writes down what is there.
 //!
 //! * `survey`: what the small files and the segment headers say. * `scan`: one segment's groups.
+//! * `ahead`: reading and verifying them on other threads before the walk comes to them.
 //!
 //! Plain reads only, no map; nothing is ever written, judged or cut here. A read that the operating
 //! system refuses ends the walk and is itself a fact.
@@ -9,6 +10,7 @@
 //! that they speak of, every segment is held open before the first is walked (a purge may remove it
 //! meanwhile), and a survey that does not hold together is made again.
 
+use std::num::NonZero;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,9 +22,11 @@ use crate::checkpoint::CheckpointInfo;
 use crate::facts::{Evidence, MarkedPlace, ReadFailure, SegmentFacts, Stop};
 use crate::verdict::{flaw, joins};
 
+mod ahead;
 mod scan;
 mod survey;
 
+use ahead::{Ahead, StopOnDrop};
 pub(crate) use scan::refused as refused_segment;
 use scan::{Scanned, Surroundings, facts_of_header, scan};
 use survey::{Survey, survey};
@@ -73,6 +77,11 @@ pub(crate) struct Look<'a> {
     pub(crate) live: bool,
     /// Choose a checkpoint that is not behind this position.
     pub(crate) until: Option<Lsn>,
+    /// Threads that verify beside the one that reads and the caller's; `None` for what suits the
+    /// machine and the journal, `Some(0)` for none at all.
+    pub(crate) threads: Option<usize>,
+    /// Behind a journal that was closed in order, look at the beginning of the rest only.
+    pub(crate) trust_close: bool,
     /// Told the bytes of segments walked so far and in all; breaking aborts.
     pub(crate) progress: &'a mut dyn FnMut(u64, u64) -> ControlFlow<()>,
 }
@@ -83,6 +92,11 @@ pub(crate) enum NoEvidence {
     /// The progress function asked to stop.
     Aborted,
 }
+
+/// A journal of fewer bytes is walked by the calling thread alone.
+const AHEAD_BYTES_MIN: u64 = 4 * 1024 * 1024;
+/// More threads than these find nothing to do: the device is slower than they are.
+const THREADS_MAX: usize = 6;
 
 /// How often the survey of a live directory is repeated before what it shows is believed.
 const ATTEMPTS: u32 = 16;
@@ -108,10 +122,7 @@ fn walk(
     survey: Survey,
     feed: &mut dyn Feed,
 ) -> Result<(Evidence, Vec<SegmentReader>), NoEvidence> {
-    let Survey {
-        mut evidence,
-        mut readers,
-    } = survey;
+    let Survey { evidence, readers } = survey;
     if evidence.read_failure.is_some() || evidence.newer_format.is_some() {
         return Ok((evidence, readers));
     }
@@ -119,12 +130,59 @@ fn walk(
         .iter()
         .map(SegmentReader::file_bytes)
         .fold(0, u64::saturating_add);
+    let threads = threads(look, bytes_total);
+    if threads == 0 {
+        return walk_segments(look, evidence, readers, feed, bytes_total, None);
+    }
+    let segments = readers.iter().map(SegmentReader::ahead).collect();
+    let ahead = Ahead::new(threads);
+    std::thread::scope(|scope| {
+        let _stop = StopOnDrop(&ahead);
+        let mut started = Vec::with_capacity(threads + 1);
+        started.push(named().spawn_scoped(scope, || ahead.read(segments)));
+        for _ in 0..threads {
+            started.push(named().spawn_scoped(scope, || ahead.verify()));
+        }
+        // Without a reader there is nothing to wait for; missing verifiers are only missed.
+        let reads = started.first().is_some_and(Result::is_ok);
+        let ahead = reads.then_some(&ahead);
+        walk_segments(look, evidence, readers, feed, bytes_total, ahead)
+    })
+}
+
+fn named() -> std::thread::Builder {
+    std::thread::Builder::new().name("torrens-replay".to_owned())
+}
+
+/// How many threads verify. A live writer's groups are in flight, so that a place must be looked at
+/// when its turn comes; and a short journal is walked before a thread has started.
+fn threads(look: &Look<'_>, bytes_total: u64) -> usize {
+    match look.threads {
+        _ if look.live => 0,
+        Some(threads) => threads.min(THREADS_MAX),
+        None if bytes_total < AHEAD_BYTES_MIN => 0,
+        None => std::thread::available_parallelism()
+            .map_or(1, NonZero::get)
+            .saturating_sub(1)
+            .clamp(1, THREADS_MAX),
+    }
+}
+
+fn walk_segments(
+    look: &mut Look<'_>,
+    mut evidence: Evidence,
+    mut readers: Vec<SegmentReader>,
+    feed: &mut dyn Feed,
+    bytes_total: u64,
+    ahead: Option<&Ahead>,
+) -> Result<(Evidence, Vec<SegmentReader>), NoEvidence> {
     let context = FeedContext { disk: look.disk };
     let mut feeding = evidence.purged.is_none()
         && feed
             .start(&context, evidence.start_checkpoint())
             .is_continue();
     let count = readers.len();
+    let trust_close = look.trust_close && !look.live && evidence.marks_whole;
     for (index, reader) in readers.iter_mut().enumerate() {
         if (look.progress)(evidence.bytes_read, bytes_total).is_break() {
             return Err(NoEvidence::Aborted);
@@ -146,7 +204,9 @@ fn walk(
             store: evidence.store,
             is_last,
             live: look.live,
+            trust_close,
             marks: &mut evidence.marks,
+            ahead: ahead.map(|ahead| (ahead, index)),
         };
         let scanned = scan(reader, &mut around, &mut |record| {
             if feeding && feed.record(id, record).is_break() {

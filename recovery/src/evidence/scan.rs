@@ -11,12 +11,15 @@ use torrens_journal::{
     StoreUuid,
 };
 
+use super::ahead::Ahead;
 use crate::facts::{
     GroupPlace, LaterGroups, MarkFacts, MarkedPlace, ReadFailure, SegmentFacts, Stop,
 };
 
 /// Bytes looked at at a time when searching for the last one that is not zero.
 const CHUNK_BYTES: u64 = 256 * 1024;
+/// Bytes that are read behind the end of a journal that was closed in order.
+const CLOSED_LOOK_BYTES: u64 = 1024 * 1024;
 
 /// What a scan gives.
 #[derive(Debug)]
@@ -34,8 +37,12 @@ pub(super) struct Surroundings<'a> {
     pub(super) is_last: bool,
     /// A writer may be at work.
     pub(super) live: bool,
+    /// Whether an orderly close at the very end says that only zeros follow.
+    pub(super) trust_close: bool,
     /// The marks; those of this segment are placed.
     pub(super) marks: &'a mut [MarkFacts],
+    /// Where batches come from that were read ahead, and the index of this segment there.
+    pub(super) ahead: Option<(&'a Ahead, usize)>,
 }
 
 /// The facts that need only the header.
@@ -59,6 +66,7 @@ pub(super) fn facts_of_header(reader: &SegmentReader, store: Option<StoreUuid>) 
         stop: Stop::Zero,
         header_copy_bad: None,
         scraps_end_bytes: None,
+        unread_from_bytes: None,
         later: LaterGroups::default(),
     };
     match header {
@@ -104,24 +112,34 @@ pub(super) fn scan(
     let mut facts = facts_of_header(reader, around.store);
     let mut groups = Vec::new();
     if !matches!(facts.stop, Stop::Header(_)) {
+        accept_ahead(&mut facts, around, &mut groups, on_record);
         loop {
             let accepted = facts.groups;
             accept_groups(reader, &mut facts, around, &mut groups, on_record).map_err(refused)?;
+            if is_closed_here(&facts, around) && zero_is_next(reader, &mut facts)? {
+                break;
+            }
             // A live writer may have stored the group that was missing a moment ago, and more behind
             // it. Groups are stored in order, so whoever sees a later one sees the earlier ones too
             // when looking again: what is still missing then is missing.
             let looked_again = facts.later.groups > 0 && facts.groups == accepted;
             facts.later = LaterGroups::default();
-            look_behind(reader, &mut facts).map_err(refused)?;
+            let used_end_bytes = look_behind(reader, &mut facts).map_err(refused)?;
+            // With a writer at work they are in flight, and a purge may have taken the file's name
+            // away.
+            if around.is_last && !around.live {
+                let seen_bytes = reader.file_bytes().min(facts.stated_bytes);
+                let seen_bytes = seen_bytes - seen_bytes % PAGE_BYTES;
+                let from_bytes = facts.end_offset_bytes.max(seen_bytes);
+                facts.scraps_end_bytes =
+                    scraps_end(around.disk, reader.path(), from_bytes)?.or(used_end_bytes);
+            }
             if !around.live || facts.later.groups == 0 || looked_again {
                 break;
             }
         }
-        // With a writer at work they are in flight, and a purge may have taken the file's name away.
-        if around.is_last && !around.live {
-            facts.scraps_end_bytes =
-                scraps_end(around.disk, reader.path(), facts.end_offset_bytes)?;
-        }
+    } else if let Some((ahead, index)) = around.ahead {
+        ahead.skip(index);
     }
     for mark in around
         .marks
@@ -139,10 +157,10 @@ pub(super) fn scan(
             placed => placed,
         };
     }
-    let bytes_read = if around.is_last {
-        reader.file_bytes()
-    } else {
-        facts.end_offset_bytes
+    let bytes_read = match facts.unread_from_bytes {
+        Some(unread) => unread,
+        None if around.is_last => reader.file_bytes(),
+        None => facts.end_offset_bytes,
     };
     Ok(Scanned {
         facts,
@@ -158,6 +176,93 @@ pub(crate) fn refused(error: ReadError) -> ReadFailure {
     }
 }
 
+/// Whether the newest mark is that of an orderly close exactly where the accepted groups end, with
+/// no sign of a mark that came later.
+fn is_closed_here(facts: &SegmentFacts, around: &Surroundings<'_>) -> bool {
+    let newest = around.marks.iter().max_by_key(|mark| mark.number);
+    around.trust_close
+        && around.is_last
+        && facts.stop == Stop::Zero
+        && newest.is_some_and(|mark| {
+            mark.clean_close
+                && mark.segment == facts.id
+                && mark.end_offset_bytes == facts.end_offset_bytes
+                && mark.place == MarkedPlace::Agrees
+        })
+}
+
+/// Looks at the beginning of the rest; notes where it stopped looking if that is all zero.
+fn zero_is_next(reader: &SegmentReader, facts: &mut SegmentFacts) -> Result<bool, ReadFailure> {
+    let from_bytes = facts.end_offset_bytes;
+    let to_bytes = from_bytes.saturating_add(CLOSED_LOOK_BYTES);
+    if to_bytes >= reader.file_bytes() {
+        return Ok(false);
+    }
+    let zero = reader.is_zero_in(from_bytes..to_bytes).map_err(refused)?;
+    if zero {
+        facts.unread_from_bytes = Some(to_bytes);
+    }
+    Ok(zero)
+}
+
+/// Takes the groups that were read ahead, up to the first that does not follow. Whatever that is, and
+/// whatever comes behind it, is looked at by the reader.
+fn accept_ahead(
+    facts: &mut SegmentFacts,
+    around: &mut Surroundings<'_>,
+    groups: &mut Vec<GroupPlace>,
+    on_record: &mut dyn FnMut(&RecordRef<'_>),
+) {
+    let Some((ahead, index)) = around.ahead else {
+        return;
+    };
+    while let Some(batch) = ahead.next() {
+        let mut follows = true;
+        for group in batch.groups() {
+            follows = !facts.sealed
+                && expectation(facts).check(&group.header).is_ok()
+                && match accept(group, facts, on_record) {
+                    Ok(place) => {
+                        note(place, facts, around, groups);
+                        true
+                    }
+                    Err(_) => false,
+                };
+            if !follows {
+                break;
+            }
+        }
+        let follows = follows && batch.is_whole();
+        ahead.done(batch);
+        if !follows {
+            ahead.skip(index);
+            return;
+        }
+    }
+}
+
+fn expectation(facts: &SegmentFacts) -> Expectation {
+    Expectation {
+        lsn: facts.expected,
+        chain: facts.chain,
+        group_number: facts.group_number.saturating_add(1),
+        boot: facts.boot,
+    }
+}
+
+/// What else an accepted group tells.
+fn note(
+    place: GroupPlace,
+    facts: &SegmentFacts,
+    around: &mut Surroundings<'_>,
+    groups: &mut Vec<GroupPlace>,
+) {
+    place_marks(around.marks, facts);
+    if around.is_last {
+        groups.push(place);
+    }
+}
+
 fn accept_groups(
     reader: &mut SegmentReader,
     facts: &mut SegmentFacts,
@@ -167,23 +272,15 @@ fn accept_groups(
 ) -> Result<(), ReadError> {
     loop {
         // Nothing follows a seal in its segment; whatever lies there is looked at as scraps.
-        let expectation = Expectation {
-            lsn: facts.expected,
-            chain: facts.chain,
-            group_number: facts.group_number.saturating_add(1),
-            boot: facts.boot,
-        };
+        let expectation = expectation(facts);
         let stop = match reader.group_at(facts.end_offset_bytes, Some(&expectation))? {
             Found::Group(group) if facts.sealed => Some(Stop::Invalid(format!(
                 "group {} after the last one",
                 group.header.number
             ))),
-            Found::Group(group) => match accept(&group, facts, on_record) {
+            Found::Group(group) => match accept(group, facts, on_record) {
                 Ok(place) => {
-                    place_marks(around.marks, facts);
-                    if around.is_last {
-                        groups.push(place);
-                    }
+                    note(place, facts, around, groups);
                     None
                 }
                 Err(why) => Some(Stop::Invalid(why)),
@@ -202,7 +299,7 @@ fn accept_groups(
 
 /// Takes one group into the facts, if all of its records verify and its boot may follow.
 fn accept(
-    group: &Group<'_>,
+    group: Group<'_>,
     facts: &mut SegmentFacts,
     on_record: &mut dyn FnMut(&RecordRef<'_>),
 ) -> Result<GroupPlace, String> {
@@ -213,15 +310,13 @@ fn accept(
             header.boot, facts.boot
         ));
     }
-    let records: Vec<RecordRef<'_>> = group
-        .records()
-        .collect::<Result<_, _>>()
-        .map_err(|fault| fault.to_string())?;
     let Some(expected) = header.last_lsn().next() else {
         return Err("the last LSN of the 64-bit space".to_owned());
     };
-    for record in &records {
-        on_record(record);
+    // All of them verify, or nobody gets to see one.
+    let group = group.verify_records().map_err(|fault| fault.to_string())?;
+    for record in group.records().map_while(Result::ok) {
+        on_record(&record);
     }
     let place = GroupPlace {
         offset_bytes: group.offset_bytes,
@@ -258,8 +353,14 @@ fn place_marks(marks: &mut [MarkFacts], facts: &SegmentFacts) {
     }
 }
 
-fn look_behind(reader: &mut SegmentReader, facts: &mut SegmentFacts) -> Result<(), ReadError> {
-    for group in reader.tail_scan(facts.end_offset_bytes) {
+/// Collects what verifies by itself behind the accepted groups. Gives where the last page ends that
+/// is not all zero, if there is one.
+fn look_behind(
+    reader: &mut SegmentReader,
+    facts: &mut SegmentFacts,
+) -> Result<Option<u64>, ReadError> {
+    let mut scan = reader.tail_scan(facts.end_offset_bytes);
+    for group in scan.by_ref() {
         let group = group?;
         let later = &mut facts.later;
         later.groups += 1;
@@ -272,7 +373,7 @@ fn look_behind(reader: &mut SegmentReader, facts: &mut SegmentFacts) -> Result<(
             later.durable = Some((group.header.durable_lsn, group.offset_bytes));
         }
     }
-    Ok(())
+    Ok(scan.used_end_bytes())
 }
 
 /// Where the last page with a byte other than zero ends, if one lies at or behind `from_bytes`.

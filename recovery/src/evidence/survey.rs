@@ -6,8 +6,10 @@
 use std::io;
 use std::sync::Arc;
 
+use torrens_journal::format::MARK_PAGES;
 use torrens_journal::{
-    HeaderFault, Lsn, Mark, ReadError, SegmentHeader, SegmentReader, StoreUuid, list, read_marks,
+    HeaderFault, Lsn, Mark, MarkFault, ReadError, SegmentHeader, SegmentReader, StoreUuid, list,
+    read_mark_pages,
 };
 
 use super::Look;
@@ -51,10 +53,7 @@ fn fill(look: &Look<'_>, survey: &mut Survey) -> Result<(), ReadFailure> {
         disk, directories, ..
     } = *look;
     let Survey { evidence, readers } = survey;
-    let marks = match read_marks(disk, &directories.journal, None) {
-        Ok(marks) => marks,
-        Err(error) => return Err(refused(error)),
-    };
+    let mark_pages = read_mark_pages(disk, &directories.journal).map_err(refused)?;
     look_at_checkpoints(look, evidence)?;
     let listing = match list(disk, &directories.journal) {
         Ok(listing) => listing,
@@ -90,12 +89,33 @@ fn fill(look: &Look<'_>, survey: &mut Survey) -> Result<(), ReadFailure> {
         .iter()
         .position(|file| file.state.info().is_some());
     choose_start(look, evidence, readers)?;
+    evidence.marks_whole = are_whole(&mark_pages, evidence.store);
+    let mut marks: Vec<Mark> = mark_pages.into_iter().flatten().collect();
+    marks.sort_by_key(|mark| mark.number);
     evidence.marks = marks
         .iter()
         .filter(|mark| is_ours(mark, evidence.store))
         .map(facts)
         .collect();
     Ok(())
+}
+
+/// Whether the pages are those of the newest four marks, or of all if there are fewer. A mark behind
+/// the newest would lie where the oldest of them still is.
+fn are_whole(pages: &[Result<Mark, MarkFault>], store: Option<StoreUuid>) -> bool {
+    let newest = pages.iter().flatten().map(|mark| mark.number).max();
+    let Some(newest) = newest.filter(|_| pages.len() as u64 == MARK_PAGES) else {
+        return false;
+    };
+    pages.iter().enumerate().all(|(page, found)| {
+        // How many marks ago this page was written, or would have been.
+        let age = (newest + MARK_PAGES - page as u64) % MARK_PAGES;
+        match (newest.checked_sub(age), found) {
+            (Some(number), Ok(mark)) if number > 0 => mark.number == number && is_ours(mark, store),
+            (None | Some(0), Err(MarkFault::Zero)) => true,
+            _ => false,
+        }
+    })
 }
 
 fn is_ours(mark: &Mark, store: Option<StoreUuid>) -> bool {

@@ -90,6 +90,7 @@ fn segment(id: u64, first: u64, records: u64) -> SegmentFacts {
         stop: Stop::Zero,
         header_copy_bad: None,
         scraps_end_bytes: None,
+        unread_from_bytes: None,
         later: LaterGroups::default(),
     }
 }

@@ -35,12 +35,20 @@ pub(crate) fn segment(id: u64) -> PathBuf {
 }
 
 pub(crate) fn try_recover(disk: &SimDisk) -> Result<Recovered<Tally>, RecoveryError> {
-    let disk = Arc::new(disk.clone());
+    // Every second time with other threads that read and verify, as a large journal has them.
+    let threads = (disk.ops() % 2) as usize;
+    recover_with(disk, RecoveryOptions::new(options()).with_threads(threads))
+}
+
+pub(crate) fn recover_with(
+    disk: &SimDisk,
+    options: RecoveryOptions,
+) -> Result<Recovered<Tally>, RecoveryError> {
     recover(
-        disk,
+        Arc::new(disk.clone()),
         &directories(),
         Tally::default(),
-        RecoveryOptions::new(options()),
+        options,
     )
 }
 

@@ -11,6 +11,7 @@ mod forged;
 mod host;
 mod live;
 mod odd;
+mod reading_ahead;
 mod refusals;
 mod resolving;
 mod tally;

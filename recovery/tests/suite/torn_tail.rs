@@ -300,9 +300,7 @@ fn every_step_of_a_repair_is_durable_before_the_next_begins() {
         "sync seg",
         "write seg",
         "sync seg",
-        // From here on it is the journal's: zeros over zeros, then its first group and a mark.
-        "write_zeros seg",
-        "sync seg",
+        // From here on it is the journal's: its first group and a mark.
         "store seg",
         "sync seg",
         "write mark",

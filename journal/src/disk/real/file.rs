@@ -139,6 +139,26 @@ impl DiskFile for RealFile {
         Ok(())
     }
 
+    fn will_read_in_order(&self) {
+        // Whatever it answers, the file can be read.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::Sequential);
+    }
+
+    fn will_store(&self, offset: u64, bytes: u64) {
+        // Linux reads what it is asked for in this way into single pages, where its own read-ahead
+        // makes large folios, of which a store of one page dirties all.
+        #[cfg(target_os = "linux")]
+        if let Some(bytes) = std::num::NonZero::new(bytes) {
+            let _ = rustix::fs::fadvise(
+                &self.file,
+                offset,
+                Some(bytes),
+                rustix::fs::Advice::WillNeed,
+            );
+        }
+    }
+
     fn map(&self, bytes: u64) -> io::Result<Box<dyn DiskMap>> {
         let mut live = self.maps.0.lock();
         let map = RealMap::new(
