@@ -162,6 +162,13 @@ impl Machine {
         if self.engine.is_some() {
             return Err(Trouble::Script(format!("{} is open already", self.store)));
         }
+        // The next process has the data store as the last one left it, without its failures.
+        if let Ground::Sim { disk, data } = &self.ground
+            && !disk.is_dead()
+        {
+            let data = data.process_kill(Lost::AllButBatches(usize::MAX));
+            self.ground = Machine::wire(disk.clone(), data, &self.counter);
+        }
         let (engine, report) = self
             .options(mode)
             .open(self.dir())

@@ -27,7 +27,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 pub(super) fn trouble(trouble: &Trouble) -> Lines {
-    let error = |code: &str, text: String| vec![format!("error {code}: {text}")];
+    let error = |code: &str, text: String| vec![format!("error {code}: {}", uncounted(&text))];
     match trouble {
         Trouble::Engine(failure) => error(failure.code(), chain(failure)),
         Trouble::Read(failure) => error(failure.code(), chain(failure)),
@@ -36,6 +36,19 @@ pub(super) fn trouble(trouble: &Trouble) -> Lines {
         Trouble::Script(text) => error("scenario", text.clone()),
         Trouble::Argument(name) => error("scenario", format!("the command needs {name}")),
         Trouble::NeedsSim => error("needs-sim", "only a simulated disk can do that".to_owned()),
+    }
+}
+
+/// Without the number of an operation that was made to fail, which any other operation changes.
+fn uncounted(text: &str) -> String {
+    const INJECTED: &str = "injected failure of operation ";
+    match text.split_once(INJECTED) {
+        None => text.to_owned(),
+        Some((before, after)) => {
+            let after = after.trim_start_matches(|c: char| c.is_ascii_digit());
+            let after = after.trim_start_matches(", ");
+            format!("{before}injected failure of {after}")
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use super::player::Place;
 use super::points::{Counter, Plan};
 use super::scenario::Step;
 use super::show;
+use crate::lifecycle::OpenOperation;
 use crate::snapshot::StagedSnapshot;
 use crate::{Answer, EngineError, Incarnation, OpenError, ReadError, Refusal, RegionId, StoreId};
 
@@ -177,6 +178,34 @@ impl World {
             return Ok(());
         };
         super::commands::check(machine)
+    }
+
+    /// Runs all background work of an open store and checks that nothing but caches stays open, and
+    /// everything that always holds. A store that is not open, or whose journal or data store has failed,
+    /// is left as it is.
+    ///
+    /// # Errors
+    /// What does not hold, in words.
+    pub fn settle(&mut self, store: StoreId) -> Result<(), String> {
+        let Some(machine) = self.machines.get_mut(&store) else {
+            return Ok(());
+        };
+        let Ok(engine) = machine.engine() else {
+            return Ok(());
+        };
+        let settled = engine.wait_idle().and_then(|()| engine.flush().map(drop));
+        if settled.is_err() {
+            return Ok(());
+        }
+        let open = engine.register().open_operations();
+        let left = open
+            .iter()
+            .find(|operation| !matches!(operation, OpenOperation::Cache { .. }));
+        if let Some(left) = left {
+            return Err(format!("{left:?} was begun and does not end"));
+        }
+        machine.note();
+        self.check(store)
     }
 
     /// The stores of this world.

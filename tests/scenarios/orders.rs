@@ -1,0 +1,1 @@
+//! The cases whose events may come in any order: every order, played.
