@@ -134,12 +134,22 @@ fn every_scenario_survives_a_death_at_its_operations() {
         steps.iter().for_each(|step| drop(world.run(step)));
         let count = world.operations();
         operations += count;
-        let stride = if all_of_them { 1 } else { (count / DEATHS).max(1) };
-        let first = if all_of_them { 1 } else { 1 + (seed + number as u64) % stride };
+        let stride = if all_of_them {
+            1
+        } else {
+            (count / DEATHS).max(1)
+        };
+        let first = if all_of_them {
+            1
+        } else {
+            1 + (seed + number as u64) % stride
+        };
         for operation in (first..=count).step_by(stride as usize) {
             match play_with_death(&steps, operation) {
                 Ok(died) => deaths += u64::from(died),
-                Err(why) => wrong.push(format!("{name}, death before operation {operation}: {why}")),
+                Err(why) => {
+                    wrong.push(format!("{name}, death before operation {operation}: {why}"))
+                }
             }
         }
     }

@@ -21,8 +21,9 @@ use crate::lifecycle::{DeletionId, Register};
 use crate::store::{DurableImage, Lost, MemoryFactory, MemoryStore, SledFactory};
 use crate::{Engine, Incarnation, OpenReport, RegionId, RegionView, StoreId};
 
-/// Small segments, so that a scenario can see the journal rotate.
-const SEGMENT_BYTES: u64 = 32 * 1024;
+/// A segment that no ordinary scenario fills, so that a sync is the sync of the record at hand. One
+/// that wants to see the journal rotate opens with smaller ones.
+const SEGMENT_BYTES: u64 = 256 * 1024;
 /// The directory on a simulated disk.
 const SIM_DIR: &str = "store";
 
@@ -58,6 +59,8 @@ pub(super) struct Machine {
     acknowledged: BTreeMap<Lsn, Option<String>>,
     /// The last record that a trace showed.
     traced: Lsn,
+    /// The last operation of its disk that a trace showed.
+    operations: u64,
 }
 
 impl Machine {
@@ -93,6 +96,7 @@ impl Machine {
             deletions: Vec::new(),
             acknowledged: BTreeMap::new(),
             traced: Lsn::ZERO,
+            operations: 0,
         }
     }
 
@@ -145,10 +149,10 @@ impl Machine {
         self.engine.take().ok_or_else(closed)
     }
 
-    fn options(&self, mode: OpenMode) -> Options {
+    fn options(&self, mode: OpenMode, segment_bytes: u64) -> Options {
         let options = Engine::options()
             .store(self.store)
-            .segment_bytes(SEGMENT_BYTES)
+            .segment_bytes(segment_bytes)
             .background(Background::Manual)
             .mode(mode)
             .disk(self.disk());
@@ -158,7 +162,12 @@ impl Machine {
         }
     }
 
-    pub(super) fn open(&mut self, mode: OpenMode) -> Result<OpenReport, Trouble> {
+    /// Opens the store; new segments of its journal have that many bytes, if it says so.
+    pub(super) fn open(
+        &mut self,
+        mode: OpenMode,
+        segment_bytes: Option<u64>,
+    ) -> Result<OpenReport, Trouble> {
         if self.engine.is_some() {
             return Err(Trouble::Script(format!("{} is open already", self.store)));
         }
@@ -170,7 +179,7 @@ impl Machine {
             self.ground = Machine::wire(disk.clone(), data, &self.counter);
         }
         let (engine, report) = self
-            .options(mode)
+            .options(mode, segment_bytes.unwrap_or(SEGMENT_BYTES))
             .open(self.dir())
             .map_err(|error| Trouble::Open(Box::new(error)))?;
         self.engine = Some(engine);
@@ -211,7 +220,7 @@ impl Machine {
         self.views.clear();
         self.engine = None;
         if let Some(after) = after {
-            self.ground = after;
+            (self.ground, self.operations) = (after, 0);
         }
         self.traced = self.traced.min(self.last_record().unwrap_or_default());
         Ok(())
@@ -364,6 +373,18 @@ impl Machine {
             self.traced = *last;
         }
         records
+    }
+
+    /// The operations of the simulated disk and the data store since the last call.
+    pub(super) fn new_operations(&mut self) -> Vec<String> {
+        let Ground::Sim { disk, .. } = &self.ground else {
+            return Vec::new();
+        };
+        let log = disk.op_log();
+        let new = log.iter().filter(|op| op.number > self.operations);
+        let lines = new.map(ToString::to_string).collect();
+        self.operations = disk.ops();
+        lines
     }
 
     /// What is durable, of an open engine.

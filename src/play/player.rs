@@ -28,6 +28,8 @@ pub struct PlayOptions {
     pub seed: u64,
     /// Whether [`play`] gives every journaled record to its `trace`.
     pub trace: bool,
+    /// Whether `trace` is given every operation of the simulated disks and data stores, too.
+    pub trace_operations: bool,
 }
 
 impl Default for PlayOptions {
@@ -36,6 +38,7 @@ impl Default for PlayOptions {
             place: Place::Simulated,
             seed: 1,
             trace: false,
+            trace_operations: false,
         }
     }
 }
@@ -70,10 +73,15 @@ pub fn play(scenario: &Scenario, options: &PlayOptions, trace: &mut dyn FnMut(&s
     let mut world = World::new(options.place.clone(), options.seed);
     let mut played = Played::default();
     for step in scenario.steps() {
-        if options.trace {
+        if options.trace || options.trace_operations {
             trace(&format!("{}: {}", step.line, step.text));
         }
         let answer = world.run(step);
+        if options.trace_operations {
+            for operation in world.trace_operations() {
+                trace(&format!("    {operation}"));
+            }
+        }
         if options.trace {
             for record in world.trace() {
                 trace(&format!("    {record}"));

@@ -160,7 +160,7 @@ impl World {
         let words = |trouble: Trouble| show::trouble(&trouble).join("; ");
         let machine = self.machine_of(store).map_err(words)?;
         machine
-            .open(crate::OpenMode::CreateIfMissing)
+            .open(crate::OpenMode::CreateIfMissing, None)
             .map_err(words)?;
         self.check(store)
     }
@@ -230,6 +230,13 @@ impl World {
         lines
     }
 
+    /// Operations of the simulated disks and data stores since the last call, as lines of a trace. A disk
+    /// that crashed takes its last ones with it.
+    pub fn trace_operations(&mut self) -> Vec<String> {
+        let machines = self.machines.values_mut();
+        machines.flat_map(Machine::new_operations).collect()
+    }
+
     pub(super) fn counter(&self) -> &Counter {
         &self.counter
     }
@@ -263,10 +270,10 @@ impl World {
         self.machines.values_mut().for_each(Machine::note);
     }
 
-    /// The live creations of the current store, if it is open.
+    /// The live creations of the current store, as far as anybody may know, if it is open.
     fn live(&self) -> Option<Vec<(RegionId, Incarnation)>> {
         let engine = self.machines.get(&self.current)?.engine().ok()?;
-        let register = engine.appended_register();
+        let register = engine.register();
         let live = register
             .region_ids()
             .filter_map(|region| Some((region, register.incarnation(region)?)));

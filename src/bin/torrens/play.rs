@@ -37,6 +37,9 @@ pub(crate) struct Args {
     /// Print each command and every record that it journals
     #[arg(long)]
     trace: bool,
+    /// Print each command and every operation that it does on the simulated disk and the data store
+    #[arg(long)]
+    trace_operations: bool,
     /// Feeds everything that looks random on the simulated disk
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -151,8 +154,9 @@ fn one(out: &mut Out, args: &Args, file: &Path, tally: &mut Tally) -> io::Result
         place: place(&args.disk, tally.files),
         seed: args.seed,
         trace: args.trace,
+        trace_operations: args.trace_operations,
     };
-    if args.trace {
+    if args.trace || args.trace_operations {
         writeln!(out, "{shown}")?;
     }
     let mut traced = Ok(());

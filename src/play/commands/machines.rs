@@ -6,7 +6,7 @@ use crate::play::args::Args;
 use crate::play::machine::Crash;
 use crate::play::points::{Armed, CrashPoint, Plan, When, failure};
 use crate::play::show;
-use crate::play::spec::{CommandSpec, at, command, may, maybe_at};
+use crate::play::spec::{CommandSpec, at, command, may, maybe_at, must};
 use crate::play::value::Kind;
 use crate::play::world::{Lines, Trouble, World};
 use crate::store::Lost;
@@ -28,7 +28,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
     ),
     command(
         "open",
-        &[may("mode", MODES)],
+        &[may("mode", MODES), may("segment", Kind::Number)],
         open,
         "Opens the store, recovering it first.",
     ),
@@ -78,7 +78,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
     ),
     command(
         "keep-data",
-        &[at("as", Kind::Name)],
+        &[must("as", Kind::Name)],
         keep_data,
         "Keeps an image of what is durable in the data store.",
     ),
@@ -131,7 +131,7 @@ fn open(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
         Some("read-only") => OpenMode::ReadOnly,
         _ => OpenMode::CreateIfMissing,
     };
-    let report = world.machine()?.open(mode)?;
+    let report = world.machine()?.open(mode, args.opt_number("segment"))?;
     let mut lines = vec![match report.created {
         true => "created".to_owned(),
         false => format!("opened, {}", report.recovery.verdict.name()),

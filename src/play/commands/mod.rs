@@ -30,7 +30,7 @@ pub(super) const ALL: &[&[CommandSpec]] = &[
     asking::COMMANDS,
 ];
 
-/// The epoch that was given, or the one that the region has now.
+/// The epoch that was given, or the one that a host knows: the durable one.
 fn epoch_of(
     machine: &Machine,
     region: RegionId,
@@ -39,7 +39,7 @@ fn epoch_of(
     if let Some(given) = given {
         return Ok(given);
     }
-    let register = machine.engine()?.appended_register();
+    let register = machine.engine()?.register();
     let live = register.peer(region);
     Ok(live.map_or(RegionEpoch::NONE, |peer| peer.stage.epoch()))
 }
@@ -53,6 +53,6 @@ fn creation_of(
     if let Some(given) = given {
         return machine.creation(region, given);
     }
-    let live = machine.engine()?.appended_register().incarnation(region);
+    let live = machine.engine()?.register().incarnation(region);
     live.ok_or_else(|| Trouble::Script(format!("{region} has no peer here; name a creation")))
 }
