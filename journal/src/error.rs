@@ -222,8 +222,14 @@ pub struct Poison {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppendError {
-    /// The records do not fit one group of this journal.
-    #[error("records of {record_bytes} bytes do not fit one group, which takes {max_bytes}")]
+    /// The records do not fit one group of this journal's segments. A group is stored whole and in one
+    /// segment, so this is the limit of a record and of one append call:
+    /// [`JournalOptions::payload_bytes_max`](crate::JournalOptions::payload_bytes_max) for a single
+    /// record, [`JournalOptions::record_bytes_max`](crate::JournalOptions::record_bytes_max) for all
+    /// together. Larger segments take more, up to 4,091,912 bytes.
+    #[error(
+        "records take {record_bytes} bytes with their headers, one group of these segments takes {max_bytes}"
+    )]
     TooLarge {
         /// What the records take, headers and padding included.
         record_bytes: u64,

@@ -16,7 +16,7 @@ use torrens_journal::{
 
 use crate::support::{dir, mark_path, segment_path};
 
-const GOLDEN_STORE: StoreUuid = StoreUuid([
+pub(crate) const GOLDEN_STORE: StoreUuid = StoreUuid([
     0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff,
 ]);
 const SALT: u64 = 0x0123_4567_89ab_cdef;
@@ -24,7 +24,7 @@ const CLOCK_MICROS: u64 = 1_700_000_000_000_000;
 
 /// A disk that draws the same salt and reads the same clock each time.
 #[derive(Clone, Debug)]
-struct FixedDisk(SimDisk);
+pub(crate) struct FixedDisk(pub(crate) SimDisk);
 
 impl Disk for FixedDisk {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -93,7 +93,7 @@ fn write() -> SimDisk {
     sim
 }
 
-fn golden_path(name: &str) -> PathBuf {
+pub(crate) fn golden_path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/golden")
         .join(name)
