@@ -28,12 +28,19 @@ impl Subject {
 
 /// Every implementation, empty.
 pub(crate) fn subjects() -> Vec<Subject> {
-    let factories: [Box<dyn StoreFactory>; 2] = [
+    let factories: Vec<Box<dyn StoreFactory>> = vec![
         Box::new(MemoryFactory::new(MemoryStore::new())),
         Box::new(SledFactory {
             options: SledOptions {
                 cache_bytes: 4 << 20,
                 lock_wait: Duration::from_millis(1500),
+            },
+        }),
+        #[cfg(feature = "store-redb")]
+        Box::new(RedbFactory {
+            options: RedbOptions {
+                cache_bytes: 4 << 20,
+                lock_wait: Duration::from_millis(300),
             },
         }),
     ];

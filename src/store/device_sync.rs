@@ -70,8 +70,9 @@ impl DeviceSync {
 
     /// Makes the directory's own name durable.
     pub(super) fn sync_parent(&mut self) -> io::Result<()> {
-        let parent = parent_of(&self.dir).to_owned();
-        self.sync(&parent).map(drop)
+        sync_parent(&self.dir)?;
+        self.syncs += 1;
+        Ok(())
     }
 
     /// Syncs a file or directory; `false` if it is gone.
@@ -86,6 +87,16 @@ impl DeviceSync {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Makes the names in a directory durable.
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Makes a directory's own name durable.
+pub(super) fn sync_parent(dir: &Path) -> io::Result<()> {
+    sync_dir(parent_of(dir))
 }
 
 fn parent_of(path: &Path) -> &Path {

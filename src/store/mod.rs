@@ -1,7 +1,8 @@
 //! Region data: one ordered map of raw keys behind [`DataStore`], and what lies in it.
 //!
-//! * [`DataStore`], [`StoreFactory`]: the narrow trait; [`SledStore`] on disk, [`MemoryStore`] the
-//!   twin that can lose what is unflushed. `contract` holds both to the same suite.
+//! * [`DataStore`], [`StoreFactory`]: the narrow trait; [`SledStore`] on disk, `RedbStore` on disk with
+//!   the feature `store-redb`, [`MemoryStore`] the twin that can lose what is unflushed. `contract` holds
+//!   all to the same suite.
 //! * `keys`, `rows`: the layout of raw keys, region rows and the store's own rows.
 //! * `versions`, `range_deletions`, `versioned`: multi-version reads on top of any [`DataStore`].
 //! * `clear`, `collect`: taking away a range, and the versions that nobody reads any more.
@@ -30,6 +31,9 @@ pub(crate) mod newest;
 mod none;
 mod panic_guard;
 mod range_deletions;
+#[cfg(feature = "store-redb")]
+mod redb;
+mod refusing;
 mod rows;
 mod sled;
 mod value;
@@ -40,6 +44,8 @@ mod write_batch;
 #[cfg(test)]
 pub(crate) mod contract;
 
+#[cfg(feature = "store-redb")]
+pub use self::redb::{RedbFactory, RedbOptions, RedbStore};
 pub use self::sled::{SledFactory, SledOptions, SledStore};
 pub use clear::clear_range;
 pub use collect::{Collected, Collector, remove_range_deletion};

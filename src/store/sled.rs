@@ -15,13 +15,14 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::device_sync::{DeviceSync, create_dir};
 use super::panic_guard::catch;
+use super::refusing::Refusing;
 use super::{
     DataStore, Direction, RawRange, RawRows, StoreBatch, StoreError, StoreFactory, StoreOp,
     StoreOpenError, StoreOpenMode,
@@ -97,7 +98,7 @@ pub struct SledStore {
     db: Option<sled::Db>,
     /// Locked over a whole flush: flushes are one at a time.
     device: Mutex<DeviceSync>,
-    refused: OnceLock<(&'static str, String)>,
+    refusing: Refusing,
 }
 
 impl SledStore {
@@ -129,26 +130,13 @@ impl SledStore {
             dir: dir.to_owned(),
             db: Some(db),
             device: Mutex::new(device),
-            refused: OnceLock::new(),
+            refusing: Refusing::default(),
         })
     }
 
     /// Syncs of files and directories that reached the device so far.
     pub fn device_syncs(&self) -> u64 {
         self.device.lock().syncs()
-    }
-
-    fn db(&self, operation: &'static str) -> Result<&sled::Db, StoreError> {
-        if let Some((operation, reason)) = self.refused.get() {
-            return Err(StoreError::Refused {
-                operation,
-                reason: reason.clone(),
-            });
-        }
-        self.db.as_ref().ok_or_else(|| StoreError::Rejected {
-            operation,
-            detail: "the store is closing".to_owned(),
-        })
     }
 
     /// Runs sled code; a panic refuses the store for good, and so does a failed write.
@@ -158,25 +146,13 @@ impl SledStore {
         writes: bool,
         work: impl FnOnce(&sled::Db) -> sled::Result<T>,
     ) -> Result<T, StoreError> {
-        let db = self.db(operation)?;
-        let (error, fatal) = match catch(|| work(db)) {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => (typed(operation, error), writes),
-            Err(message) => (StoreError::Panicked { operation, message }, true),
-        };
-        if fatal {
-            self.refuse(operation, &error);
-        }
-        Err(error)
-    }
-
-    fn refuse(&self, operation: &'static str, error: &StoreError) {
-        let reason = match error {
-            StoreError::Io { source, .. } => source.to_string(),
-            error => error.to_string(),
-        };
-        // Whoever failed first stays the reason.
-        let _ = self.refused.set((operation, reason));
+        self.refusing.run(operation, writes, || match &self.db {
+            Some(db) => work(db).map_err(|error| typed(operation, error)),
+            None => Err(StoreError::Rejected {
+                operation,
+                detail: "the store is closing".to_owned(),
+            }),
+        })
     }
 }
 
@@ -235,7 +211,7 @@ impl DataStore for SledStore {
                 operation: OPERATION,
                 source: Arc::new(source),
             };
-            self.refuse(OPERATION, &error);
+            self.refusing.refuse(OPERATION, &error);
             error
         })
     }
@@ -261,7 +237,7 @@ impl fmt::Debug for SledStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SledStore")
             .field("dir", &self.dir)
-            .field("refused", &self.refused.get())
+            .field("refusing", &self.refusing)
             .finish_non_exhaustive()
     }
 }
