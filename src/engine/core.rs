@@ -200,7 +200,7 @@ impl Core {
 
     /// An error if the engine takes nothing any more: closed, for reading only, or poisoned.
     pub(super) fn check_open(&self) -> Result<(), EngineError> {
-        if self.closed.load(Ordering::Acquire) {
+        if self.closed.load(Ordering::SeqCst) {
             return Err(EngineError::Closed);
         }
         self.journal.check_writable()?;

@@ -8,6 +8,7 @@ use torrens_recovery::checkpoint;
 use super::EngineError;
 use super::core::Core;
 use crate::machine::RegisterMachine;
+use crate::store::{DataStore, StoreBatch};
 
 /// How many checkpoints are kept: the newest, and one to fall back to.
 const GENERATIONS: usize = 2;
@@ -39,6 +40,17 @@ impl Core {
             .map_err(EngineError::Checkpoint)?;
         self.journal.purge_below(pruned.purge_below)?;
         Ok(lsn)
+    }
+
+    /// Lets the data store say that it was closed in order: nothing is written behind that.
+    pub(super) fn close_data(&self) -> Result<(), EngineError> {
+        let (_, boot) = self.journal.store_and_boot()?;
+        self.closed.store(true, Ordering::SeqCst);
+        self.sequencer.wait_visible(self.sequencer.last_begun());
+        let mut batch = StoreBatch::new();
+        batch.put_closed(boot.get().into());
+        let closed = self.data.apply(&batch).and_then(|()| self.data.flush());
+        closed.map_err(|error| self.barriers.fail(error))
     }
 
     /// Marks the journal as ended in order. Nothing is accepted afterwards.

@@ -497,7 +497,12 @@ impl Engine {
             Err(_) => Ok(()),
         };
         self.handle.stop();
+        let marked = match (&flushed, self.core.journal.check_writable()) {
+            (Ok(()), Ok(())) => self.core.close_data(),
+            // A store that failed is looked at in full when it is opened again.
+            _ => Ok(()),
+        };
         let closed = self.core.close();
-        flushed.and(closed)
+        flushed.and(marked).and(closed)
     }
 }

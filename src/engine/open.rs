@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use torrens_journal::disk::{Disk, DiskLock, EntryKind, LockError};
-use torrens_journal::{Journal, StoreUuid};
+use torrens_journal::{Boot, Journal, StoreUuid};
 use torrens_recovery::{
     InspectOptions, Recovered, RecoveryError, RecoveryOptions, inspect, recover,
 };
@@ -26,7 +26,7 @@ use super::{Engine, EngineError, Handle, OpenError, OpenMode, Options, append, t
 use crate::lifecycle::{Event, Register};
 use crate::machine::RegisterMachine;
 use crate::snapshot;
-use crate::store::{DataStore, NoStore, StoreBatch, StoreFactory, StoreOpenMode, VersionedStore};
+use crate::store::{DataStore, NoStore, StoreBatch, StoreError, StoreOpenMode, VersionedStore};
 
 pub(super) fn open(options: Options, dir: &Path) -> Result<(Engine, OpenReport), OpenError> {
     let started = Instant::now();
@@ -84,7 +84,8 @@ fn bring_up(
     let lock = lock(&**disk, &layout)?;
     let (mut recovered, created) = recover_or_create(disk, options, &layout)?;
     check_store(recovered.machine.register(), options, &layout)?;
-    let OpenedData { data, facts, lost } = open_data(&**disk, &*options.data, &layout)?;
+    let OpenedData { data, facts, lost } =
+        open_data(&**disk, options, &layout, recovered.journal.boot())?;
     adopt_families(&*data, &facts, options, &layout)?;
     let damaged = trust::judge_data(&mut recovered, &*data, &facts, &**disk)?;
     // What a crash left open is ended before anybody looks at the state.
@@ -353,16 +354,27 @@ struct OpenedData {
 /// Opens the data store; one that cannot be used is set aside, and a new one takes its place.
 fn open_data(
     disk: &dyn Disk,
-    factory: &dyn StoreFactory,
+    options: &Options,
     layout: &Layout,
+    boot: Boot,
 ) -> Result<OpenedData, OpenError> {
     let failed = |source| OpenError::Data {
         path: layout.root.clone(),
         source,
     };
-    let open = || factory.open(&layout.data, StoreOpenMode::CreateOrOpen);
+    let open = || options.data.open(&layout.data, StoreOpenMode::CreateOrOpen);
+    let facts_of = |data: &dyn DataStore| {
+        let facts = StoreFacts::read(data)?;
+        // Rows that are there say nothing about the pages beside them: a store may open after a power
+        // cut and find only later that it cannot read itself.
+        if options.check_data && facts.closed_in() != Some(u64::from(boot.get()).saturating_sub(1))
+        {
+            data.check()?;
+        }
+        Ok::<_, StoreError>(facts)
+    };
     let damage = match open() {
-        Ok(data) => match StoreFacts::read(&*data) {
+        Ok(data) => match facts_of(&*data) {
             Ok(facts) => {
                 return Ok(OpenedData {
                     data,

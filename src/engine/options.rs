@@ -42,6 +42,7 @@ pub struct Options {
     pub(super) disk: Option<Arc<dyn Disk>>,
     pub(super) data: Arc<dyn StoreFactory>,
     pub(super) families: ColumnFamilies,
+    pub(super) check_data: bool,
     pub(super) on_recovery: Option<OnRecovery>,
 }
 
@@ -61,6 +62,7 @@ impl fmt::Debug for Options {
             .field("disk", &self.disk)
             .field("data", &self.data)
             .field("families", &self.families)
+            .field("check_data", &self.check_data)
             .finish_non_exhaustive()
     }
 }
@@ -78,6 +80,7 @@ impl Default for Options {
             disk: None,
             data: Arc::new(SledFactory::default()),
             families: ColumnFamilies::default(),
+            check_data: true,
             on_recovery: None,
         }
     }
@@ -144,6 +147,14 @@ impl Options {
     /// exists must have been opened with these or some of them, under the same numbers.
     pub fn column_families(mut self, families: ColumnFamilies) -> Self {
         self.families = families;
+        self
+    }
+
+    /// Whether opening reads all region data once if the store was not closed in order; default yes.
+    /// sled may open after a power cut and not be readable in places: without the check that is found
+    /// when the place is read, and heals only when the store is opened with it.
+    pub fn check_data(mut self, check: bool) -> Self {
+        self.check_data = check;
         self
     }
 

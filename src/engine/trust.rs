@@ -17,7 +17,7 @@ use crate::lifecycle::{DamageReason, Event, Floor, INITIAL_INDEX, Register};
 use crate::machine::RegisterMachine;
 use crate::store::{
     ColumnFamilies, DataStore, RegionRow, StoreBatch, StoreError, StoreGeneration, range_deletions,
-    read_barrier, read_families, read_generation, region_rows,
+    read_barrier, read_closed, read_families, read_generation, region_rows,
 };
 use crate::{Incarnation, RegionId};
 
@@ -26,6 +26,7 @@ use crate::{Incarnation, RegionId};
 pub(super) struct StoreFacts {
     generation: Option<StoreGeneration>,
     barrier: u64,
+    closed: Option<u64>,
     families: Option<ColumnFamilies>,
     rows: HashMap<RegionId, RegionRow>,
 }
@@ -48,9 +49,15 @@ impl StoreFacts {
         Ok(StoreFacts {
             generation: read_generation(data)?,
             barrier,
+            closed: read_closed(data)?,
             families: read_families(data)?,
             rows,
         })
+    }
+
+    /// The boot in which the store was last closed in order.
+    pub(super) fn closed_in(&self) -> Option<u64> {
+        self.closed
     }
 
     /// The column families that the store was opened with so far, if any.
@@ -184,6 +191,7 @@ mod tests {
         StoreFacts {
             generation,
             barrier,
+            closed: None,
             families: None,
             rows: row.into_iter().collect(),
         }

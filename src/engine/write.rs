@@ -170,7 +170,8 @@ impl Core {
     pub(super) fn begin_sequence(&self) -> Result<SequenceGuard, EngineError> {
         loop {
             let ceiling = match self.sequencer.begin() {
-                Ok(guard) => return Ok(guard),
+                // Closing waits for what has begun; what begins later finds it closed.
+                Ok(guard) => return self.check_open().map(|()| guard),
                 Err(needed) => needed.ceiling,
             };
             let up_to = Sequence::new(ceiling.get().saturating_add(LEASE_SEQUENCES));

@@ -56,7 +56,7 @@ pub use memory::{DurableImage, Lost, MemoryFactory, MemoryStore, StoreFault, Sto
 pub use none::NoStore;
 pub use range_deletions::{RangeDeletion, RangeDeletions, range_deletions};
 pub use rows::{
-    RegionRow, RegionRowFound, RowError, StoreGeneration, read_barrier, read_families,
+    RegionRow, RegionRowFound, RowError, StoreGeneration, read_barrier, read_closed, read_families,
     read_generation, read_region_row, region_rows,
 };
 pub use value::Value;
@@ -198,6 +198,16 @@ pub trait DataStore: Send + Sync + fmt::Debug {
     /// # Durability
     /// On `Ok`, every batch applied before the call survives a power cut.
     fn flush(&self) -> Result<(), StoreError>;
+
+    /// Reads what has to be read to be sure that the store can be read: for opening after an unclean
+    /// end. By default that is every row.
+    ///
+    /// # Errors
+    /// The first thing that could not be read.
+    fn check(&self) -> Result<(), StoreError> {
+        self.scan(&RawRange::all(), Direction::Forward)
+            .try_for_each(|row| row.map(drop))
+    }
 
     /// The store's range deletions, if it keeps a list of them; otherwise readers look them up.
     fn range_deletions(&self) -> Option<&RangeDeletions> {

@@ -15,8 +15,10 @@ const VERSION: u8 = 1;
 const REGION_ROW_BYTES: usize = 1 + 8 * 4 + 4;
 const GENERATION_ROW_BYTES: usize = 1 + 16 + 4;
 const BARRIER_ROW_BYTES: usize = 1 + 8 + 4;
+const CLOSED_ROW_BYTES: usize = 1 + 8 + 4;
 const GENERATION: &str = "generation";
 const BARRIER: &str = "barrier";
+const CLOSED: &str = "closed";
 const FAMILIES: &str = "families";
 
 /// Identity of one creation of a data store; a store that was replaced or came back empty has
@@ -128,6 +130,11 @@ impl StoreBatch {
         self.put(meta_key(GENERATION.as_bytes()), seal(generation));
     }
 
+    /// Says that the store was closed in order in that boot: everything in it is durable.
+    pub fn put_closed(&mut self, boot: u64) {
+        self.put(meta_key(CLOSED.as_bytes()), seal(&boot.to_le_bytes()));
+    }
+
     /// Sets the names of the store's column families.
     pub fn put_families(&mut self, families: &ColumnFamilies) {
         self.put(meta_key(FAMILIES.as_bytes()), seal(&families.encode()));
@@ -215,6 +222,22 @@ pub fn read_barrier(store: &dyn DataStore) -> Result<Option<u64>, StoreError> {
     Ok(fields
         .first_chunk::<8>()
         .map(|bytes| u64::from_le_bytes(*bytes)))
+}
+
+/// The boot in which the store was last closed in order, if it ever was.
+///
+/// # Errors
+/// [`StoreError::BadStoreRow`] if it is not readable, or whatever kept the store from answering.
+pub fn read_closed(store: &dyn DataStore) -> Result<Option<u64>, StoreError> {
+    let Some(row) = store.get(&meta_key(CLOSED.as_bytes()))? else {
+        return Ok(None);
+    };
+    let fields = unseal(&row, CLOSED_ROW_BYTES).map_err(|source| StoreError::BadStoreRow {
+        name: CLOSED,
+        source,
+    })?;
+    let boot = fields.first_chunk::<8>();
+    Ok(boot.map(|bytes| u64::from_le_bytes(*bytes)))
 }
 
 /// The column families that the store was made with, if it says so.

@@ -230,6 +230,8 @@ impl Drop for SledStore {
         // sled writes and syncs when it is dropped, and unwraps the results.
         let db = self.db.take();
         let _ = catch(move || drop(db));
+        // Whatever it wrote last; nobody is left who could be told.
+        let _ = self.device.lock().sync_all();
     }
 }
 

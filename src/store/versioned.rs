@@ -55,6 +55,10 @@ impl DataStore for VersionedStore {
         self.store.flush()
     }
 
+    fn check(&self) -> Result<(), StoreError> {
+        self.store.check()
+    }
+
     fn kind(&self) -> &'static str {
         self.store.kind()
     }
