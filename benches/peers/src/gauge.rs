@@ -14,7 +14,7 @@ pub(crate) mod device;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Barrier, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use hdrhistogram::Histogram;
@@ -63,13 +63,18 @@ impl Turn<'_> {
     pub(crate) fn timed(&mut self, thing: impl FnOnce() -> Result<()>) -> Result<()> {
         let started = Instant::now();
         thing()?;
+        self.took(started.elapsed());
+        self.count(1);
+        Ok(())
+    }
+
+    /// Notes how long something took.
+    pub(crate) fn took(&mut self, time: Duration) {
         if self.measuring.load(Ordering::Relaxed)
             && let Some(latencies) = &mut self.latencies
         {
-            latencies.saturating_record(started.elapsed().as_nanos() as u64);
+            latencies.saturating_record(time.as_nanos() as u64);
         }
-        self.count(1);
-        Ok(())
     }
 }
 
@@ -220,8 +225,6 @@ pub(crate) fn once(records: u64, body: impl FnOnce() -> Result<()>) -> Result<Sa
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const TIME: Time = Time {

@@ -1,5 +1,8 @@
 //! Carries out one run of the suite, in the process that was started for it.
 
+use std::collections::VecDeque;
+use std::time::Instant;
+
 use anyhow::{Context, Result};
 
 use crate::gauge::{self, Turn};
@@ -9,6 +12,9 @@ use crate::rng::Rng;
 
 /// How many unsynced appends are counted at once: they take less time than counting.
 const APPENDS_PER_COUNT: u64 = 64;
+
+/// One ticket in so many is timed.
+const SAMPLED_TICKETS: u64 = 256;
 
 /// Carries out `job` here and now.
 pub(crate) fn carry_out(job: &Job) -> Result<Sample> {
@@ -86,19 +92,33 @@ fn buffered(log: &dyn Log, seed: u64, turn: &mut Turn<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Only records that are durable count.
+/// Only records that are durable count. How long a record took from submission to completion is noted
+/// for a sample of them, since reading the clock takes about as long as submitting.
 fn ticket(log: &dyn Log, seed: u64, in_flight: usize, turn: &mut Turn<'_>) -> Result<()> {
     let payload = payload(seed, turn);
     let mut submitter = log.submitter()?;
-    for _ in 0..in_flight {
-        submitter.submit(&payload)?;
-    }
+    let mut submitted = 0;
+    let mut completed = 0;
+    let mut sampled = VecDeque::new();
     while turn.goes_on() {
-        submitter.complete_oldest()?;
-        turn.count(1);
+        if submitted % SAMPLED_TICKETS == 0 {
+            sampled.push_back(Instant::now());
+        }
         submitter.submit(&payload)?;
+        submitted += 1;
+        if submitted <= in_flight as u64 {
+            continue;
+        }
+        submitter.complete_oldest()?;
+        if completed % SAMPLED_TICKETS == 0
+            && let Some(started) = sampled.pop_front()
+        {
+            turn.took(started.elapsed());
+        }
+        completed += 1;
+        turn.count(1);
     }
-    for _ in 0..in_flight {
+    for _ in completed..submitted {
         submitter.complete_oldest()?;
     }
     Ok(())
