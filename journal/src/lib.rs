@@ -11,7 +11,8 @@
 //! | [`disk`] | everything that is asked of the operating system, as one narrow trait |
 //! | [`mod@format`] | sizes and byte offsets, as in docs/FORMAT.md |
 //! | [`header`], [`group`], [`record`], [`mark`] | pure encoders and decoders of each structure |
-//! | [`read`] | listing a directory and reading a segment; never writes |
+//! | [`read`] | listing a directory, reading a segment, reading on from an LSN; never writes |
+//! | [`Follower`], [`Pin`] | following what becomes durable; keeping it from being purged |
 //! | [`Journal`] | the writer: append, group commit, rotation, marks, purge |
 //!
 //! Not here: what a payload means, what damage means, the directory lock (take it with
