@@ -78,6 +78,19 @@ impl KeyRange {
         KeyRange::new(start, end)
     }
 
+    /// Both as one range, if they meet without sharing a key.
+    pub fn join(&self, other: &KeyRange) -> Option<KeyRange> {
+        let meet = |left: &KeyRange, right: &KeyRange| {
+            left.end() == Some(right.start()) && left.start() < right.start()
+        };
+        let (left, right) = match (meet(self, other), meet(other, self)) {
+            (true, _) => (self, other),
+            (_, true) => (other, self),
+            (false, false) => return None,
+        };
+        KeyRange::new(left.start.clone(), right.end.clone())
+    }
+
     /// The keys of `self` that are not in `other`: none, one or two ranges, in key order.
     pub fn difference(&self, other: &KeyRange) -> Vec<KeyRange> {
         if !self.overlaps(other) {
@@ -151,6 +164,15 @@ mod tests {
                         a.contains(key) && !b.contains(key),
                         "{a} - {b} at {}",
                         key.escape_ascii()
+                    );
+                    let meet = a.end() == Some(b.start()) || b.end() == Some(a.start());
+                    let joined = a.join(b);
+                    assert_eq!(joined.is_some(), meet, "{a} {b}");
+                    assert!(
+                        joined
+                            .is_none_or(|joined| joined.contains(key)
+                                == (a.contains(key) || b.contains(key))),
+                        "{a} {b}"
                     );
                     assert_eq!(
                         a.intersection(b).is_some_and(|r| r.contains(key)),

@@ -26,7 +26,7 @@ pub use ids::{Incarnation, PeerId, RegionId, StoreId};
 pub use key_range::{Key, KeyRange};
 pub use lifecycle::{
     CacheState, Derive, DestroyCause, NewRegion, PeerChange, RaftPosition, Refusal, Split,
-    Tombstone,
+    Tombstone, WaitReason, WitnessSwitch,
 };
 pub use machine::{MachineError, RegisterMachine};
 pub use region::{Peer, PeerRole, Region, RegionError};

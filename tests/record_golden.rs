@@ -69,6 +69,14 @@ fn region(start: &str, end: Option<&str>) -> Region {
     }
 }
 
+fn merged() -> MergedSource {
+    MergedSource {
+        region: RegionId(8),
+        peer: PeerId(801),
+        incarnation: Incarnation::new(Lsn::new(88)),
+    }
+}
+
 fn snapshot() -> SnapshotRef {
     SnapshotRef {
         position: RaftPosition {
@@ -310,6 +318,139 @@ fn changes() -> Vec<(&'static str, Cause, Change)> {
                     ..region("apple", Some("pear"))
                 },
                 position: position(),
+                sources: vec![merged()],
+            },
+        ),
+        (
+            "region.merge-prepare",
+            raft,
+            Change::MergePrepared {
+                region: region_id,
+                position: position(),
+                epoch,
+                target: RegionId(8),
+                target_epoch: RegionEpoch {
+                    conf_ver: 2,
+                    version: 300,
+                },
+                min_index: 14_700,
+            },
+        ),
+        (
+            "region.merge-commit",
+            raft,
+            Change::RegionsMerged {
+                region: region_id,
+                position: position(),
+                version: 301,
+                source: merged(),
+            },
+        ),
+        (
+            "region.merge-rollback",
+            raft,
+            Change::MergeRolledBack {
+                region: region_id,
+                position: position(),
+                version: 223,
+            },
+        ),
+        (
+            "region.flashback-begin",
+            raft,
+            Change::FlashbackBegun {
+                region: region_id,
+                position: position(),
+            },
+        ),
+        (
+            "region.flashback-end",
+            raft,
+            Change::FlashbackEnded {
+                region: region_id,
+                position: position(),
+            },
+        ),
+        (
+            "region.bootstrap-prepare",
+            Cause::Host,
+            Change::BootstrapPrepared {
+                store: StoreId(1),
+                region: region("", None),
+            },
+        ),
+        (
+            "region.bootstrap-confirm",
+            Cause::Host,
+            Change::BootstrapConfirmed { region: region_id },
+        ),
+        (
+            "region.bootstrap-abandon",
+            Cause::Host,
+            Change::BootstrapAbandoned { region: region_id },
+        ),
+        (
+            "region.recover",
+            Cause::Operator,
+            Change::RegionRecovered {
+                region: region("apple", None),
+            },
+        ),
+        (
+            "region.force-voters",
+            Cause::Operator,
+            Change::VotersForced {
+                region: region_id,
+                conf_ver: 5,
+                failed: vec![StoreId(2), StoreId(300)],
+            },
+        ),
+        (
+            "peer.tombstone",
+            Cause::Operator,
+            Change::TombstonePlaced {
+                region: region_id,
+                peer: one,
+                epoch,
+            },
+        ),
+        (
+            "peer.collect",
+            Cause::Host,
+            Change::TombstoneCollected {
+                region: region_id,
+                highest_peer: one,
+            },
+        ),
+        (
+            "peer.damage.merge-source-lost",
+            raft,
+            damaged(DamageReason::MergeSourceLost {
+                source: RegionId(8),
+            }),
+        ),
+        (
+            "peer.destroy-begin.merged",
+            Cause::Message {
+                from_store: StoreId(2),
+            },
+            destroyed(DestroyCause::Merged {
+                target: RegionId(8),
+            }),
+        ),
+        (
+            "snapshot.begin-merged",
+            Cause::Host,
+            Change::SnapshotBegunOverSources {
+                description: region("apple", Some("pear")),
+                snapshot: snapshot(),
+                sources: vec![
+                    merged(),
+                    MergedSource {
+                        region: RegionId(900),
+                        ..merged()
+                    },
+                ],
             },
         ),
         (
@@ -862,6 +1003,7 @@ fn register() -> Register {
         incarnation: fifth,
         description: described(5, ("p", Some("q")), 8),
         snapshot: staged(20),
+        sources: Vec::new(),
     });
     go(create(6));
     for n in [7, 8, 9, 10] {
@@ -873,6 +1015,7 @@ fn register() -> Register {
             incarnation,
             description: described(n, (start, Some(end)), 8),
             snapshot: staged(30),
+            sources: Vec::new(),
         });
         go(Event::EndSnapshot {
             region: id(n),
@@ -919,6 +1062,7 @@ fn register() -> Register {
                     incarnation,
                     description,
                     snapshot: staged(40),
+                    sources: Vec::new(),
                 });
             }
             _ => {
@@ -947,6 +1091,7 @@ fn register() -> Register {
         incarnation: last,
         description: described(11, ("u", None), 8),
         snapshot: staged(50),
+        sources: Vec::new(),
     });
     go(Event::AbortSnapshot {
         region: id(11),

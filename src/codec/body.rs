@@ -9,8 +9,8 @@ use super::wire::{
 };
 use super::{CodecError, bytes};
 use crate::lifecycle::{
-    Change, ChangeKind, ChildFate, EvictReason, FloorUpdate, PeerChange, QueuedLoadFate,
-    SkipReason, Split, SplitChild, WitnessSwitch,
+    Change, ChangeKind, ChildFate, EvictReason, FloorUpdate, MergedSource, PeerChange,
+    QueuedLoadFate, SkipReason, Split, SplitChild, WitnessSwitch,
 };
 use crate::{PeerId, Region, RegionId, Sequence, StoreId};
 
@@ -110,6 +110,55 @@ struct WireSwitch {
 struct WireWitnessInstalled<'a> {
     description: WireRegion<'a>,
     position: WirePosition,
+    sources: List<WireSource>,
+}
+
+#[derive(Encode, BorrowDecode)]
+struct WireBegunOverSources<'a> {
+    description: WireRegion<'a>,
+    snapshot: WireSnapshot,
+    sources: List<WireSource>,
+}
+
+#[derive(Clone, Copy, Encode, Decode)]
+struct WireSource {
+    region: u64,
+    peer: u64,
+    incarnation: u64,
+}
+
+#[derive(Encode, Decode)]
+struct WireMergePrepared {
+    position: WirePosition,
+    epoch: WireEpoch,
+    target: u64,
+    target_epoch: WireEpoch,
+    min_index: u64,
+}
+
+#[derive(Encode, Decode)]
+struct WireMerged {
+    position: WirePosition,
+    version: u64,
+    source: WireSource,
+}
+
+#[derive(Encode, Decode)]
+struct WireRolledBack {
+    position: WirePosition,
+    version: u64,
+}
+
+#[derive(Encode, BorrowDecode)]
+struct WireForced {
+    conf_ver: u64,
+    failed: List<u64>,
+}
+
+#[derive(Encode, Decode)]
+struct WireTombstonePlaced {
+    peer: u64,
+    epoch: WireEpoch,
 }
 
 #[derive(Encode, Decode)]
@@ -247,16 +296,101 @@ pub(super) fn put_body(payload: &mut Vec<u8>, change: &Change) {
         Change::WitnessInstalled {
             description,
             position,
+            sources,
         } => {
-            let (description, position) = (description.into(), (*position).into());
-            bytes::put(
-                payload,
-                &WireWitnessInstalled {
-                    description,
-                    position,
-                },
-            );
+            let installed = WireWitnessInstalled {
+                description: description.into(),
+                position: (*position).into(),
+                sources: sources_to_wire(sources),
+            };
+            bytes::put(payload, &installed);
         }
+        Change::SnapshotBegunOverSources {
+            description,
+            snapshot,
+            sources,
+        } => {
+            let begun = WireBegunOverSources {
+                description: description.into(),
+                snapshot: (*snapshot).into(),
+                sources: sources_to_wire(sources),
+            };
+            bytes::put(payload, &begun);
+        }
+        Change::BootstrapPrepared { store, region } => {
+            let (store, region) = (store.0, region.into());
+            bytes::put(payload, &WireBootstrap { store, region });
+        }
+        Change::RegionRecovered { region } => bytes::put(payload, &WireRegion::from(region)),
+        Change::VotersForced {
+            region: _,
+            conf_ver,
+            failed,
+        } => {
+            let forced = WireForced {
+                conf_ver: *conf_ver,
+                failed: List(failed.iter().map(|store| store.0).collect()),
+            };
+            bytes::put(payload, &forced);
+        }
+        Change::MergePrepared {
+            region: _,
+            position,
+            epoch,
+            target,
+            target_epoch,
+            min_index,
+        } => {
+            let prepared = WireMergePrepared {
+                position: (*position).into(),
+                epoch: (*epoch).into(),
+                target: target.0,
+                target_epoch: (*target_epoch).into(),
+                min_index: *min_index,
+            };
+            bytes::put(payload, &prepared);
+        }
+        Change::RegionsMerged {
+            region: _,
+            position,
+            version,
+            source,
+        } => {
+            let merged = WireMerged {
+                position: (*position).into(),
+                version: *version,
+                source: (*source).into(),
+            };
+            bytes::put(payload, &merged);
+        }
+        Change::MergeRolledBack {
+            region: _,
+            position,
+            version,
+        } => {
+            let (position, version) = ((*position).into(), *version);
+            bytes::put(payload, &WireRolledBack { position, version });
+        }
+        Change::FlashbackBegun {
+            region: _,
+            position,
+        }
+        | Change::FlashbackEnded {
+            region: _,
+            position,
+        } => bytes::put(payload, &WirePosition::from(*position)),
+        Change::TombstonePlaced {
+            region: _,
+            peer,
+            epoch,
+        } => {
+            let (peer, epoch) = (peer.0, (*epoch).into());
+            bytes::put(payload, &WireTombstonePlaced { peer, epoch });
+        }
+        Change::TombstoneCollected {
+            region: _,
+            highest_peer,
+        } => bytes::put(payload, &highest_peer.0),
         Change::OwnPeerRemoved {
             region: _,
             position,
@@ -325,7 +459,9 @@ pub(super) fn put_body(payload: &mut Vec<u8>, change: &Change) {
             bytes::put(payload, &WireAbort::from(*reason));
         }
         Change::CacheLoadQueued { region: _, version } => bytes::put(payload, version),
-        Change::CacheLoadRequested { region: _ }
+        Change::BootstrapConfirmed { region: _ }
+        | Change::BootstrapAbandoned { region: _ }
+        | Change::CacheLoadRequested { region: _ }
         | Change::CacheLoading { region: _ }
         | Change::CacheActive { region: _ }
         | Change::CacheEvicting { region: _ } => {}
@@ -469,10 +605,112 @@ pub(super) fn take_body(
             let WireWitnessInstalled {
                 description,
                 position,
+                sources,
             } = bytes::take(rest, what)?;
             Change::WitnessInstalled {
                 description: description.into_region(id)?,
                 position: position.into(),
+                sources: sources_from_wire(sources)?,
+            }
+        }
+        ChangeKind::SnapshotBegunOverSources => {
+            let id = region()?;
+            let WireBegunOverSources {
+                description,
+                snapshot,
+                sources,
+            } = bytes::take(rest, what)?;
+            Change::SnapshotBegunOverSources {
+                description: description.into_region(id)?,
+                snapshot: snapshot.into(),
+                sources: sources_from_wire(sources)?,
+            }
+        }
+        ChangeKind::BootstrapPrepared => {
+            let id = region()?;
+            let WireBootstrap { store, region } = bytes::take(rest, what)?;
+            let (store, region) = (StoreId(store), region.into_region(id)?);
+            Change::BootstrapPrepared { store, region }
+        }
+        ChangeKind::BootstrapConfirmed => Change::BootstrapConfirmed { region: region()? },
+        ChangeKind::BootstrapAbandoned => Change::BootstrapAbandoned { region: region()? },
+        ChangeKind::RegionRecovered => {
+            let id = region()?;
+            let wire: WireRegion<'_> = bytes::take(rest, what)?;
+            let region = wire.into_region(id)?;
+            Change::RegionRecovered { region }
+        }
+        ChangeKind::VotersForced => {
+            let region = region()?;
+            let WireForced {
+                conf_ver,
+                failed: List(failed),
+            } = bytes::take(rest, what)?;
+            bounded("failed stores", failed.len(), Region::PEERS_MAX)?;
+            Change::VotersForced {
+                region,
+                conf_ver,
+                failed: failed.into_iter().map(StoreId).collect(),
+            }
+        }
+        ChangeKind::MergePrepared => {
+            let region = region()?;
+            let wire: WireMergePrepared = bytes::take(rest, what)?;
+            Change::MergePrepared {
+                region,
+                position: wire.position.into(),
+                epoch: wire.epoch.into(),
+                target: RegionId(wire.target),
+                target_epoch: wire.target_epoch.into(),
+                min_index: wire.min_index,
+            }
+        }
+        ChangeKind::RegionsMerged => {
+            let region = region()?;
+            let wire: WireMerged = bytes::take(rest, what)?;
+            Change::RegionsMerged {
+                region,
+                position: wire.position.into(),
+                version: wire.version,
+                source: wire.source.try_into()?,
+            }
+        }
+        ChangeKind::MergeRolledBack => {
+            let region = region()?;
+            let WireRolledBack { position, version } = bytes::take(rest, what)?;
+            Change::MergeRolledBack {
+                region,
+                position: position.into(),
+                version,
+            }
+        }
+        ChangeKind::FlashbackBegun => {
+            let region = region()?;
+            let position: WirePosition = bytes::take(rest, what)?;
+            let position = position.into();
+            Change::FlashbackBegun { region, position }
+        }
+        ChangeKind::FlashbackEnded => {
+            let region = region()?;
+            let position: WirePosition = bytes::take(rest, what)?;
+            let position = position.into();
+            Change::FlashbackEnded { region, position }
+        }
+        ChangeKind::TombstonePlaced => {
+            let region = region()?;
+            let WireTombstonePlaced { peer, epoch } = bytes::take(rest, what)?;
+            Change::TombstonePlaced {
+                region,
+                peer: PeerId(peer),
+                epoch: epoch.into(),
+            }
+        }
+        ChangeKind::TombstoneCollected => {
+            let region = region()?;
+            let highest_peer = PeerId(bytes::take(rest, what)?);
+            Change::TombstoneCollected {
+                region,
+                highest_peer,
             }
         }
         ChangeKind::OwnPeerRemoved => {
@@ -587,6 +825,41 @@ pub(super) fn take_body(
             }
         }
     })
+}
+
+fn sources_to_wire(sources: &[MergedSource]) -> List<WireSource> {
+    List(sources.iter().copied().map(WireSource::from).collect())
+}
+
+fn sources_from_wire(List(sources): List<WireSource>) -> Result<Vec<MergedSource>, CodecError> {
+    bounded(
+        "merged regions",
+        sources.len(),
+        MergedSource::PER_SNAPSHOT_MAX,
+    )?;
+    sources.into_iter().map(MergedSource::try_from).collect()
+}
+
+impl From<MergedSource> for WireSource {
+    fn from(source: MergedSource) -> Self {
+        WireSource {
+            region: source.region.0,
+            peer: source.peer.0,
+            incarnation: wire::from_incarnation(source.incarnation),
+        }
+    }
+}
+
+impl TryFrom<WireSource> for MergedSource {
+    type Error = CodecError;
+
+    fn try_from(wire: WireSource) -> Result<Self, CodecError> {
+        Ok(MergedSource {
+            region: RegionId(wire.region),
+            peer: PeerId(wire.peer),
+            incarnation: wire::incarnation(wire.incarnation)?,
+        })
+    }
 }
 
 impl From<PeerChange> for WirePeerChange {

@@ -111,6 +111,7 @@ struct WireTombstone {
 enum WireTombstoneCause {
     PeersChanged,
     Destroyed(WireDestroy),
+    Merged { target: u64 },
 }
 
 #[derive(Encode, Decode)]
@@ -244,6 +245,7 @@ fn slot_to_wire(region: RegionId, slot: &Slot) -> WireSlot<'_> {
         cause: match tombstone.cause {
             TombstoneCause::PeersChanged => WireTombstoneCause::PeersChanged,
             TombstoneCause::Destroyed(cause) => WireTombstoneCause::Destroyed(cause.into()),
+            TombstoneCause::Merged { target } => WireTombstoneCause::Merged { target: target.0 },
         },
     });
     WireSlot {
@@ -273,6 +275,9 @@ fn slot_from_wire(wire: WireSlot<'_>) -> Result<RegisterItem, CodecError> {
         cause: match tombstone.cause {
             WireTombstoneCause::PeersChanged => TombstoneCause::PeersChanged,
             WireTombstoneCause::Destroyed(cause) => TombstoneCause::Destroyed(cause.into()),
+            WireTombstoneCause::Merged { target } => TombstoneCause::Merged {
+                target: RegionId(target),
+            },
         },
     });
     let slot = Slot {

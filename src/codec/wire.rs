@@ -360,6 +360,7 @@ pub(super) enum WireDamage {
     StoreOlder { barrier: u64, floor: u64 },
     LogTruncated { first_index: u64, data_index: u64 },
     SnapshotLost { reason: WireAbort },
+    MergeSourceLost { source: u64 },
 }
 
 impl From<DamageReason> for WireDamage {
@@ -380,6 +381,7 @@ impl From<DamageReason> for WireDamage {
             D::SnapshotLost { reason } => WireDamage::SnapshotLost {
                 reason: reason.into(),
             },
+            D::MergeSourceLost { source } => WireDamage::MergeSourceLost { source: source.0 },
         }
     }
 }
@@ -402,6 +404,9 @@ impl From<WireDamage> for DamageReason {
             WireDamage::SnapshotLost { reason } => D::SnapshotLost {
                 reason: reason.into(),
             },
+            WireDamage::MergeSourceLost { source } => D::MergeSourceLost {
+                source: RegionId(source),
+            },
         }
     }
 }
@@ -411,6 +416,7 @@ pub(super) enum WireDestroy {
     Removed { epoch: WireEpoch },
     LargerPeer { peer: u64 },
     Operator,
+    Merged { target: u64 },
 }
 
 impl From<DestroyCause> for WireDestroy {
@@ -421,6 +427,7 @@ impl From<DestroyCause> for WireDestroy {
             },
             DestroyCause::LargerPeer { peer } => WireDestroy::LargerPeer { peer: peer.0 },
             DestroyCause::Operator => WireDestroy::Operator,
+            DestroyCause::Merged { target } => WireDestroy::Merged { target: target.0 },
         }
     }
 }
@@ -433,6 +440,9 @@ impl From<WireDestroy> for DestroyCause {
             },
             WireDestroy::LargerPeer { peer } => DestroyCause::LargerPeer { peer: PeerId(peer) },
             WireDestroy::Operator => DestroyCause::Operator,
+            WireDestroy::Merged { target } => DestroyCause::Merged {
+                target: RegionId(target),
+            },
         }
     }
 }

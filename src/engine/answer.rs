@@ -2,6 +2,7 @@
 
 use torrens_journal::Lsn;
 
+use crate::lifecycle::WaitReason;
 use crate::{Incarnation, Refusal, Sequence};
 
 /// The answer to a transition.
@@ -20,6 +21,9 @@ pub enum Answer {
     },
     /// It had happened before; nothing changed.
     AlreadyApplied,
+    /// It will happen when something else on this store has: do that, and ask again. Nothing
+    /// changed. Only what Raft committed waits.
+    Wait(WaitReason),
     /// It may not happen; nothing changed.
     Refused(Refusal),
 }
@@ -29,7 +33,7 @@ impl Answer {
     pub fn lsn(&self) -> Option<Lsn> {
         match self {
             Answer::Accepted { lsn } => Some(*lsn),
-            Answer::AlreadyApplied | Answer::Refused(_) => None,
+            Answer::AlreadyApplied | Answer::Wait(_) | Answer::Refused(_) => None,
         }
     }
 
@@ -42,7 +46,7 @@ impl Answer {
     pub fn holds(&self) -> bool {
         match self {
             Answer::Accepted { .. } | Answer::AlreadyApplied => true,
-            Answer::Refused(_) => false,
+            Answer::Wait(_) | Answer::Refused(_) => false,
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::machine::RegisterMachine;
 pub(super) fn decide(register: &Register, event: &Event, stamp: Stamp) -> Option<Record> {
     match step(register, event) {
         Outcome::Accepted(Accepted { change, .. }) => Some(Record::new(register, change, stamp)),
-        Outcome::AlreadyApplied | Outcome::Refused(_) => None,
+        Outcome::AlreadyApplied | Outcome::Wait(_) | Outcome::Refused(_) => None,
     }
 }
 

@@ -124,7 +124,9 @@ impl Core {
         };
         match self.commit(&event, Cause::Host)? {
             Answer::Accepted { .. } | Answer::AlreadyApplied => Ok(()),
-            Answer::Refused(refusal) => unreachable!("a barrier is never refused: {refusal}"),
+            answer @ (Answer::Wait(_) | Answer::Refused(_)) => {
+                unreachable!("a barrier is a fact: {answer:?}")
+            }
         }
     }
 }

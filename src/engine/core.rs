@@ -236,6 +236,7 @@ impl Core {
         let mut decided = self.decided.lock();
         let Accepted { change, effects } = match step(&decided, event) {
             Outcome::Accepted(accepted) => accepted,
+            Outcome::Wait(reason) => return Ok(self.no_change(&decided, Answer::Wait(reason))),
             Outcome::AlreadyApplied => return Ok(self.no_change(&decided, Answer::AlreadyApplied)),
             Outcome::Refused(refusal) => {
                 return Ok(self.no_change(&decided, Answer::Refused(refusal)));
@@ -322,6 +323,10 @@ impl Core {
     /// In one step with the publication of a split: a view gets its fence while it looks at the
     /// published picture, so it is of the whole and inherited, or of a part and that part's.
     fn hand_fences_on(&self, change: &Change) {
+        if let Change::RegionsMerged { source, .. } = change {
+            // Nobody could tell its views any more that their data goes.
+            self.fences.trip(source.region);
+        }
         let Change::RegionSplit {
             region, children, ..
         } = change

@@ -3,10 +3,11 @@
 //! A write to the data store holds the region's latch while it checks the region and applies its
 //! batch. A transition that a later write depends on holds it from its decision until its record is
 //! durable, so no batch above index N can enter the store before the record of N is durable, and no
-//! running batch can slip past a destroy. A thread holds at most one latch, so latches cannot
-//! deadlock; a latch is always taken before any other lock of the engine.
+//! running batch can slip past a destroy. A thread takes one latch, or all that it needs in the order of
+//! their regions' ids, so latches cannot deadlock; a latch is always taken before any other lock of the
+//! engine.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
@@ -27,6 +28,12 @@ impl Latches {
     pub(super) fn hold(&self, region: RegionId) -> RegionLatch {
         let latch = Arc::clone(self.by_region.lock().entry(region).or_default());
         latch.lock_arc()
+    }
+
+    /// Waits for the latches of several regions, in the order of their ids: whoever needs more than
+    /// one comes here, so no two can wait for each other.
+    pub(super) fn hold_all(&self, regions: &BTreeSet<RegionId>) -> Vec<RegionLatch> {
+        regions.iter().map(|region| self.hold(*region)).collect()
     }
 
     /// Forgets the latches that nobody holds or waits for.

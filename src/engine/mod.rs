@@ -37,8 +37,10 @@ mod fence;
 mod latch;
 mod log;
 mod maintenance;
+mod merges;
 mod open;
 mod options;
+mod orders;
 mod read;
 mod report;
 mod rows;
@@ -282,7 +284,21 @@ impl Engine {
         incarnation: Incarnation,
         staged: &StagedSnapshot,
     ) -> Result<Answer, EngineError> {
-        self.core.apply_snapshot(region, incarnation, staged)
+        self.core.apply_snapshot(region, incarnation, staged, &[])
+    }
+
+    /// As [`Engine::apply_snapshot`], of a region that took in others whose peers here are behind and
+    /// do not know of it. Those among `sources` end with the begin of the snapshot, in its record; a
+    /// source that prepared the merge itself need not be named.
+    pub fn apply_snapshot_over(
+        &self,
+        region: RegionId,
+        incarnation: Incarnation,
+        staged: &StagedSnapshot,
+        sources: &[RegionId],
+    ) -> Result<Answer, EngineError> {
+        self.core
+            .apply_snapshot(region, incarnation, staged, sources)
     }
 
     /// Asks for the region to be held in memory. It is filled in the background; if an eviction is
@@ -310,12 +326,35 @@ impl Engine {
         position: RaftPosition,
         batch: &WriteBatch,
     ) -> Result<WriteAnswer, EngineError> {
-        self.core.write(region, epoch, position, batch)
+        self.core
+            .write(region, epoch, position, batch, Register::admit_write)
+    }
+
+    /// As [`Engine::write`], by whoever sets the region back: only while it is in flashback.
+    pub fn write_in_flashback(
+        &self,
+        region: RegionId,
+        epoch: RegionEpoch,
+        position: RaftPosition,
+        batch: &WriteBatch,
+    ) -> Result<WriteAnswer, EngineError> {
+        self.core
+            .write(region, epoch, position, batch, Register::admit_flashback)
+    }
+
+    /// As [`Engine::view`], by whoever sets the region back: only while it is in flashback.
+    pub fn view_in_flashback(
+        &self,
+        region: RegionId,
+        epoch: RegionEpoch,
+    ) -> Result<RegionView, ReadError> {
+        self.core
+            .view_at(region, epoch, None, Register::admit_flashback)
     }
 
     /// Pins the region's data as it is now.
     pub fn view(&self, region: RegionId, epoch: RegionEpoch) -> Result<RegionView, ReadError> {
-        self.core.view_at(region, epoch, None)
+        self.core.view_at(region, epoch, None, Register::admit_read)
     }
 
     /// Pins the region's data as it was at `sequence`, which an earlier view or write named.
@@ -330,7 +369,8 @@ impl Engine {
         epoch: RegionEpoch,
         sequence: Sequence,
     ) -> Result<RegionView, ReadError> {
-        self.core.view_at(region, epoch, Some(sequence))
+        self.core
+            .view_at(region, epoch, Some(sequence), Register::admit_read)
     }
 
     /// Keeps every version that a read at or above `sequence` needs, beside those that open views

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::collect::ReadPin;
 use super::core::Core;
 use super::fence::Fence;
+use super::write::Admit;
 use super::{EngineError, ReadError};
 use crate::cache::CachePin;
 use crate::lifecycle::{CacheState, Refusal};
@@ -35,11 +36,10 @@ impl Core {
         region: RegionId,
         epoch: RegionEpoch,
         at: Option<Sequence>,
+        admit: Admit,
     ) -> Result<RegionView, ReadError> {
         let published = self.published();
-        let normal = published
-            .admit_read(region, epoch)
-            .map_err(ReadError::Refused)?;
+        let normal = admit(&published, region, epoch).map_err(ReadError::Refused)?;
         // Still under the published picture: whatever takes the data away is published first, and
         // trips the fence after that.
         let fence = self.fences.current(region);

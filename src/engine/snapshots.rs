@@ -5,6 +5,7 @@
 //! lives until end is durable. A staged file that is missing or damaged at a roll-forward turns a
 //! peer that never had data back to uninitialised, and any other into a damaged one.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -140,13 +141,27 @@ impl Core {
         region: RegionId,
         incarnation: Incarnation,
         staged: &StagedSnapshot,
+        sources: &[RegionId],
     ) -> Result<Answer, EngineError> {
         self.check_open()?;
         self.barriers.check()?;
         // Held to the end: no write and no other transition comes between begin and end, except a
         // destroy, which waits. Held from before the look at the file, which nobody removes then.
-        let _latch = self.latches.hold(region);
-        let reader = self.open_snapshot(staged.name)?;
+        let mut needed = BTreeSet::from([region]);
+        let (_latches, reader, tenants) = loop {
+            let latches = self.latches.hold_all(&needed);
+            let reader = self.open_snapshot(staged.name)?;
+            // Regions that were merged into this one end with the begin: nothing of theirs may be
+            // under way either.
+            let range = reader.meta().region.range.clone();
+            let tenants = self.with_decided(|register| register.tenants(&range));
+            let others = tenants.iter().map(|(region, _)| *region);
+            let before = needed.len();
+            needed.extend(others);
+            if needed.len() == before {
+                break (latches, reader, tenants);
+            }
+        };
         if reader.verify()? != *staged {
             return Err(EngineError::Snapshot(SnapshotError::Missing {
                 name: staged.name,
@@ -169,13 +184,21 @@ impl Core {
             incarnation,
             description: reader.meta().region.clone(),
             snapshot: SnapshotRef::of(staged),
+            sources: sources.to_vec(),
         };
-        let decision = self.decide(&event, Cause::Host)?;
+        let mut gone = tenants;
+        let decision = self.decide_with(&event, Cause::Host, |register, _| {
+            gone.retain(|(tenant, held)| register.incarnation(*tenant) != Some(*held));
+        })?;
         let (answer, effects) = self.settle(decision)?;
         // Begun now, or earlier and then stopped by something that may have passed.
         let is_open = self.with_decided(|register| in_use(register, staged.name));
         if !(answer.holds() && is_open) {
             return Ok(answer);
+        }
+        for (tenant, held) in gone {
+            self.withdraw(tenant, held);
+            self.rows.forget(tenant, held);
         }
         self.withdraw(region, incarnation);
         self.queue.push_effects(effects);

@@ -109,6 +109,7 @@ impl Core {
             incarnation,
             description,
             position,
+            sources: Vec::new(),
         };
         let decision = self.decide(&event, Cause::Host)?;
         let held = decision.subject;
@@ -333,7 +334,7 @@ impl Core {
     }
 }
 
-fn cause_of(position: RaftPosition) -> Cause {
+pub(super) fn cause_of(position: RaftPosition) -> Cause {
     Cause::Raft {
         term: position.term,
         index: position.index,

@@ -3,9 +3,12 @@
 use super::core::Core;
 use super::trust::StoreFacts;
 use super::{EngineError, ReadError, WriteAnswer};
-use crate::lifecycle::{Cause, Event, EvictReason, INITIAL_POSITION, Refusal};
+use crate::lifecycle::{Admitted, Cause, Event, EvictReason, INITIAL_POSITION, Refusal, Register};
 use crate::store::{BatchError, DataStore, RegionRow, WriteBatch};
 use crate::{Incarnation, RaftPosition, RegionEpoch, RegionId, Sequence, SequenceGuard};
+
+/// Who may write now: [`Register::admit_write`], or whoever sets the region back.
+pub(super) type Admit = fn(&Register, RegionId, RegionEpoch) -> Result<Admitted, Refusal>;
 
 /// How many sequence numbers are leased at once: one journal record for a million batches.
 pub(super) const LEASE_SEQUENCES: u64 = 1 << 20;
@@ -17,13 +20,14 @@ impl Core {
         epoch: RegionEpoch,
         position: RaftPosition,
         batch: &WriteBatch,
+        admit: Admit,
     ) -> Result<WriteAnswer, EngineError> {
         self.check_open()?;
         self.barriers.check()?;
         // Held to the end: no transition of this region comes between the check and the batch.
         let _latch = self.latches.hold(region);
         let admitted = self.with_decided(|register| {
-            let normal = register.admit_write(region, epoch)?;
+            let normal = admit(register, region, epoch)?;
             let range = normal.region.range.clone();
             Ok((normal.incarnation, range, register.last_transition(region)))
         });

@@ -5,11 +5,14 @@
 
 use torrens_journal::{Lsn, RecordKind};
 
+mod orders;
+
+use self::orders::{sources_field, sources_text};
 use super::fields::{Field, FieldValue, field, key_text};
 use crate::codec;
 use crate::lifecycle::{
-    Cause, Change, ChildFate, DamageReason, DestroyCause, PeerChange, QueuedLoadFate, Record,
-    SkipReason, SplitChild,
+    Cause, Change, ChildFate, DamageReason, DestroyCause, MergedSource, PeerChange, QueuedLoadFate,
+    Record, SkipReason, SnapshotRef, SplitChild,
 };
 use crate::{Incarnation, KeyRange, Peer, PeerId, RaftPosition, Region, RegionEpoch, RegionId};
 
@@ -92,18 +95,16 @@ fn of_record(lsn: Lsn, record: &Record) -> Description {
     let (cause, cause_fields) = of_cause(header.cause);
     let said = of_change(change);
     let mut regions: Vec<RegionId> = header.region.into_iter().collect();
-    match change {
-        Change::RegionSplit { children, .. } => {
-            regions.extend(children.iter().map(|child| child.id));
-        }
-        Change::BarrierReached { floors, .. } => {
-            regions.extend(floors.iter().map(|floor| floor.region));
-        }
-        _ => {}
+    regions.extend(change.also());
+    if let Change::BarrierReached { floors, .. } = change {
+        regions.extend(floors.iter().map(|floor| floor.region));
     }
     let creates = matches!(
         change,
-        Change::RegionBootstrapped { .. } | Change::PeerCreated { .. }
+        Change::RegionBootstrapped { .. }
+            | Change::BootstrapPrepared { .. }
+            | Change::RegionRecovered { .. }
+            | Change::PeerCreated { .. }
     );
     Description {
         kind: change.kind_name().to_owned(),
@@ -123,6 +124,32 @@ fn of_record(lsn: Lsn, record: &Record) -> Description {
         detail: said.detail,
         fields: said.fields,
     }
+}
+
+fn of_snapshot(description: &Region, snapshot: &SnapshotRef, sources: &[MergedSource]) -> Said {
+    let mut fields = vec![
+        field("index", snapshot.position.index),
+        field("term", snapshot.position.term),
+        field("snapshot", snapshot.id),
+        field("checksum", snapshot.checksum),
+        field("bytes", snapshot.bytes),
+        field("rows", snapshot.rows),
+    ];
+    fields.extend(region_fields(description));
+    if !sources.is_empty() {
+        fields.push(sources_field(sources));
+    }
+    let detail = format!(
+        "snapshot {:x} at {}, {} rows, {} bytes; {}{}",
+        snapshot.id,
+        snapshot.position,
+        snapshot.rows,
+        snapshot.bytes,
+        region_text(description),
+        sources_text(sources)
+    );
+    let epoch = description.epoch;
+    Said::new(detail, fields).epoch(Some(epoch.conf_ver), Some(epoch.version))
 }
 
 fn entry_fields(position: RaftPosition) -> Vec<Field> {
@@ -350,12 +377,15 @@ fn of_change(change: &Change) -> Said {
         Change::WitnessInstalled {
             description,
             position,
+            sources,
         } => {
             let mut fields = entry_fields(*position);
             fields.extend(region_fields(description));
+            fields.push(sources_field(sources));
             let detail = format!(
-                "a witness at {position}, without data; {}",
-                region_text(description)
+                "a witness at {position}, without data; {}{}",
+                region_text(description),
+                sources_text(sources)
             );
             let epoch = description.epoch;
             Said::new(detail, fields).epoch(Some(epoch.conf_ver), Some(epoch.version))
@@ -379,29 +409,24 @@ fn of_change(change: &Change) -> Said {
         Change::SnapshotBegun {
             description,
             snapshot,
-        } => {
-            let mut fields = vec![
-                field("index", snapshot.position.index),
-                field("term", snapshot.position.term),
-                field("snapshot", snapshot.id),
-                field("checksum", snapshot.checksum),
-                field("bytes", snapshot.bytes),
-                field("rows", snapshot.rows),
-            ];
-            fields.extend(region_fields(description));
-            let detail = format!(
-                "snapshot {:x} at {}, {} rows, {} bytes; {}",
-                snapshot.id,
-                snapshot.position,
-                snapshot.rows,
-                snapshot.bytes,
-                region_text(description)
-            );
-            Said::new(detail, fields).epoch(
-                Some(description.epoch.conf_ver),
-                Some(description.epoch.version),
-            )
-        }
+        } => of_snapshot(description, snapshot, &[]),
+        Change::SnapshotBegunOverSources {
+            description,
+            snapshot,
+            sources,
+        } => of_snapshot(description, snapshot, sources),
+        Change::MergePrepared { .. }
+        | Change::RegionsMerged { .. }
+        | Change::MergeRolledBack { .. }
+        | Change::FlashbackBegun { .. }
+        | Change::FlashbackEnded { .. }
+        | Change::BootstrapPrepared { .. }
+        | Change::BootstrapConfirmed { .. }
+        | Change::BootstrapAbandoned { .. }
+        | Change::RegionRecovered { .. }
+        | Change::VotersForced { .. }
+        | Change::TombstonePlaced { .. }
+        | Change::TombstoneCollected { .. } => orders::said(change),
         Change::SnapshotEnded { floor, .. } => Said::new(
             format!(
                 "durable to index {} by barrier {}",
@@ -430,6 +455,10 @@ fn of_change(change: &Change) -> Said {
                     format!("{peer} takes its place")
                 }
                 DestroyCause::Operator => "asked for by an operator".to_owned(),
+                DestroyCause::Merged { target } => {
+                    fields.push(field("target", target.0));
+                    format!("its region was merged into {target}")
+                }
             };
             Said::new(format!("{why}; tombstone up to {peer} at {epoch}"), fields)
                 .peer(Some(*peer))
@@ -562,6 +591,7 @@ fn damage_fields(reason: DamageReason) -> Vec<Field> {
             ]
         }
         DamageReason::SnapshotLost { reason } => vec![field("abort", reason.as_str())],
+        DamageReason::MergeSourceLost { source } => vec![field("source", source.0)],
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod caching;
 mod conf_change;
+mod merging;
 mod peers;
 mod regions;
 mod snapshots;
@@ -16,7 +17,7 @@ use torrens_journal::Lsn;
 
 use super::register::LedgerFault;
 use super::step::{changed, changed_jointly, joint_left, switched};
-use super::{CacheState, Change, DeletionId, Record, Register, Slot};
+use super::{CacheState, Change, DeletionId, MergeSource, Mode, Record, Register, Slot};
 use crate::{Incarnation, PeerId, RegionError, RegionId, Sequence, StoreId};
 
 /// Why a record cannot have followed the state.
@@ -148,8 +149,66 @@ pub fn apply(register: &mut Register, lsn: Lsn, record: &Record) -> Result<(), A
         Change::SequencesLeased { up_to } => lease(register, *up_to),
         Change::BarrierReached { number, floors } => peers::barrier(register, *number, floors),
         Change::RegionBootstrapped { store, region } => {
-            regions::bootstrap(register, lsn, *store, region)
+            regions::bootstrap(register, lsn, *store, region, Mode::Serving)
         }
+        Change::BootstrapPrepared { store, region } => {
+            regions::bootstrap(register, lsn, *store, region, Mode::Unconfirmed)
+        }
+        Change::BootstrapConfirmed { region } => regions::confirm_bootstrap(register, *region),
+        Change::BootstrapAbandoned { region } => regions::abandon_bootstrap(register, lsn, *region),
+        Change::RegionRecovered { region } => regions::recover(register, lsn, region),
+        Change::VotersForced {
+            region,
+            conf_ver,
+            failed,
+        } => conf_change::force(register, *region, *conf_ver, failed),
+        Change::MergePrepared {
+            region,
+            position,
+            epoch,
+            target,
+            target_epoch,
+            min_index,
+        } => {
+            let source = MergeSource {
+                target: *target,
+                target_epoch: *target_epoch,
+                min_index: *min_index,
+                commit: position.index,
+            };
+            merging::prepare(register, *region, *position, *epoch, source)
+        }
+        Change::RegionsMerged {
+            region,
+            position,
+            version,
+            source,
+        } => merging::commit(register, *region, *position, *version, *source),
+        Change::MergeRolledBack {
+            region,
+            position,
+            version,
+        } => merging::rollback(register, *region, *position, *version),
+        Change::FlashbackBegun { region, position } => {
+            merging::flashback(register, *region, *position, true)
+        }
+        Change::FlashbackEnded { region, position } => {
+            merging::flashback(register, *region, *position, false)
+        }
+        Change::TombstonePlaced {
+            region,
+            peer,
+            epoch,
+        } => peers::place_tombstone(register, *region, *peer, *epoch),
+        Change::TombstoneCollected {
+            region,
+            highest_peer,
+        } => peers::collect_tombstone(register, *region, *highest_peer),
+        Change::SnapshotBegunOverSources {
+            description,
+            snapshot,
+            sources,
+        } => snapshots::begin(register, lsn, description, *snapshot, sources),
         Change::RegionSplit {
             region,
             position,
@@ -199,7 +258,8 @@ pub fn apply(register: &mut Register, lsn: Lsn, record: &Record) -> Result<(), A
         Change::WitnessInstalled {
             description,
             position,
-        } => snapshots::install_witness(register, lsn, description, *position),
+            sources,
+        } => snapshots::install_witness(register, lsn, description, *position, sources),
         Change::OwnPeerRemoved {
             region,
             position,
@@ -220,7 +280,7 @@ pub fn apply(register: &mut Register, lsn: Lsn, record: &Record) -> Result<(), A
         Change::SnapshotBegun {
             description,
             snapshot,
-        } => snapshots::begin(register, lsn, description, *snapshot),
+        } => snapshots::begin(register, lsn, description, *snapshot, &[]),
         Change::SnapshotEnded { region, floor } => snapshots::end(register, *region, *floor),
         Change::SnapshotAborted { region, reason } => {
             snapshots::abort(register, lsn, *region, *reason)
@@ -268,7 +328,7 @@ fn check_header(register: &Register, record: &Record) -> Result<(), ApplyError> 
     Ok(())
 }
 
-/// Moves the position, and the back links of the region and of what a split made of it.
+/// Moves the position, and the back links of the region and of the others that it concerns.
 fn note_record(register: &mut Register, lsn: Lsn, change: &Change) {
     let moves_data = !change.change_kind().is_cache();
     let mut note = |region: &RegionId| {
@@ -282,9 +342,7 @@ fn note_record(register: &mut Register, lsn: Lsn, change: &Change) {
     if let Some(region) = change.region() {
         note(&region);
     }
-    if let Change::RegionSplit { children, .. } = change {
-        children.iter().for_each(|child| note(&child.id));
-    }
+    change.also().iter().for_each(note);
     register.last_lsn = lsn;
 }
 

@@ -45,6 +45,114 @@ pub enum Change {
         /// Its description.
         region: Region,
     },
+    /// The first region of a cluster stands, if the cluster does not turn out to exist already.
+    BootstrapPrepared {
+        /// This node.
+        store: StoreId,
+        /// Its description.
+        region: Region,
+    },
+    /// The cluster begins with the region.
+    BootstrapConfirmed {
+        /// Which region.
+        region: RegionId,
+    },
+    /// The cluster began elsewhere. The region's keys are a pending deletion; there is no tombstone,
+    /// since no peer of it was ever known to anybody.
+    BootstrapAbandoned {
+        /// Which region.
+        region: RegionId,
+    },
+    /// An operator ordered the region to exist.
+    RegionRecovered {
+        /// Its description.
+        region: Region,
+    },
+    /// An operator ordered that peers on failed stores vote no more; joint consensus, if it was under
+    /// way, is over.
+    VotersForced {
+        /// Which region.
+        region: RegionId,
+        /// The `conf_ver` that it has now.
+        conf_ver: u64,
+        /// The stores whose peers are learners now.
+        failed: Vec<StoreId>,
+    },
+    /// A region is about to be merged into a neighbour.
+    MergePrepared {
+        /// Which region: the source.
+        region: RegionId,
+        /// The entry; its index names the attempt.
+        position: RaftPosition,
+        /// The epoch that it has now.
+        epoch: RegionEpoch,
+        /// The region that takes it in.
+        target: RegionId,
+        /// The target's epoch when the merge was proposed.
+        target_epoch: RegionEpoch,
+        /// Entries from this index on must stay in the source's log.
+        min_index: u64,
+    },
+    /// A source was taken in: its keys are the target's, uncleared, and its peer is gone.
+    RegionsMerged {
+        /// Which region: the target.
+        region: RegionId,
+        /// The entry.
+        position: RaftPosition,
+        /// The version that it has now.
+        version: u64,
+        /// The source, as it was.
+        source: MergedSource,
+    },
+    /// A merge does not take place.
+    MergeRolledBack {
+        /// Which region: the source.
+        region: RegionId,
+        /// The entry.
+        position: RaftPosition,
+        /// The version that it has now.
+        version: u64,
+    },
+    /// A region is being set back.
+    FlashbackBegun {
+        /// Which region.
+        region: RegionId,
+        /// The entry.
+        position: RaftPosition,
+    },
+    /// A region is set back.
+    FlashbackEnded {
+        /// Which region.
+        region: RegionId,
+        /// The entry.
+        position: RaftPosition,
+    },
+    /// An operator placed a tombstone where no peer lived.
+    TombstonePlaced {
+        /// Which region.
+        region: RegionId,
+        /// The peer up to which nothing may live.
+        peer: PeerId,
+        /// The epoch that the tombstone keeps.
+        epoch: RegionEpoch,
+    },
+    /// A tombstone is gone: nothing late can come any more, as the host says.
+    TombstoneCollected {
+        /// Which region.
+        region: RegionId,
+        /// What its highest peer was.
+        highest_peer: PeerId,
+    },
+    /// As [`Change::SnapshotBegun`], and regions that were merged into this one end with it: their
+    /// keys are the snapshot's, and what the snapshot does not cover is a pending deletion.
+    SnapshotBegunOverSources {
+        /// The description that it brings.
+        description: Region,
+        /// The staged file.
+        snapshot: SnapshotRef,
+        /// The sources, in key order.
+        sources: Vec<MergedSource>,
+    },
     /// A peer without description exists.
     PeerCreated {
         /// Which region.
@@ -118,6 +226,8 @@ pub enum Change {
         description: Region,
         /// The entry that it is at.
         position: RaftPosition,
+        /// The regions that were merged into this one and end with it, in key order.
+        sources: Vec<MergedSource>,
     },
     /// A region removed this store's own peer, which is the begin of its destroy.
     OwnPeerRemoved {
@@ -235,6 +345,22 @@ pub enum Change {
     },
 }
 
+/// A region that was merged into another one, and its peer here that ended with that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MergedSource {
+    /// Which region.
+    pub region: RegionId,
+    /// Its peer.
+    pub peer: PeerId,
+    /// Which creation of it.
+    pub incarnation: Incarnation,
+}
+
+impl MergedSource {
+    /// Most regions that end with one snapshot; keeps its record within what a journal takes.
+    pub const PER_SNAPSHOT_MAX: usize = 4096;
+}
+
 /// One new region of a split, and what came of it on this store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SplitChild {
@@ -293,6 +419,56 @@ pub enum Durability {
 }
 
 impl Change {
+    /// Other regions whose history it belongs to as well: the children of a split, the sources of a
+    /// merge.
+    pub fn also(&self) -> Vec<RegionId> {
+        match self {
+            Change::RegionSplit { children, .. } => children.iter().map(|child| child.id).collect(),
+            Change::RegionsMerged { source, .. } => vec![source.region],
+            Change::SnapshotBegunOverSources { sources, .. }
+            | Change::WitnessInstalled { sources, .. } => {
+                sources.iter().map(|source| source.region).collect()
+            }
+            Change::StoreIdentified { .. }
+            | Change::DataStoreReplaced { .. }
+            | Change::SequencesLeased { .. }
+            | Change::BarrierReached { .. }
+            | Change::RegionBootstrapped { .. }
+            | Change::BootstrapPrepared { .. }
+            | Change::BootstrapConfirmed { .. }
+            | Change::BootstrapAbandoned { .. }
+            | Change::RegionRecovered { .. }
+            | Change::VotersForced { .. }
+            | Change::MergePrepared { .. }
+            | Change::MergeRolledBack { .. }
+            | Change::FlashbackBegun { .. }
+            | Change::FlashbackEnded { .. }
+            | Change::TombstonePlaced { .. }
+            | Change::TombstoneCollected { .. }
+            | Change::PeerCreated { .. }
+            | Change::PeersChanged { .. }
+            | Change::JointEntered { .. }
+            | Change::JointLeft { .. }
+            | Change::WitnessesSwitched { .. }
+            | Change::OwnPeerRemoved { .. }
+            | Change::SnapshotBegun { .. }
+            | Change::SnapshotEnded { .. }
+            | Change::SnapshotAborted { .. }
+            | Change::PeerDestroyed { .. }
+            | Change::DeletionFinished { .. }
+            | Change::PeerDamaged { .. }
+            | Change::CacheLoadRequested { .. }
+            | Change::CacheLoadQueued { .. }
+            | Change::CacheLoadUnqueued { .. }
+            | Change::CacheLoading { .. }
+            | Change::CacheActive { .. }
+            | Change::CacheCancelled { .. }
+            | Change::CacheEvictPending { .. }
+            | Change::CacheEvicting { .. }
+            | Change::CacheGone { .. } => Vec::new(),
+        }
+    }
+
     /// The region whose history it belongs to; none for what concerns the whole store.
     pub const fn region(&self) -> Option<RegionId> {
         match self {
@@ -300,14 +476,27 @@ impl Change {
             | Change::DataStoreReplaced { .. }
             | Change::SequencesLeased { .. }
             | Change::BarrierReached { .. } => None,
-            Change::RegionBootstrapped { region, .. } => Some(region.id),
+            Change::RegionBootstrapped { region, .. }
+            | Change::BootstrapPrepared { region, .. }
+            | Change::RegionRecovered { region } => Some(region.id),
             Change::SnapshotBegun { description, .. }
+            | Change::SnapshotBegunOverSources { description, .. }
             | Change::WitnessInstalled { description, .. } => Some(description.id),
             Change::RegionSplit { region, .. }
             | Change::PeersChanged { region, .. }
             | Change::JointEntered { region, .. }
             | Change::JointLeft { region, .. }
             | Change::WitnessesSwitched { region, .. }
+            | Change::BootstrapConfirmed { region }
+            | Change::BootstrapAbandoned { region }
+            | Change::VotersForced { region, .. }
+            | Change::MergePrepared { region, .. }
+            | Change::RegionsMerged { region, .. }
+            | Change::MergeRolledBack { region, .. }
+            | Change::FlashbackBegun { region, .. }
+            | Change::FlashbackEnded { region, .. }
+            | Change::TombstonePlaced { region, .. }
+            | Change::TombstoneCollected { region, .. }
             | Change::OwnPeerRemoved { region, .. }
             | Change::PeerCreated { region, .. }
             | Change::PeerDestroyed { region, .. }

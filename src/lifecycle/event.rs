@@ -49,6 +49,122 @@ pub enum Event {
         /// The change.
         change: PeerChange,
     },
+    /// The first region of a cluster is created here, and whether the cluster begins with it is not
+    /// known yet: [`Event::ConfirmBootstrap`] or [`Event::AbandonBootstrap`] must follow.
+    PrepareBootstrap {
+        /// This node; must be the id that the store has, if it has one.
+        store: StoreId,
+        /// Its description; lists a peer on `store`.
+        region: Region,
+    },
+    /// The cluster begins with the prepared region.
+    ConfirmBootstrap {
+        /// The prepared region.
+        region: RegionId,
+    },
+    /// The cluster began elsewhere: the prepared region goes and leaves nothing.
+    AbandonBootstrap {
+        /// The prepared region.
+        region: RegionId,
+    },
+    /// An operator orders a region to exist here, over keys that lost all their replicas.
+    RecoverRegion {
+        /// Its description; lists this store's peer.
+        region: Region,
+    },
+    /// An operator orders that peers on stores that are lost for good vote no more, so that what is
+    /// left can go on. Outside of Raft: to be ordered on one replica only.
+    ForceVoters {
+        /// Which region.
+        region: RegionId,
+        /// Which creation of its peer the caller means; any if none.
+        incarnation: Option<Incarnation>,
+        /// The epoch that the operator knows; its `conf_ver` must be the current one.
+        epoch: RegionEpoch,
+        /// The stores that are lost.
+        failed: Vec<StoreId>,
+    },
+    /// An operator orders that no peer of the region up to that one ever lives here (again).
+    PlaceTombstone {
+        /// Which region.
+        region: RegionId,
+        /// The peer up to which.
+        peer: PeerId,
+        /// The epoch that the operator knows.
+        epoch: RegionEpoch,
+    },
+    /// The host knows that nothing late can come for the region's peers any more.
+    CollectTombstone {
+        /// Which region.
+        region: RegionId,
+        /// The highest peer that the host speaks of; must not be below the tombstone's.
+        highest_peer: PeerId,
+    },
+    /// Raft committed that the region is about to be merged into a neighbour.
+    PrepareMerge {
+        /// Which region: the source.
+        region: RegionId,
+        /// Which creation of its peer the caller means; any if none.
+        incarnation: Option<Incarnation>,
+        /// The epoch that the entry was proposed at; must be the current one.
+        epoch: RegionEpoch,
+        /// The entry.
+        position: RaftPosition,
+        /// The region that takes it in, as it was when the merge was proposed.
+        target: Region,
+        /// Lowest index that the slowest replica of the source may still need.
+        min_index: u64,
+    },
+    /// Raft committed, in the target's log, that a prepared source is taken in.
+    CommitMerge {
+        /// Which region: the target.
+        region: RegionId,
+        /// Which creation of its peer the caller means; any if none.
+        incarnation: Option<Incarnation>,
+        /// The epoch that the entry was proposed at; must be the current one.
+        epoch: RegionEpoch,
+        /// The entry.
+        position: RaftPosition,
+        /// The source as the entry that prepared the merge left it.
+        source: Region,
+        /// Index of that entry.
+        commit: u64,
+    },
+    /// Raft committed, in the source's log, that the merge does not take place.
+    RollbackMerge {
+        /// Which region: the source.
+        region: RegionId,
+        /// Which creation of its peer the caller means; any if none.
+        incarnation: Option<Incarnation>,
+        /// The epoch that the entry was proposed at; must be the current one.
+        epoch: RegionEpoch,
+        /// The entry.
+        position: RaftPosition,
+        /// Index of the entry that prepared the merge.
+        commit: u64,
+    },
+    /// Raft committed that the region is set back to an earlier version of its data.
+    BeginFlashback {
+        /// Which region.
+        region: RegionId,
+        /// Which creation of its peer the caller means; any if none.
+        incarnation: Option<Incarnation>,
+        /// The epoch that the entry was proposed at; must be the current one.
+        epoch: RegionEpoch,
+        /// The entry.
+        position: RaftPosition,
+    },
+    /// Raft committed that the region is set back.
+    EndFlashback {
+        /// Which region.
+        region: RegionId,
+        /// Which creation of its peer the caller means; any if none.
+        incarnation: Option<Incarnation>,
+        /// The epoch that the entry was proposed at; must be the current one.
+        epoch: RegionEpoch,
+        /// The entry.
+        position: RaftPosition,
+    },
     /// Raft committed several changes of peers at once: the region enters joint consensus.
     EnterJoint {
         /// Which region.
@@ -96,6 +212,8 @@ pub enum Event {
         description: Region,
         /// The entry that the description is at.
         position: RaftPosition,
+        /// Regions that the caller knows to have been merged into this one.
+        sources: Vec<RegionId>,
     },
     /// A staged snapshot is about to replace a peer's data.
     BeginSnapshot {
@@ -107,6 +225,9 @@ pub enum Event {
         description: Region,
         /// The staged file; synced.
         snapshot: SnapshotRef,
+        /// Regions that the caller knows to have been merged into this one. Those that prepared it
+        /// themselves need not be named.
+        sources: Vec<RegionId>,
     },
     /// The snapshot's data is in the store, durably.
     EndSnapshot {
@@ -358,9 +479,21 @@ impl Event {
             Event::ChangePeers { position, .. }
             | Event::EnterJoint { position, .. }
             | Event::LeaveJoint { position, .. }
+            | Event::PrepareMerge { position, .. }
+            | Event::CommitMerge { position, .. }
+            | Event::RollbackMerge { position, .. }
+            | Event::BeginFlashback { position, .. }
+            | Event::EndFlashback { position, .. }
             | Event::SwitchWitness { position, .. } => Some(*position),
             Event::Identify { .. }
             | Event::Bootstrap { .. }
+            | Event::PrepareBootstrap { .. }
+            | Event::ConfirmBootstrap { .. }
+            | Event::AbandonBootstrap { .. }
+            | Event::RecoverRegion { .. }
+            | Event::ForceVoters { .. }
+            | Event::PlaceTombstone { .. }
+            | Event::CollectTombstone { .. }
             | Event::CreateByMessage { .. }
             | Event::InstallWitness { .. }
             | Event::BeginSnapshot { .. }
@@ -386,13 +519,25 @@ impl Event {
     /// The region that it names; none for what concerns the whole store.
     pub const fn region(&self) -> Option<RegionId> {
         match self {
-            Event::Bootstrap { region, .. } => Some(region.id),
+            Event::Bootstrap { region, .. }
+            | Event::PrepareBootstrap { region, .. }
+            | Event::RecoverRegion { region } => Some(region.id),
             Event::Split(split) => Some(split.region),
             Event::CreateByMessage { region, .. }
             | Event::ChangePeers { region, .. }
             | Event::EnterJoint { region, .. }
             | Event::LeaveJoint { region, .. }
             | Event::SwitchWitness { region, .. }
+            | Event::ConfirmBootstrap { region }
+            | Event::AbandonBootstrap { region }
+            | Event::ForceVoters { region, .. }
+            | Event::PlaceTombstone { region, .. }
+            | Event::CollectTombstone { region, .. }
+            | Event::PrepareMerge { region, .. }
+            | Event::CommitMerge { region, .. }
+            | Event::RollbackMerge { region, .. }
+            | Event::BeginFlashback { region, .. }
+            | Event::EndFlashback { region, .. }
             | Event::InstallWitness { region, .. }
             | Event::BeginSnapshot { region, .. }
             | Event::EndSnapshot { region, .. }

@@ -31,6 +31,26 @@ pub enum ChangeKind {
     JointLeft = 0x0206,
     /// See [`Change::WitnessesSwitched`].
     WitnessesSwitched = 0x0207,
+    /// See [`Change::MergePrepared`].
+    MergePrepared = 0x0208,
+    /// See [`Change::RegionsMerged`].
+    RegionsMerged = 0x0209,
+    /// See [`Change::MergeRolledBack`].
+    MergeRolledBack = 0x020a,
+    /// See [`Change::FlashbackBegun`].
+    FlashbackBegun = 0x020b,
+    /// See [`Change::FlashbackEnded`].
+    FlashbackEnded = 0x020c,
+    /// See [`Change::BootstrapPrepared`].
+    BootstrapPrepared = 0x020d,
+    /// See [`Change::BootstrapConfirmed`].
+    BootstrapConfirmed = 0x020e,
+    /// See [`Change::BootstrapAbandoned`].
+    BootstrapAbandoned = 0x020f,
+    /// See [`Change::RegionRecovered`].
+    RegionRecovered = 0x0210,
+    /// See [`Change::VotersForced`].
+    VotersForced = 0x0211,
     /// See [`Change::PeerCreated`].
     PeerCreated = 0x0301,
     /// See [`Change::PeerDestroyed`].
@@ -39,6 +59,10 @@ pub enum ChangeKind {
     DeletionFinished = 0x0303,
     /// See [`Change::PeerDamaged`].
     PeerDamaged = 0x0304,
+    /// See [`Change::TombstonePlaced`].
+    TombstonePlaced = 0x0305,
+    /// See [`Change::TombstoneCollected`].
+    TombstoneCollected = 0x0306,
     /// See [`Change::SnapshotBegun`].
     SnapshotBegun = 0x0401,
     /// See [`Change::SnapshotEnded`].
@@ -47,6 +71,8 @@ pub enum ChangeKind {
     SnapshotAborted = 0x0403,
     /// See [`Change::WitnessInstalled`].
     WitnessInstalled = 0x0404,
+    /// See [`Change::SnapshotBegunOverSources`].
+    SnapshotBegunOverSources = 0x0405,
     /// See [`Change::CacheLoadRequested`].
     CacheLoadRequested = 0x0501,
     /// See [`Change::CacheLoadQueued`].
@@ -69,7 +95,7 @@ pub enum ChangeKind {
 
 impl ChangeKind {
     /// Every kind, by number.
-    pub const ALL: [ChangeKind; 28] = [
+    pub const ALL: [ChangeKind; 41] = [
         ChangeKind::StoreIdentified,
         ChangeKind::DataStoreReplaced,
         ChangeKind::SequencesLeased,
@@ -81,14 +107,27 @@ impl ChangeKind {
         ChangeKind::JointEntered,
         ChangeKind::JointLeft,
         ChangeKind::WitnessesSwitched,
+        ChangeKind::MergePrepared,
+        ChangeKind::RegionsMerged,
+        ChangeKind::MergeRolledBack,
+        ChangeKind::FlashbackBegun,
+        ChangeKind::FlashbackEnded,
+        ChangeKind::BootstrapPrepared,
+        ChangeKind::BootstrapConfirmed,
+        ChangeKind::BootstrapAbandoned,
+        ChangeKind::RegionRecovered,
+        ChangeKind::VotersForced,
         ChangeKind::PeerCreated,
         ChangeKind::PeerDestroyed,
         ChangeKind::DeletionFinished,
         ChangeKind::PeerDamaged,
+        ChangeKind::TombstonePlaced,
+        ChangeKind::TombstoneCollected,
         ChangeKind::SnapshotBegun,
         ChangeKind::SnapshotEnded,
         ChangeKind::SnapshotAborted,
         ChangeKind::WitnessInstalled,
+        ChangeKind::SnapshotBegunOverSources,
         ChangeKind::CacheLoadRequested,
         ChangeKind::CacheLoadQueued,
         ChangeKind::CacheLoadUnqueued,
@@ -124,14 +163,27 @@ impl ChangeKind {
             ChangeKind::JointEntered => "region.enter-joint",
             ChangeKind::JointLeft => "region.leave-joint",
             ChangeKind::WitnessesSwitched => "region.switch-witness",
+            ChangeKind::MergePrepared => "region.merge-prepare",
+            ChangeKind::RegionsMerged => "region.merge-commit",
+            ChangeKind::MergeRolledBack => "region.merge-rollback",
+            ChangeKind::FlashbackBegun => "region.flashback-begin",
+            ChangeKind::FlashbackEnded => "region.flashback-end",
+            ChangeKind::BootstrapPrepared => "region.bootstrap-prepare",
+            ChangeKind::BootstrapConfirmed => "region.bootstrap-confirm",
+            ChangeKind::BootstrapAbandoned => "region.bootstrap-abandon",
+            ChangeKind::RegionRecovered => "region.recover",
+            ChangeKind::VotersForced => "region.force-voters",
             ChangeKind::PeerCreated => "peer.create",
             ChangeKind::PeerDestroyed => "peer.destroy-begin",
             ChangeKind::DeletionFinished => "peer.destroy-end",
             ChangeKind::PeerDamaged => "peer.damage",
+            ChangeKind::TombstonePlaced => "peer.tombstone",
+            ChangeKind::TombstoneCollected => "peer.collect",
             ChangeKind::SnapshotBegun => "snapshot.begin",
             ChangeKind::SnapshotEnded => "snapshot.end",
             ChangeKind::SnapshotAborted => "snapshot.abort",
             ChangeKind::WitnessInstalled => "snapshot.witness",
+            ChangeKind::SnapshotBegunOverSources => "snapshot.begin-merged",
             ChangeKind::CacheLoadRequested => "cache.request",
             ChangeKind::CacheLoadQueued => "cache.queue",
             ChangeKind::CacheLoadUnqueued => "cache.unqueue",
@@ -182,6 +234,19 @@ impl ChangeKind {
             | ChangeKind::JointLeft
             | ChangeKind::WitnessesSwitched
             | ChangeKind::WitnessInstalled
+            | ChangeKind::MergePrepared
+            | ChangeKind::RegionsMerged
+            | ChangeKind::MergeRolledBack
+            | ChangeKind::FlashbackBegun
+            | ChangeKind::FlashbackEnded
+            | ChangeKind::BootstrapPrepared
+            | ChangeKind::BootstrapConfirmed
+            | ChangeKind::BootstrapAbandoned
+            | ChangeKind::RegionRecovered
+            | ChangeKind::VotersForced
+            | ChangeKind::TombstonePlaced
+            | ChangeKind::TombstoneCollected
+            | ChangeKind::SnapshotBegunOverSources
             | ChangeKind::SnapshotAborted => Durability::Wait,
         }
     }
@@ -202,14 +267,27 @@ impl Change {
             Change::JointEntered { .. } => ChangeKind::JointEntered,
             Change::JointLeft { .. } => ChangeKind::JointLeft,
             Change::WitnessesSwitched { .. } => ChangeKind::WitnessesSwitched,
+            Change::MergePrepared { .. } => ChangeKind::MergePrepared,
+            Change::RegionsMerged { .. } => ChangeKind::RegionsMerged,
+            Change::MergeRolledBack { .. } => ChangeKind::MergeRolledBack,
+            Change::FlashbackBegun { .. } => ChangeKind::FlashbackBegun,
+            Change::FlashbackEnded { .. } => ChangeKind::FlashbackEnded,
+            Change::BootstrapPrepared { .. } => ChangeKind::BootstrapPrepared,
+            Change::BootstrapConfirmed { .. } => ChangeKind::BootstrapConfirmed,
+            Change::BootstrapAbandoned { .. } => ChangeKind::BootstrapAbandoned,
+            Change::RegionRecovered { .. } => ChangeKind::RegionRecovered,
+            Change::VotersForced { .. } => ChangeKind::VotersForced,
             Change::PeerCreated { .. } => ChangeKind::PeerCreated,
             Change::PeerDestroyed { .. } => ChangeKind::PeerDestroyed,
             Change::DeletionFinished { .. } => ChangeKind::DeletionFinished,
             Change::PeerDamaged { .. } => ChangeKind::PeerDamaged,
+            Change::TombstonePlaced { .. } => ChangeKind::TombstonePlaced,
+            Change::TombstoneCollected { .. } => ChangeKind::TombstoneCollected,
             Change::SnapshotBegun { .. } => ChangeKind::SnapshotBegun,
             Change::SnapshotEnded { .. } => ChangeKind::SnapshotEnded,
             Change::SnapshotAborted { .. } => ChangeKind::SnapshotAborted,
             Change::WitnessInstalled { .. } => ChangeKind::WitnessInstalled,
+            Change::SnapshotBegunOverSources { .. } => ChangeKind::SnapshotBegunOverSources,
             Change::CacheLoadRequested { .. } => ChangeKind::CacheLoadRequested,
             Change::CacheLoadQueued { .. } => ChangeKind::CacheLoadQueued,
             Change::CacheLoadUnqueued { .. } => ChangeKind::CacheLoadUnqueued,

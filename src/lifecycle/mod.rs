@@ -54,18 +54,18 @@ pub use apply::{ApplyError, apply};
 pub use cache::{
     CacheEntry, CacheState, DropReason, EvictReason, LoadReason, QueuedLoad, QueuedLoadFate,
 };
-pub use change::{Change, ChildFate, Durability, SkipReason, SplitChild};
+pub use change::{Change, ChildFate, Durability, MergedSource, SkipReason, SplitChild};
 pub use deletion::{DeletionCause, DeletionId, PendingDeletion};
 pub use event::{Derive, Event, FloorUpdate, NewRegion, PeerChange, Split, WitnessSwitch};
 pub use kind::ChangeKind;
-pub use outcome::{Accepted, Effect, Outcome, PlannedEffects};
+pub use outcome::{Accepted, Effect, Outcome, PlannedEffects, WaitReason};
 pub use peer::{
     AbortReason, Applying, DamageReason, Damaged, Floor, MergeSource, Mode, Normal, PeerStage,
     PeerState, Previous, SnapshotRef, Waiting,
 };
 pub use position::{INITIAL_INDEX, INITIAL_POSITION, INITIAL_TERM, RaftPosition};
 pub use record::{Cause, Record, RecordHeader, Stamp};
-pub use refusal::{PeerChangeFault, Refusal, SplitFault};
+pub use refusal::{MergeFault, PeerChangeFault, Refusal, SplitFault};
 pub use register::LedgerFault;
 pub use register::{Admitted, OpenOperation, Owner, Register, RestoreError, Slot, Violation};
 pub(crate) use register::{RegisterHead, RegisterItem};

@@ -15,8 +15,51 @@ pub enum Outcome {
     Accepted(Accepted),
     /// The event's result is already part of the state.
     AlreadyApplied,
+    /// Legal, and something on this store has to happen first; nothing changes. Ask again then: a
+    /// committed entry is never refused because this store is behind.
+    Wait(WaitReason),
     /// Not legal here; nothing changes. A fact about the request, not a failure of the store.
     Refused(Refusal),
+}
+
+/// What has to happen first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum WaitReason {
+    /// The source of a merge has not applied the entry that prepared it. The host gives its log the
+    /// entries that the target's entry carries, and applies them.
+    #[error("{source_region} has applied index {has}, and the merge needs {needs}")]
+    SourceBehind {
+        /// The source.
+        source_region: RegionId,
+        /// The index that it has to reach.
+        needs: u64,
+        /// The last index that changed its metadata.
+        has: u64,
+    },
+    /// A snapshot is being applied to the source of a merge.
+    #[error("a snapshot is being applied to {source_region}")]
+    SourceApplying {
+        /// The source.
+        source_region: RegionId,
+    },
+    /// The source of a merge of witnesses is not here: the target needs its description anew.
+    #[error("{source_region} is not here, and the witness of its target needs a new description")]
+    SourceMissing {
+        /// The source.
+        source_region: RegionId,
+    },
+}
+
+impl WaitReason {
+    /// Stable code for logs, tools and hosts.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            WaitReason::SourceBehind { .. } => "merge-source-behind",
+            WaitReason::SourceApplying { .. } => "merge-source-applying",
+            WaitReason::SourceMissing { .. } => "merge-source-missing",
+        }
+    }
 }
 
 /// A legal event.

@@ -222,6 +222,11 @@ pub enum DamageReason {
         /// What happened to it.
         reason: AbortReason,
     },
+    /// The region took in another one whose data is not here, or cannot be trusted.
+    MergeSourceLost {
+        /// The other one.
+        source: RegionId,
+    },
 }
 
 /// Why a begun snapshot apply cannot be finished.
@@ -256,6 +261,7 @@ impl DamageReason {
             DamageReason::StoreOlder { .. } => "store-older",
             DamageReason::LogTruncated { .. } => "log-truncated",
             DamageReason::SnapshotLost { .. } => "snapshot-lost",
+            DamageReason::MergeSourceLost { .. } => "merge-source-lost",
         }
     }
 }
@@ -286,6 +292,9 @@ impl fmt::Display for DamageReason {
             ),
             DamageReason::SnapshotLost { reason } => {
                 write!(f, "a snapshot apply was given up ({})", reason.as_str())
+            }
+            DamageReason::MergeSourceLost { source } => {
+                write!(f, "it took in {source}, whose data is not here")
             }
         }
     }

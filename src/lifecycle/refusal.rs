@@ -244,6 +244,58 @@ pub enum Refusal {
         /// The region asked for.
         region: RegionId,
     },
+    /// The region is not being set back.
+    #[error("{region} is not in flashback")]
+    NotInFlashback {
+        /// The region asked for.
+        region: RegionId,
+    },
+    /// The merge makes no sense.
+    #[error("the merge of {region} is not valid: {fault}")]
+    InvalidMerge {
+        /// The region asked for.
+        region: RegionId,
+        /// What is wrong with it.
+        fault: MergeFault,
+    },
+    /// No merge of the region was prepared.
+    #[error("no merge of {region} was prepared")]
+    NotMerging {
+        /// The region asked for.
+        region: RegionId,
+    },
+    /// Another attempt to merge the region is under way; what concerns an earlier one is ignored.
+    #[error("{region} is in the merge that entry {current} prepared, not entry {given}")]
+    OtherMerge {
+        /// The region asked for.
+        region: RegionId,
+        /// The attempt given.
+        given: u64,
+        /// The attempt under way.
+        current: u64,
+    },
+    /// The source is not what the entry that takes it in says: it went on without the merge.
+    #[error("{source_region} is not as the merge into {region} has it")]
+    MergeSourceMismatch {
+        /// The target.
+        region: RegionId,
+        /// The source.
+        source_region: RegionId,
+    },
+    /// A peer of the region lives here.
+    #[error("{live} of {region} lives here")]
+    RegionLives {
+        /// The region asked for.
+        region: RegionId,
+        /// The peer that lives here.
+        live: PeerId,
+    },
+    /// The bootstrap was confirmed; the region cannot be taken back.
+    #[error("the bootstrap of {region} was confirmed")]
+    BootstrapConfirmed {
+        /// The region asked for.
+        region: RegionId,
+    },
     /// Whether the cluster begins with this region is not known yet.
     #[error("the bootstrap of {region} is not confirmed")]
     BootstrapUnconfirmed {
@@ -377,11 +429,46 @@ pub enum PeerChangeFault {
     /// No voter changes: that needs no joint consensus.
     #[error("only learners change")]
     LearnersOnly,
+    /// This store is among those that are said to be lost.
+    #[error("{store} is this store")]
+    OwnStore {
+        /// This store.
+        store: StoreId,
+    },
     /// A new peer begins as a voter or as a learner.
     #[error("{peer} cannot begin in a role of joint consensus")]
     JointRole {
         /// The peer.
         peer: PeerId,
+    },
+}
+
+/// What is wrong with a merge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MergeFault {
+    /// A region cannot be merged into itself.
+    #[error("source and target are one region")]
+    SameRegion,
+    /// The ranges do not meet.
+    #[error("the ranges do not meet")]
+    NotNeighbours,
+    /// The peers are not on the same stores, with the same roles.
+    #[error("the peers are not on the same stores with the same roles")]
+    OtherStores,
+    /// One of the two is in joint consensus.
+    #[error("{region} is in joint consensus")]
+    Joint {
+        /// Which.
+        region: RegionId,
+    },
+    /// The lowest index that the log has to keep is not one before the entry that says so.
+    #[error("index {given} is not one from 1 to {position}")]
+    MinIndex {
+        /// The index given.
+        given: u64,
+        /// The entry's own.
+        position: u64,
     },
 }
 
@@ -469,6 +556,13 @@ impl Refusal {
             Refusal::WitnessMismatch { .. } => "witness-mismatch",
             Refusal::RegionMerging { .. } => "region-merging",
             Refusal::RegionInFlashback { .. } => "region-in-flashback",
+            Refusal::NotInFlashback { .. } => "flashback-none",
+            Refusal::InvalidMerge { .. } => "merge-invalid",
+            Refusal::NotMerging { .. } => "merge-none",
+            Refusal::OtherMerge { .. } => "merge-other",
+            Refusal::MergeSourceMismatch { .. } => "merge-source-mismatch",
+            Refusal::RegionLives { .. } => "region-lives",
+            Refusal::BootstrapConfirmed { .. } => "bootstrap-confirmed",
             Refusal::BootstrapUnconfirmed { .. } => "bootstrap-unconfirmed",
             Refusal::SnapshotOfOther { .. } => "snapshot-other-region",
             Refusal::StaleSnapshot { .. } => "snapshot-stale",

@@ -208,6 +208,18 @@ impl Register {
         }
     }
 
+    /// The regions whose live peers own keys of `range`, in key order.
+    pub fn tenants(&self, range: &KeyRange) -> Vec<(RegionId, Incarnation)> {
+        let tenant = |claim: &Claim| match claim.owner {
+            Owner::Peer {
+                region,
+                incarnation,
+            } => Some((region, incarnation)),
+            Owner::Deletion(_) => None,
+        };
+        self.ledger.overlapping(range).filter_map(tenant).collect()
+    }
+
     /// Every owned range and its owner, in key order.
     pub fn owners(&self) -> impl Iterator<Item = (KeyRange, Owner)> {
         self.ledger.claims().map(|claim| (claim.range, claim.owner))

@@ -9,13 +9,17 @@ mod caching;
 mod conf_change;
 mod creation;
 mod destroying;
+mod flashback;
 pub(super) mod gate;
 mod keeping;
+mod merging;
+mod ordered;
 mod snapshots;
 mod splitting;
 
 pub(super) use self::conf_change::{changed, changed_jointly, joint_left, switched};
 pub(super) use self::destroying::later;
+pub(super) use self::ordered::forced;
 pub(super) use self::snapshots::given_up;
 pub(super) use self::splitting::{SplitPlan, split_parts};
 
@@ -27,7 +31,81 @@ use crate::{Incarnation, RegionEpoch, RegionId};
 pub fn step(register: &Register, event: &Event) -> Outcome {
     let decided = match event {
         Event::Identify { store } => keeping::identify(register, *store),
-        Event::Bootstrap { store, region } => creation::bootstrap(register, *store, region),
+        Event::Bootstrap { store, region } => creation::bootstrap(register, *store, region, false),
+        Event::PrepareBootstrap { store, region } => {
+            creation::bootstrap(register, *store, region, true)
+        }
+        Event::ConfirmBootstrap { region } => ordered::confirm_bootstrap(register, *region),
+        Event::AbandonBootstrap { region } => ordered::abandon_bootstrap(register, *region),
+        Event::RecoverRegion { region } => ordered::recover(register, region),
+        Event::ForceVoters {
+            region,
+            incarnation,
+            epoch,
+            failed,
+        } => {
+            let live = gate::live(register, *region, *incarnation);
+            live.and_then(|live| ordered::force_voters(register, *region, live, *epoch, failed))
+        }
+        Event::PlaceTombstone {
+            region,
+            peer,
+            epoch,
+        } => ordered::place_tombstone(register, *region, *peer, *epoch),
+        Event::CollectTombstone {
+            region,
+            highest_peer,
+        } => ordered::collect_tombstone(register, *region, *highest_peer),
+        Event::PrepareMerge {
+            region,
+            incarnation,
+            epoch,
+            position,
+            target,
+            min_index,
+        } => {
+            let entry = entry(register, *region, *incarnation, *epoch, *position);
+            entry.and_then(|entry| merging::prepare(register, entry, target, *min_index))
+        }
+        Event::CommitMerge {
+            region,
+            incarnation,
+            epoch,
+            position,
+            source,
+            commit,
+        } => {
+            let entry = entry(register, *region, *incarnation, *epoch, *position);
+            entry.and_then(|entry| merging::commit(register, entry, source, *commit))
+        }
+        Event::RollbackMerge {
+            region,
+            incarnation,
+            epoch,
+            position,
+            commit,
+        } => {
+            let entry = entry(register, *region, *incarnation, *epoch, *position);
+            entry.and_then(|entry| merging::rollback(register, entry, *commit))
+        }
+        Event::BeginFlashback {
+            region,
+            incarnation,
+            epoch,
+            position,
+        } => {
+            let entry = entry(register, *region, *incarnation, *epoch, *position);
+            entry.and_then(|entry| flashback::begin(register, entry))
+        }
+        Event::EndFlashback {
+            region,
+            incarnation,
+            epoch,
+            position,
+        } => {
+            let entry = entry(register, *region, *incarnation, *epoch, *position);
+            entry.and_then(|entry| flashback::end(register, entry))
+        }
         Event::CreateByMessage {
             region,
             peer,
@@ -79,13 +157,21 @@ pub fn step(register: &Register, event: &Event) -> Outcome {
             incarnation,
             description,
             position,
-        } => snapshots::install_witness(register, *region, *incarnation, description, *position),
+            sources,
+        } => {
+            let whole = (description, sources.as_slice());
+            snapshots::install_witness(register, *region, *incarnation, whole, *position)
+        }
         Event::BeginSnapshot {
             region,
             incarnation,
             description,
             snapshot,
-        } => snapshots::begin(register, *region, *incarnation, description, *snapshot),
+            sources,
+        } => {
+            let whole = (description, sources.as_slice());
+            snapshots::begin(register, *region, *incarnation, whole, *snapshot)
+        }
         Event::EndSnapshot {
             region,
             incarnation,

@@ -11,6 +11,8 @@ mod cache_table;
 mod cases;
 mod epochs;
 mod histories;
+mod merges;
+mod orders;
 mod stage_table;
 pub(crate) mod world;
 

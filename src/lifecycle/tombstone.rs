@@ -2,7 +2,7 @@
 //!
 //! Not here: the deletion of its keys (`deletion`).
 
-use crate::{PeerId, RegionEpoch};
+use crate::{PeerId, RegionEpoch, RegionId};
 
 /// Fences late messages, splits and snapshots for peers of one region that this store had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +22,11 @@ pub enum TombstoneCause {
     PeersChanged,
     /// It was destroyed.
     Destroyed(DestroyCause),
+    /// Its region was merged into another one, whose data lives on here.
+    Merged {
+        /// The other one.
+        target: RegionId,
+    },
 }
 
 /// Why a peer is to be destroyed.
@@ -39,6 +44,27 @@ pub enum DestroyCause {
     },
     /// The placement service or an operator wants it gone.
     Operator,
+    /// Its region was merged into another one, as a message says, and this peer was left behind.
+    Merged {
+        /// The other one.
+        target: RegionId,
+    },
+}
+
+impl Tombstone {
+    /// The region that the last peer's region was merged into, if it was.
+    pub const fn merge_target(&self) -> Option<RegionId> {
+        match self.cause {
+            TombstoneCause::Merged { target }
+            | TombstoneCause::Destroyed(DestroyCause::Merged { target }) => Some(target),
+            TombstoneCause::PeersChanged
+            | TombstoneCause::Destroyed(
+                DestroyCause::Removed { .. }
+                | DestroyCause::LargerPeer { .. }
+                | DestroyCause::Operator,
+            ) => None,
+        }
+    }
 }
 
 impl TombstoneCause {
@@ -47,6 +73,7 @@ impl TombstoneCause {
         match self {
             TombstoneCause::PeersChanged => "peers-changed",
             TombstoneCause::Destroyed(cause) => cause.as_str(),
+            TombstoneCause::Merged { .. } => "merged",
         }
     }
 }
@@ -58,6 +85,7 @@ impl DestroyCause {
             DestroyCause::Removed { .. } => "removed",
             DestroyCause::LargerPeer { .. } => "larger-peer",
             DestroyCause::Operator => "operator",
+            DestroyCause::Merged { .. } => "merged",
         }
     }
 }

@@ -56,6 +56,7 @@ pub(super) fn answer(answer: &Answer) -> Lines {
     match answer {
         Answer::Accepted { .. } => vec!["accepted".to_owned()],
         Answer::AlreadyApplied => vec!["already applied".to_owned()],
+        Answer::Wait(reason) => vec![format!("wait {}: {reason}", reason.code())],
         Answer::Refused(refusal) => vec![format!("refused {}: {refusal}", refusal.code())],
     }
 }
@@ -79,6 +80,7 @@ pub(super) fn outcome(outcome: &Outcome) -> Lines {
             )]
         }
         Outcome::AlreadyApplied => vec!["already applied".to_owned()],
+        Outcome::Wait(reason) => vec![format!("wait {}: {reason}", reason.code())],
         Outcome::Refused(refusal) => vec![format!("refused {}: {refusal}", refusal.code())],
     }
 }

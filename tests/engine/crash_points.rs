@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use torrens::snapshot::SnapshotName;
 use torrens::store::Lost;
 use torrens::{
-    Derive, Engine, EngineError, KeyRange, NewRegion, PeerChange, PeerId, Region, RegionEpoch,
-    RegionId, Split, StoreId, Taken, WriteBatch,
+    Derive, Engine, EngineError, KeyRange, NewRegion, Peer, PeerChange, PeerId, Region,
+    RegionEpoch, RegionId, Split, StoreId, Taken, WitnessSwitch, WriteBatch,
 };
 use torrens_journal::testing::{CutChoice, SimFault};
 
@@ -32,8 +32,30 @@ enum Step {
     Create(u64, u64),
     /// Takes a snapshot that a later step applies; the host keeps the bytes.
     TakeSnapshot(u64),
+    /// The same for a peer that stays, as it will be at a later index.
+    TakeSnapshotAt(u64, u64, u64),
     ApplySnapshot(u64),
     Destroy(u64, u64),
+    /// Source, target, index of the entry.
+    PrepareMerge(u64, u64, u64),
+    /// Target, source, index of the entry, index of the entry that prepared it.
+    CommitMerge(u64, u64, u64, u64),
+    RollbackMerge(u64, u64, u64),
+    BeginFlashback(u64, u64),
+    EndFlashback(u64, u64),
+    /// As `Write`, by whoever sets the region back.
+    SetBack(u64, u64, &'static [&'static str], &'static str),
+    Joint(u64, u64),
+    LeaveJoint(u64, u64),
+    /// Region, index, peer, whether it is a witness from now on.
+    Witness(u64, u64, u64, bool),
+    PrepareBootstrap,
+    ConfirmBootstrap,
+    AbandonBootstrap,
+    Recover(u64, &'static str, &'static str),
+    Force(u64, u64),
+    PlaceTombstone(u64, u64),
+    CollectTombstone(u64, u64),
     Load(u64),
     Evict(u64),
     Flush,
@@ -70,6 +92,44 @@ const HISTORY: &[Step] = &[
     S::Flush,
 ];
 
+/// Merges, flashback, joint consensus, witnesses and orders.
+const MERGING: &[Step] = &[
+    S::PrepareBootstrap,
+    S::AbandonBootstrap,
+    S::PrepareBootstrap,
+    S::ConfirmBootstrap,
+    S::Write(1, 1, 6, &["apple", "melon", "zebra"], "first"),
+    S::Split(1, (1, 1), 7, "m", 2, 20),
+    S::Write(2, 2, 6, &["melon", "nut"], "second"),
+    S::Load(1),
+    S::PrepareMerge(2, 1, 7),
+    S::RollbackMerge(2, 8, 7),
+    S::Write(2, 4, 9, &["nut", "yak"], "third"),
+    S::PrepareMerge(2, 1, 10),
+    S::CommitMerge(1, 2, 8, 10),
+    S::Write(1, 6, 9, &["melon", "fig"], "fourth"),
+    S::CollectTombstone(2, 20),
+    S::BeginFlashback(1, 10),
+    S::SetBack(1, 11, &["melon", "apple"], "as before"),
+    S::EndFlashback(1, 12),
+    S::Joint(1, 13),
+    S::LeaveJoint(1, 14),
+    S::Force(1, 5),
+    S::Checkpoint,
+    S::Split(1, (6, 6), 15, "h", 3, 30),
+    S::Write(3, 7, 6, &["nut"], "fifth"),
+    S::TakeSnapshotAt(3, 30, 8),
+    S::Witness(3, 7, 30, true),
+    S::Witness(3, 8, 30, false),
+    S::ApplySnapshot(3),
+    S::Write(3, 7, 9, &["olive"], "sixth"),
+    S::PlaceTombstone(7, 70),
+    S::Destroy(3, 30),
+    S::Recover(8, "h", ""),
+    S::Write(8, 1, 6, &["pear"], "seventh"),
+    S::Flush,
+];
+
 /// What the host keeps over a crash.
 #[derive(Clone, Default)]
 struct Host {
@@ -77,17 +137,25 @@ struct Host {
     snapshots: BTreeMap<u64, (SnapshotName, Vec<u8>)>,
 }
 
+fn first_region() -> Region {
+    Region {
+        id: RegionId(1),
+        range: KeyRange::all(),
+        epoch: RegionEpoch::BOOTSTRAP,
+        peers: vec![peer(10, STORE.0)],
+    }
+}
+
+fn described(engine: &Engine, region: u64) -> Region {
+    let status = engine.region(RegionId(region)).expect("the region is here");
+    (*status.region.expect("it has a description")).clone()
+}
+
 impl Host {
     fn play(&mut self, engine: &Engine, step: Step) -> Result<(), EngineError> {
         match step {
             S::Bootstrap => {
-                let region = Region {
-                    id: RegionId(1),
-                    range: KeyRange::all(),
-                    epoch: RegionEpoch::BOOTSTRAP,
-                    peers: vec![peer(10, STORE.0)],
-                };
-                holds(engine.bootstrap(region))?;
+                holds(engine.bootstrap(first_region()))?;
             }
             S::Write(region, version, index, keys, text) => {
                 let epoch = RegionEpoch {
@@ -99,10 +167,19 @@ impl Host {
             }
             S::Split(region, (conf_ver, version), index, boundary, child, child_peer) => {
                 // A child has a peer on each store of the region, as Raft's entry says.
-                let mut peers = vec![peer(child_peer, STORE.0)];
-                if conf_ver > 1 {
-                    peers.push(peer(child_peer + 1, 5));
-                }
+                let _ = conf_ver;
+                let whole = engine
+                    .region(RegionId(region))
+                    .and_then(|whole| whole.region);
+                let whole = whole.map_or_else(Vec::new, |whole| whole.peers.clone());
+                let seat = |listed: &Peer| Peer {
+                    id: match listed.store {
+                        STORE => PeerId(child_peer),
+                        store => PeerId(child_peer + store.0 - 4),
+                    },
+                    ..*listed
+                };
+                let peers = whole.iter().map(seat).collect();
                 let split = Split {
                     region: RegionId(region),
                     incarnation: None,
@@ -148,6 +225,15 @@ impl Host {
                 engine.remove_snapshot(staged.name)?;
                 self.snapshots.insert(region, sent);
             }
+            S::TakeSnapshotAt(region, id, index) => {
+                let taken = engine.take_snapshot(RegionId(region), epoch(engine, region))?;
+                let Taken::Snapshot(staged) = taken else {
+                    panic!("{taken:?}")
+                };
+                let sent = resent_at(&engine.open_snapshot(staged.name)?, PeerId(id), index);
+                engine.remove_snapshot(staged.name)?;
+                self.snapshots.insert(region, sent);
+            }
             S::ApplySnapshot(region) => {
                 let (name, bytes) = &self.snapshots[&region];
                 engine.remove_snapshot(*name)?;
@@ -156,6 +242,93 @@ impl Host {
                 holds(engine.apply_snapshot(RegionId(region), incarnation, &staged))?;
             }
             S::Destroy(region, id) => destroy(engine, region, id)?,
+            S::PrepareMerge(source, target, index) => {
+                let target = described(engine, target);
+                holds(engine.prepare_merge(
+                    RegionId(source),
+                    epoch(engine, source),
+                    at(index),
+                    target,
+                    index,
+                ))?;
+            }
+            S::CommitMerge(target, source, index, commit) => {
+                // Asked again when it is done, the source is gone; the entry carries what it was.
+                let source = match engine.region(RegionId(source)) {
+                    Some(_) => described(engine, source),
+                    None => described(engine, target),
+                };
+                holds(engine.commit_merge(
+                    RegionId(target),
+                    epoch(engine, target),
+                    at(index),
+                    source,
+                    commit,
+                ))?;
+            }
+            S::RollbackMerge(region, index, commit) => holds(engine.rollback_merge(
+                RegionId(region),
+                epoch(engine, region),
+                at(index),
+                commit,
+            ))?,
+            S::BeginFlashback(region, index) => {
+                let epoch = epoch(engine, region);
+                holds(engine.begin_flashback(RegionId(region), epoch, at(index)))?;
+            }
+            S::EndFlashback(region, index) => {
+                let epoch = epoch(engine, region);
+                holds(engine.end_flashback(RegionId(region), epoch, at(index)))?;
+            }
+            S::SetBack(region, index, keys, text) => {
+                let epoch = epoch(engine, region);
+                let batch = puts(keys, text);
+                written(engine.write_in_flashback(RegionId(region), epoch, at(index), &batch))?;
+            }
+            S::Joint(region, index) => {
+                let changes = vec![
+                    PeerChange::Add { peer: peer(11, 5) },
+                    PeerChange::Add { peer: peer(12, 6) },
+                ];
+                let epoch = epoch(engine, region);
+                holds(engine.enter_joint(RegionId(region), epoch, at(index), changes))?;
+            }
+            S::LeaveJoint(region, index) => {
+                let epoch = epoch(engine, region);
+                holds(engine.leave_joint(RegionId(region), epoch, at(index)))?;
+            }
+            S::Witness(region, index, id, witness) => {
+                let peer = PeerId(id);
+                let switches = vec![WitnessSwitch { peer, witness }];
+                let epoch = epoch(engine, region);
+                holds(engine.switch_witness(RegionId(region), epoch, at(index), switches))?;
+            }
+            S::PrepareBootstrap => holds(engine.prepare_bootstrap(first_region()))?,
+            S::ConfirmBootstrap => holds(engine.confirm_bootstrap(RegionId(1)))?,
+            S::AbandonBootstrap => holds(engine.abandon_bootstrap(RegionId(1)))?,
+            S::Recover(id, start, end) => {
+                let end = (!end.is_empty()).then(|| key(end));
+                let region = Region {
+                    id: RegionId(id),
+                    range: KeyRange::new(key(start), end).expect("a range that is not empty"),
+                    epoch: RegionEpoch::BOOTSTRAP,
+                    peers: vec![peer(10 * id, STORE.0)],
+                };
+                holds(engine.recover_region(region))?;
+            }
+            S::Force(region, store) => {
+                let epoch = epoch(engine, region);
+                holds(engine.force_voters(RegionId(region), epoch, vec![StoreId(store)]))?;
+            }
+            S::PlaceTombstone(region, id) => {
+                let (region, id) = (RegionId(region), PeerId(id));
+                holds(engine.place_tombstone(region, id, RegionEpoch::BOOTSTRAP))?;
+            }
+            S::CollectTombstone(region, id) => {
+                for answer in engine.collect_tombstones(&[(RegionId(region), PeerId(id))])? {
+                    holds(Ok(answer))?;
+                }
+            }
             S::Load(region) => {
                 holds(engine.load(RegionId(region), epoch(engine, region)))?;
             }
@@ -168,12 +341,12 @@ impl Host {
 }
 
 /// Plays the history without a crash: what is seen after each step, and how many operations it took.
-fn reference() -> (Vec<Seen>, Vec<Rows>, u64) {
+fn reference(history: &[Step]) -> (Vec<Seen>, Vec<Rows>, u64) {
     let world = World::new(1);
     let (engine, _) = world.open().expect("a new store opens");
     let (mut host, mut seen, mut data) = (Host::default(), vec![Seen::of(&engine)], vec![]);
     data.push(rows(&engine));
-    for step in HISTORY {
+    for step in history {
         host.play(&engine, *step)
             .unwrap_or_else(|error| panic!("{step:?}: {error}"));
         seen.push(Seen::of(&engine));
@@ -185,7 +358,11 @@ fn reference() -> (Vec<Seen>, Vec<Rows>, u64) {
 
 /// Plays until the machine dies; answers the world, the host, and the step that was under way
 /// (`None`: it died while it opened).
-fn play_until_dead(op: u64, fault: SimFault) -> Option<(World, Host, Option<usize>)> {
+fn play_until_dead(
+    history: &[Step],
+    op: u64,
+    fault: SimFault,
+) -> Option<(World, Host, Option<usize>)> {
     let world = World::new(1);
     world.disk.fail_at(op, fault);
     let mut host = Host::default();
@@ -193,7 +370,7 @@ fn play_until_dead(op: u64, fault: SimFault) -> Option<(World, Host, Option<usiz
         Ok((engine, _)) => engine,
         Err(_) => return Some((world, host, None)),
     };
-    for (number, step) in HISTORY.iter().enumerate() {
+    for (number, step) in history.iter().enumerate() {
         let kept = host.clone();
         if host.play(&engine, *step).is_err() {
             assert!(world.disk.is_dead(), "{step:?} failed without a fault");
@@ -202,7 +379,7 @@ fn play_until_dead(op: u64, fault: SimFault) -> Option<(World, Host, Option<usiz
     }
     let closed = engine.close();
     match world.disk.is_dead() {
-        true => Some((world, host, Some(HISTORY.len()))),
+        true => Some((world, host, Some(history.len()))),
         false => closed.map(|()| None).expect("a run without a death closes"),
     }
 }
@@ -233,6 +410,7 @@ fn come_back(
     world: &World,
     host: &mut Host,
     step: Option<usize>,
+    history: &[Step],
     (seen, data, _): &(Vec<Seen>, Vec<Rows>, u64),
 ) {
     let (engine, _) = world.open().expect("whatever a crash leaves opens");
@@ -245,7 +423,7 @@ fn come_back(
     let now = Seen::of(&engine);
     let (before, after) = match step {
         None => (0, 0),
-        Some(step) => (step, (step + 1).min(HISTORY.len())),
+        Some(step) => (step, (step + 1).min(history.len())),
     };
     assert!(
         now == seen[before] || now == seen[after],
@@ -254,8 +432,8 @@ fn come_back(
         seen[after]
     );
     // The host's log from its start: what is in answers "already applied", what was lost comes again.
-    for step in &HISTORY[..before] {
-        if matches!(step, S::Write(..)) && still_there(&engine, *step) {
+    for step in &history[..before] {
+        if matches!(step, S::Write(..) | S::SetBack(..)) && still_there(&engine, *step) {
             host.play(&engine, *step).expect("the log is sent again");
         }
     }
@@ -266,12 +444,12 @@ fn come_back(
             "rows after the log was sent again"
         );
     }
-    let next = if now == seen[after] && !must_repeat(before) {
+    let next = if now == seen[after] && !must_repeat(history, before) {
         after
     } else {
         before
     };
-    for step in &HISTORY[next..] {
+    for step in &history[next..] {
         host.play(&engine, *step)
             .unwrap_or_else(|error| panic!("{step:?}: {error}"));
     }
@@ -281,18 +459,25 @@ fn come_back(
 }
 
 /// Whether the step changes nothing that is seen, so that one cannot see whether it happened.
-fn must_repeat(step: usize) -> bool {
-    HISTORY.get(step).is_some_and(|step| {
+fn must_repeat(history: &[Step], step: usize) -> bool {
+    history.get(step).is_some_and(|step| {
         matches!(
             step,
-            S::Write(..) | S::TakeSnapshot(_) | S::Load(_) | S::Evict(_) | S::Flush | S::Checkpoint
+            S::Write(..)
+                | S::SetBack(..)
+                | S::TakeSnapshot(_)
+                | S::TakeSnapshotAt(..)
+                | S::Load(_)
+                | S::Evict(_)
+                | S::Flush
+                | S::Checkpoint
         )
     })
 }
 
 /// Whether the peer that a log entry was for still lives, so that its host still sends the log.
 fn still_there(engine: &Engine, step: Step) -> bool {
-    let S::Write(region, _, index, ..) = step else {
+    let (S::Write(region, _, index, ..) | S::SetBack(region, index, ..)) = step else {
         return false;
     };
     engine
@@ -302,7 +487,21 @@ fn still_there(engine: &Engine, step: Step) -> bool {
 
 #[test]
 fn a_crash_at_any_operation_recovers_to_the_state_before_or_after_the_step() {
-    let reference = reference();
+    crash_everywhere(HISTORY);
+}
+
+#[test]
+fn a_crash_at_any_operation_of_merges_and_orders_recovers_likewise() {
+    crash_everywhere(MERGING);
+}
+
+#[allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it is the body of tests, which say what they tried"
+)]
+fn crash_everywhere(history: &[Step]) {
+    let reference = reference(history);
     assert!(
         reference.2 > 150,
         "the history has {} operations",
@@ -310,11 +509,11 @@ fn a_crash_at_any_operation_recovers_to_the_state_before_or_after_the_step() {
     );
     let mut op = 1;
     let mut tried = 0;
-    while let Some((dead, host, step)) = play_until_dead(op, SimFault::Dies) {
+    while let Some((dead, host, step)) = play_until_dead(history, op, SimFault::Dies) {
         for (name, world) in returns(&dead, op) {
             let context = format!("death at operation {op} in step {step:?}, then {name}");
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                come_back(&world, &mut host.clone(), step, &reference);
+                come_back(&world, &mut host.clone(), step, history, &reference);
             }));
             if let Err(panic) = result {
                 eprintln!("{context}; the last operations were:");

@@ -13,6 +13,7 @@ mod crash_points;
 mod data_store_lost;
 mod faults;
 mod house;
+mod merges;
 mod open_modes;
 mod random_history;
 mod real_faults;

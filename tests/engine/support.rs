@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use torrens::lifecycle::Mode;
 use torrens::snapshot::{SnapshotName, SnapshotReader, SnapshotWriter};
 use torrens::store::{Lost, MemoryFactory, MemoryStore, scan_versions};
 use torrens::{
@@ -138,7 +139,7 @@ pub fn split_at_m(engine: &Engine) -> Result<(), EngineError> {
 /// What can be seen of a store, without what differs between two runs (incarnations, LSNs).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Stage and description of each peer.
+    /// Stage (or what it is in, if it does not serve) and description of each peer.
     pub peers: BTreeMap<RegionId, (PeerId, &'static str, Option<Region>)>,
     /// Highest peer and epoch of each tombstone.
     pub tombstones: BTreeMap<RegionId, (PeerId, RegionEpoch)>,
@@ -149,7 +150,11 @@ impl Seen {
     pub fn of(engine: &Engine) -> Seen {
         let peer = |status: RegionStatus| {
             let region = status.region.map(|region| (*region).clone());
-            (status.id, (status.peer, status.stage, region))
+            let state = match status.mode {
+                Mode::Serving => status.stage,
+                mode => mode.as_str(),
+            };
+            (status.id, (status.peer, state, region))
         };
         let grave =
             |(region, stone): (RegionId, Tombstone)| (region, (stone.highest_peer, stone.epoch));
@@ -164,7 +169,8 @@ impl Seen {
 pub fn rows(engine: &Engine) -> BTreeMap<(RegionId, Vec<u8>), Vec<u8>> {
     let mut rows = BTreeMap::new();
     for status in engine.regions() {
-        let Some(region) = status.region.filter(|_| status.stage == "normal") else {
+        let serves = status.stage == "normal" && status.mode == Mode::Serving;
+        let Some(region) = status.region.filter(|_| serves) else {
             continue;
         };
         let view = engine
@@ -240,7 +246,13 @@ pub fn destroy(engine: &Engine, region: u64, peer: u64) -> Result<(), EngineErro
 
 /// The snapshot as another store would send it after it had replaced this store's peer by `newer`.
 pub fn resent(taken: &SnapshotReader, newer: PeerId) -> (SnapshotName, Vec<u8>) {
+    resent_at(taken, newer, taken.meta().index)
+}
+
+/// The same at a later entry that changed no data.
+pub fn resent_at(taken: &SnapshotReader, newer: PeerId, index: u64) -> (SnapshotName, Vec<u8>) {
     let mut meta = taken.meta().clone();
+    meta.index = index;
     meta.region.epoch.conf_ver += 2;
     for peer in meta
         .region

@@ -135,6 +135,19 @@ fn next(
         | Change::JointLeft { .. }
         | Change::WitnessesSwitched { .. }
         | Change::WitnessInstalled { .. }
+        | Change::MergePrepared { .. }
+        | Change::RegionsMerged { .. }
+        | Change::MergeRolledBack { .. }
+        | Change::FlashbackBegun { .. }
+        | Change::FlashbackEnded { .. }
+        | Change::BootstrapPrepared { .. }
+        | Change::BootstrapConfirmed { .. }
+        | Change::BootstrapAbandoned { .. }
+        | Change::RegionRecovered { .. }
+        | Change::VotersForced { .. }
+        | Change::TombstonePlaced { .. }
+        | Change::TombstoneCollected { .. }
+        | Change::SnapshotBegunOverSources { .. }
         | Change::OwnPeerRemoved { .. }
         | Change::PeerCreated { .. }
         | Change::PeerDestroyed { .. }

@@ -8,10 +8,11 @@ use torrens_journal::Lsn;
 use super::ApplyError;
 use super::peers::{hand_over, set_following, set_stage, withdraw_cache};
 use super::regions::at_rest;
+use crate::lifecycle::step::forced;
 use crate::lifecycle::{
     DeletionCause, EvictReason, Normal, PeerStage, RaftPosition, Refusal, Register, Waiting,
 };
-use crate::{Region, RegionId};
+use crate::{Region, RegionId, StoreId};
 
 /// Puts the description that `changed` makes in the place of the one before.
 pub(super) fn apply(
@@ -66,5 +67,28 @@ pub(super) fn apply(
         }
         (true, true) | (false, false) => set_following(register, id, after),
     }
+    Ok(())
+}
+
+/// No entry says so, so no index moves.
+pub(super) fn force(
+    register: &mut Register,
+    id: RegionId,
+    conf_ver: u64,
+    failed: &[StoreId],
+) -> Result<(), ApplyError> {
+    let before = at_rest(register, id, "region.force-voters")?;
+    if conf_ver <= before.region.epoch.conf_ver {
+        return Err(ApplyError::Backwards {
+            what: "the epoch of a region",
+        });
+    }
+    let (mut region, _) = forced(&before.region, failed);
+    region.epoch.conf_ver = conf_ver;
+    region
+        .validate()
+        .map_err(|source| ApplyError::Description { region: id, source })?;
+    let region = Arc::new(region);
+    set_following(register, id, Normal { region, ..before });
     Ok(())
 }

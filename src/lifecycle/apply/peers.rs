@@ -10,7 +10,7 @@ use super::{ApplyError, wrong_stage};
 use crate::lifecycle::register::Claim;
 use crate::lifecycle::step::later;
 use crate::lifecycle::{
-    DamageReason, Damaged, DeletionCause, DeletionId, DestroyCause, EvictReason, Floor,
+    CacheEntry, DamageReason, Damaged, DeletionCause, DeletionId, DestroyCause, EvictReason, Floor,
     FloorUpdate, Normal, Owner, PeerStage, PeerState, PendingDeletion, RaftPosition, Register,
     Tombstone, TombstoneCause,
 };
@@ -127,9 +127,6 @@ pub(super) fn remove_own(
         conf_ver,
         ..current
     };
-    let epoch = register
-        .tombstone(region)
-        .map_or(epoch, |earlier| later(earlier.epoch, epoch));
     retire(
         register,
         lsn,
@@ -165,15 +162,78 @@ fn retire(
         };
         hand_over(register, lsn, Some(released), None, [(range, left)])?;
     }
-    withdraw_cache(register, region, EvictReason::Destroyed);
+    bury(
+        register,
+        region,
+        (peer, epoch, cause),
+        EvictReason::Destroyed,
+    );
+    Ok(())
+}
+
+/// The peer is gone, and its tombstone stands. Its keys are somebody else's affair.
+pub(super) fn bury(
+    register: &mut Register,
+    region: RegionId,
+    (peer, epoch, cause): (PeerId, RegionEpoch, TombstoneCause),
+    reason: EvictReason,
+) {
+    withdraw_cache(register, region, reason);
     if let Some(slot) = super::slot(register, region) {
+        let earlier = slot
+            .tombstone
+            .map_or(RegionEpoch::NONE, |fence| fence.epoch);
         slot.peer = None;
         slot.tombstone = Some(Tombstone {
             highest_peer: peer,
-            epoch,
+            epoch: later(earlier, epoch),
             cause,
         });
     }
+}
+
+pub(super) fn place_tombstone(
+    register: &mut Register,
+    region: RegionId,
+    peer: PeerId,
+    epoch: RegionEpoch,
+) -> Result<(), ApplyError> {
+    const KIND: &str = "peer.tombstone";
+    if register.store.is_none() {
+        return Err(ApplyError::Store { store: None });
+    }
+    if register.peer(region).is_some() {
+        return Err(wrong_stage(register, region, KIND));
+    }
+    check_fence(register, region, peer)?;
+    if region.0 == 0 {
+        return Err(ApplyError::Peer { region, peer });
+    }
+    register.slots.entry(region).or_default();
+    let cause = TombstoneCause::Destroyed(DestroyCause::Operator);
+    bury(
+        register,
+        region,
+        (peer, epoch, cause),
+        EvictReason::Destroyed,
+    );
+    Ok(())
+}
+
+pub(super) fn collect_tombstone(
+    register: &mut Register,
+    region: RegionId,
+    highest_peer: PeerId,
+) -> Result<(), ApplyError> {
+    let slot = register.slots.get(&region);
+    let is_all = slot.is_some_and(|slot| {
+        let fence = slot.tombstone.map(|fence| fence.highest_peer);
+        slot.peer.is_none() && slot.cache == CacheEntry::Absent && fence == Some(highest_peer)
+    });
+    if !is_all {
+        return Err(wrong_stage(register, region, "peer.collect"));
+    }
+    register.slots.remove(&region);
     Ok(())
 }
 

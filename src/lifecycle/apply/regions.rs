@@ -1,4 +1,4 @@
-//! Records about a region as a whole: bootstrap and split.
+//! Records about a region as a whole: bootstrap, recovery by order, split.
 
 use std::sync::Arc;
 
@@ -29,6 +29,7 @@ pub(super) fn bootstrap(
     lsn: Lsn,
     store: StoreId,
     region: &Region,
+    mode: Mode,
 ) -> Result<(), ApplyError> {
     let id = region.id;
     if store.0 == 0 || register.store.is_some_and(|current| current != store) {
@@ -39,10 +40,43 @@ pub(super) fn bootstrap(
     if !register.slots.is_empty() {
         return Err(wrong_stage(register, id, "region.bootstrap"));
     }
+    found(register, lsn, store, region, mode)?;
+    register.store = Some(store);
+    Ok(())
+}
+
+pub(super) fn recover(
+    register: &mut Register,
+    lsn: Lsn,
+    region: &Region,
+) -> Result<(), ApplyError> {
+    let id = region.id;
+    let Some(store) = register.store else {
+        return Err(ApplyError::Store { store: None });
+    };
+    if register.peer(id).is_some() {
+        return Err(wrong_stage(register, id, "region.recover"));
+    }
+    if let Some(own) = region.peer_on(store) {
+        check_fence(register, id, own.id)?;
+    }
+    found(register, lsn, store, region, Mode::Serving)
+}
+
+/// A region begins here, with a peer that holds its (empty) data.
+fn found(
+    register: &mut Register,
+    lsn: Lsn,
+    store: StoreId,
+    region: &Region,
+    mode: Mode,
+) -> Result<(), ApplyError> {
+    let id = region.id;
     region
         .validate()
         .map_err(|source| ApplyError::Description { region: id, source })?;
-    let Some(peer) = region.peer_on(store) else {
+    let own = region.peer_on(store).filter(|own| !own.is_witness);
+    let Some(peer) = own.map(|own| own.id) else {
         return Err(ApplyError::Parts { region: id });
     };
     let incarnation = Incarnation::new(lsn);
@@ -54,7 +88,6 @@ pub(super) fn bootstrap(
         .ledger
         .exchange(&[], &[taken])
         .map_err(ApplyError::Ledger)?;
-    register.store = Some(store);
     let normal = Normal {
         region: Arc::new(region.clone()),
         meta_index: INITIAL_POSITION,
@@ -62,15 +95,64 @@ pub(super) fn bootstrap(
             index: INITIAL_INDEX,
             barrier: 0,
         },
-        mode: Mode::Serving,
+        mode,
     };
     register.slots.entry(id).or_default().peer = Some(PeerState {
-        peer: peer.id,
+        peer,
         incarnation,
         predecessor: None,
-        stage: PeerStage::following(normal, peer.id),
+        stage: PeerStage::Normal(normal),
     });
     Ok(())
+}
+
+pub(super) fn confirm_bootstrap(
+    register: &mut Register,
+    region: RegionId,
+) -> Result<(), ApplyError> {
+    let normal = unconfirmed(register, region, "region.bootstrap-confirm")?;
+    let mode = Mode::Serving;
+    set_following(register, region, Normal { mode, ..normal });
+    Ok(())
+}
+
+/// The region goes and leaves no tombstone: nobody else ever heard of its peer.
+pub(super) fn abandon_bootstrap(
+    register: &mut Register,
+    lsn: Lsn,
+    region: RegionId,
+) -> Result<(), ApplyError> {
+    const KIND: &str = "region.bootstrap-abandon";
+    let normal = unconfirmed(register, region, KIND)?;
+    let Some(incarnation) = register.incarnation(region) else {
+        return Err(wrong_stage(register, region, KIND));
+    };
+    let range = normal.region.range.clone();
+    let released = Claim {
+        range: range.clone(),
+        owner: owner(region, incarnation),
+    };
+    let left = DeletionCause::Destroyed {
+        region,
+        incarnation,
+    };
+    hand_over(register, lsn, Some(released), None, [(range, left)])?;
+    register.slots.remove(&region);
+    Ok(())
+}
+
+fn unconfirmed(
+    register: &Register,
+    region: RegionId,
+    kind: &'static str,
+) -> Result<Normal, ApplyError> {
+    let normal = following(register, region, kind)?;
+    match normal.mode {
+        Mode::Unconfirmed => Ok(normal),
+        Mode::Serving | Mode::Merging(_) | Mode::Flashback => {
+            Err(wrong_stage(register, region, kind))
+        }
+    }
 }
 
 /// What a peer follows; an error of `kind` if it does not follow its region.

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use torrens_journal::Lsn;
 
-use super::peers::{hand_over, owner, set_stage, withdraw_cache};
+use super::peers::{bury, hand_over, owner, set_stage, withdraw_cache};
 use super::{ApplyError, wrong_stage};
 use crate::lifecycle::register::Claim;
 use crate::lifecycle::step::given_up;
 use crate::lifecycle::{
-    AbortReason, Applying, DamageReason, Damaged, DeletionCause, EvictReason, Floor, Mode, Normal,
-    PeerStage, Previous, RaftPosition, Register, SnapshotRef, Waiting,
+    AbortReason, Applying, DamageReason, Damaged, DeletionCause, EvictReason, Floor, MergedSource,
+    Mode, Normal, PeerStage, Previous, RaftPosition, Register, SnapshotRef, TombstoneCause,
+    Waiting,
 };
 use crate::{Region, RegionId};
 
@@ -19,6 +20,7 @@ pub(super) fn begin(
     lsn: Lsn,
     description: &Region,
     snapshot: SnapshotRef,
+    sources: &[MergedSource],
 ) -> Result<(), ApplyError> {
     const KIND: &str = "snapshot.begin";
     let region = description.id;
@@ -80,23 +82,7 @@ pub(super) fn begin(
             what: "the floor of a region",
         });
     }
-    let incarnation = peer.incarnation;
-    let owner = owner(region, incarnation);
-    let old_range = old.map(|old| old.range.clone());
-    let left = old_range
-        .as_ref()
-        .map_or(Vec::new(), |old| old.difference(&description.range));
-    let cause = DeletionCause::SnapshotShrank {
-        region,
-        incarnation,
-    };
-    let taken = Claim {
-        range: description.range.clone(),
-        owner,
-    };
-    let released = old_range.map(|range| Claim { range, owner });
-    let left = left.into_iter().map(|range| (range, cause));
-    hand_over(register, lsn, released, Some(taken), left)?;
+    take_over(register, lsn, description, sources, false, KIND)?;
     let applying = Applying {
         region: Arc::new(description.clone()),
         snapshot,
@@ -108,12 +94,77 @@ pub(super) fn begin(
     Ok(())
 }
 
+/// The keys of the description become the peer's, whoever of it and of the sources had them; what
+/// they give up is to be cleared, and the sources end.
+fn take_over(
+    register: &mut Register,
+    lsn: Lsn,
+    description: &Region,
+    sources: &[MergedSource],
+    as_witness: bool,
+    kind: &'static str,
+) -> Result<(), ApplyError> {
+    let region = description.id;
+    let Some(peer) = register.peer(region) else {
+        return Err(wrong_stage(register, region, kind));
+    };
+    let incarnation = peer.incarnation;
+    let claim = |region, incarnation, stage: &PeerStage| {
+        stage.region().map(|description| Claim {
+            range: description.range.clone(),
+            owner: owner(region, incarnation),
+        })
+    };
+    let mut released: Vec<Claim> = claim(region, incarnation, &peer.stage)
+        .into_iter()
+        .collect();
+    let mut buried = Vec::with_capacity(sources.len());
+    for (position, source) in sources.iter().enumerate() {
+        let MergedSource {
+            region: id,
+            peer,
+            incarnation,
+        } = *source;
+        let mut earlier = sources.iter().take(position);
+        let live = register
+            .peer(id)
+            .filter(|live| live.peer == peer && live.incarnation == incarnation && id != region);
+        let is_twice = earlier.any(|earlier| earlier.region == id);
+        let (Some(live), false) = (live, is_twice) else {
+            return Err(wrong_stage(register, id, kind));
+        };
+        if let PeerStage::Applying(_) | PeerStage::Uninitialized = live.stage {
+            return Err(wrong_stage(register, id, kind));
+        }
+        released.extend(claim(id, incarnation, &live.stage));
+        let cause = TombstoneCause::Merged { target: region };
+        buried.push((id, (peer, live.stage.epoch(), cause)));
+    }
+    let left = given_up(
+        register,
+        (region, peer),
+        &description.range,
+        sources,
+        as_witness,
+    );
+    let taken = Claim {
+        range: description.range.clone(),
+        owner: owner(region, incarnation),
+    };
+    hand_over(register, lsn, released, Some(taken), left)?;
+    for (source, tombstone) in buried {
+        bury(register, source, tombstone, EvictReason::Merge);
+    }
+    Ok(())
+}
+
 /// A witness has its description at once.
 pub(super) fn install_witness(
     register: &mut Register,
     lsn: Lsn,
     description: &Region,
     position: RaftPosition,
+    sources: &[MergedSource],
 ) -> Result<(), ApplyError> {
     const KIND: &str = "snapshot.witness";
     let region = description.id;
@@ -145,32 +196,7 @@ pub(super) fn install_witness(
             what: "the epoch of a region",
         });
     }
-    let incarnation = peer.incarnation;
-    let owner = owner(region, incarnation);
-    let released = old.map(|old| Claim {
-        range: old.range.clone(),
-        owner,
-    });
-    let taken = Claim {
-        range: description.range.clone(),
-        owner,
-    };
-    let left = given_up(&peer.stage, &description.range)
-        .into_iter()
-        .map(|(range, stays)| {
-            let cause = match stays {
-                true => DeletionCause::Witness {
-                    region,
-                    incarnation,
-                },
-                false => DeletionCause::SnapshotShrank {
-                    region,
-                    incarnation,
-                },
-            };
-            (range, cause)
-        });
-    hand_over(register, lsn, released, Some(taken), left)?;
+    take_over(register, lsn, description, sources, true, KIND)?;
     let witness = Normal {
         region: Arc::new(description.clone()),
         meta_index: position,

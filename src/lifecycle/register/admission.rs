@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Register;
 use crate::lifecycle::step::gate;
-use crate::lifecycle::{Floor, RaftPosition, Refusal};
+use crate::lifecycle::{Floor, Mode, Normal, PeerStage, PeerState, RaftPosition, Refusal};
 use crate::{Incarnation, Region, RegionEpoch, RegionId};
 
 /// A region whose data may be touched, as it is at that moment.
@@ -39,6 +39,33 @@ impl Register {
         self.admit(region, epoch)
     }
 
+    /// Whether `region` may be read or written at `epoch` by whoever sets it back: only while it is in
+    /// flashback.
+    ///
+    /// # Errors
+    /// The refusal that the caller gets: no peer with data, not in flashback, or another version.
+    pub fn admit_flashback(
+        &self,
+        region: RegionId,
+        epoch: RegionEpoch,
+    ) -> Result<Admitted, Refusal> {
+        let peer = gate::live(self, region, None)?;
+        let normal = match &peer.stage {
+            PeerStage::Normal(normal) if normal.mode == Mode::Flashback => normal,
+            PeerStage::Normal(_)
+            | PeerStage::Uninitialized
+            | PeerStage::Witness(_)
+            | PeerStage::Waiting(_)
+            | PeerStage::Applying(_)
+            | PeerStage::Damaged(_) => {
+                gate::serving(region, peer)?;
+                return Err(Refusal::NotInFlashback { region });
+            }
+        };
+        gate::version(self, &normal.region, epoch)?;
+        Ok(admitted(peer, normal))
+    }
+
     /// Whether the caller knows a region as it is, both parts of its epoch. A region that is not
     /// here, or a peer without description, has no epoch to know.
     ///
@@ -55,11 +82,15 @@ impl Register {
         let peer = gate::live(self, region, None)?;
         let normal = gate::serving(region, peer)?;
         gate::version(self, &normal.region, epoch)?;
-        Ok(Admitted {
-            region: Arc::clone(&normal.region),
-            incarnation: peer.incarnation,
-            meta_index: normal.meta_index,
-            floor: normal.floor,
-        })
+        Ok(admitted(peer, normal))
+    }
+}
+
+fn admitted(peer: &PeerState, normal: &Normal) -> Admitted {
+    Admitted {
+        region: Arc::clone(&normal.region),
+        incarnation: peer.incarnation,
+        meta_index: normal.meta_index,
+        floor: normal.floor,
     }
 }

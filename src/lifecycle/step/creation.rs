@@ -1,14 +1,18 @@
-//! Events that create a peer: bootstrap, and a message for a peer that does not exist here. Split is
-//! in its own file; there is no other way.
+//! Events that create a peer: bootstrap, and a message for a peer that does not exist here. Split and
+//! an operator's order are in files of their own; there is no other way.
 
-use crate::lifecycle::{Change, INITIAL_POSITION, Outcome, PeerStage, Refusal, Register};
+use crate::lifecycle::{
+    Change, INITIAL_POSITION, Mode, Outcome, Owner, PeerStage, Refusal, Register,
+};
 use crate::{PeerId, Region, RegionEpoch, RegionId, StoreId};
 
-/// Only on a store that never had a region; asking again for the very same is no harm.
+/// Only on a store that never had a region; asking again for the very same is no harm. Prepared, it
+/// serves nothing until it is confirmed.
 pub(super) fn bootstrap(
     register: &Register,
     store: StoreId,
     region: &Region,
+    is_prepared: bool,
 ) -> Result<Outcome, Refusal> {
     if store.0 == 0 {
         return Err(Refusal::IdZero { id: "store" });
@@ -17,41 +21,74 @@ pub(super) fn bootstrap(
         let given = store;
         return Err(Refusal::StoreMismatch { given, current });
     }
-    region
-        .validate()
-        .map_err(|fault| Refusal::InvalidDescription {
-            region: region.id,
-            fault,
-        })?;
-    if region.peer_on(store).is_none() {
-        return Err(Refusal::NotListed {
-            region: region.id,
-            peer: None,
-            store,
-        });
-    }
-    if register
-        .peer(region.id)
-        .is_some_and(|peer| match &peer.stage {
-            PeerStage::Normal(normal) => {
-                *normal.region == *region && normal.meta_index == INITIAL_POSITION
-            }
-            PeerStage::Witness(_)
-            | PeerStage::Waiting(_)
-            | PeerStage::Uninitialized
-            | PeerStage::Applying(_)
-            | PeerStage::Damaged(_) => false,
-        })
+    check_first(region, store)?;
+    if let Some(PeerStage::Normal(normal)) = register.peer(region.id).map(|peer| &peer.stage)
+        && *normal.region == *region
+        && normal.meta_index == INITIAL_POSITION
     {
-        return Ok(Outcome::AlreadyApplied);
+        return match normal.mode {
+            Mode::Unconfirmed if !is_prepared => {
+                Err(Refusal::BootstrapUnconfirmed { region: region.id })
+            }
+            Mode::Serving | Mode::Unconfirmed | Mode::Merging(_) | Mode::Flashback => {
+                Ok(Outcome::AlreadyApplied)
+            }
+        };
     }
     if let Some((region, _)) = register.slots().next() {
         return Err(Refusal::NotEmpty { region });
     }
-    Ok(Outcome::accept(Change::RegionBootstrapped {
-        store,
-        region: region.clone(),
+    // What an abandoned bootstrap left may still be there.
+    check_free(register, region)?;
+    let region = region.clone();
+    Ok(Outcome::accept(match is_prepared {
+        true => Change::BootstrapPrepared { store, region },
+        false => Change::RegionBootstrapped { store, region },
     }))
+}
+
+/// The peer that this store has in the description of a region that begins here, with data.
+pub(super) fn check_first(region: &Region, store: StoreId) -> Result<PeerId, Refusal> {
+    let id = region.id;
+    region
+        .validate()
+        .map_err(|fault| Refusal::InvalidDescription { region: id, fault })?;
+    let Some(own) = region.peer_on(store) else {
+        return Err(Refusal::NotListed {
+            region: id,
+            peer: None,
+            store,
+        });
+    };
+    if own.is_witness {
+        return Err(Refusal::WitnessMismatch {
+            region: id,
+            peer: own.id,
+            is_witness: true,
+        });
+    }
+    Ok(own.id)
+}
+
+/// Nobody may own a key of a region that begins here, and nothing may be clearing one.
+pub(super) fn check_free(register: &Register, region: &Region) -> Result<(), Refusal> {
+    let id = region.id;
+    if let Some(claim) = register.ledger.overlapping(&region.range).next() {
+        return Err(match claim.owner {
+            Owner::Peer { region: with, .. } => Refusal::RangeOverlap { region: id, with },
+            Owner::Deletion(deletion) => Refusal::RangeBusy {
+                region: id,
+                deletion,
+            },
+        });
+    }
+    match register.deletion_in(&region.range) {
+        Some(deletion) => Err(Refusal::RangeBusy {
+            region: id,
+            deletion,
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Only above the tombstone, and only where no other replica lives.

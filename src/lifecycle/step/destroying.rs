@@ -60,7 +60,7 @@ pub(super) fn destroy(
             }
             current
         }
-        DestroyCause::Operator => current,
+        DestroyCause::Operator | DestroyCause::Merged { .. } => current,
     };
     let earlier = fence.map_or(RegionEpoch::NONE, |fence| fence.epoch);
     let change = Change::PeerDestroyed {

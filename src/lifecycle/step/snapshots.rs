@@ -1,12 +1,10 @@
 //! A snapshot apply: begin, end, abort. The range is reserved by the begin itself.
 
-use std::sync::Arc;
-
 use super::{destroying, gate};
 use crate::lifecycle::outcome::Planned;
 use crate::lifecycle::{
-    AbortReason, Change, DamageReason, Effect, Floor, Outcome, Owner, PeerStage, PeerState,
-    RaftPosition, Refusal, Register, SnapshotRef,
+    AbortReason, Change, DamageReason, DeletionCause, Effect, Floor, MergedSource, Mode, Normal,
+    Outcome, Owner, PeerStage, PeerState, RaftPosition, Refusal, Register, SnapshotRef,
 };
 use crate::{Incarnation, KeyRange, Region, RegionId};
 
@@ -48,19 +46,23 @@ fn check_description(
     Ok(())
 }
 
-/// What the peer had; none if it had no description. The snapshot has to be newer than that.
+/// The snapshot has to be newer than what the peer has.
 ///
 /// # Errors
 /// The description is older, the position is not newer, or a snapshot is being applied.
-fn check_newer<'a>(
+fn check_newer(
     register: &Register,
     id: RegionId,
-    peer: &'a PeerState,
+    peer: &PeerState,
     description: &Region,
     given: u64,
-) -> Result<Option<&'a Arc<Region>>, Refusal> {
+) -> Result<(), Refusal> {
     let (region, have, is_new) = match &peer.stage {
-        PeerStage::Uninitialized => return Ok(None),
+        PeerStage::Uninitialized => return Ok(()),
+        PeerStage::Normal(Normal {
+            mode: Mode::Unconfirmed,
+            ..
+        }) => return Err(Refusal::BootstrapUnconfirmed { region: id }),
         PeerStage::Normal(normal) => {
             // The data may be further than any metadata, never less far than its floor.
             let have = normal.meta_index.index.max(normal.floor.index);
@@ -91,14 +93,14 @@ fn check_newer<'a>(
             have,
         });
     }
-    Ok(Some(region))
+    Ok(())
 }
 
 pub(super) fn begin(
     register: &Register,
     id: RegionId,
     incarnation: Incarnation,
-    description: &Region,
+    (description, known): (&Region, &[RegionId]),
     snapshot: SnapshotRef,
 ) -> Result<Outcome, Refusal> {
     let peer = gate::live(register, id, Some(incarnation))?;
@@ -109,24 +111,25 @@ pub(super) fn begin(
     {
         return Ok(Outcome::AlreadyApplied);
     }
-    let held = check_newer(register, id, peer, description, snapshot.position.index)?;
-    check_range(register, id, incarnation, description)?;
-    let left = held.map_or(Vec::new(), |region| {
-        region.range.difference(&description.range)
-    });
-    let mut effects: Vec<Planned> = (0..)
-        .zip(left)
-        .map(|(ordinal, range)| Planned::Clear { ordinal, range })
-        .collect();
-    effects.extend(destroying::free_cache(register, id));
+    check_newer(register, id, peer, description, snapshot.position.index)?;
+    let sources = check_range(register, id, incarnation, description, known)?;
+    let mut effects = replaced(register, id, peer, description, &sources, false);
     effects.push(Planned::Known(Effect::IngestSnapshot {
         region: id,
         incarnation,
         snapshot,
     }));
-    let change = Change::SnapshotBegun {
-        description: description.clone(),
-        snapshot,
+    let description = description.clone();
+    let change = match sources.is_empty() {
+        true => Change::SnapshotBegun {
+            description,
+            snapshot,
+        },
+        false => Change::SnapshotBegunOverSources {
+            description,
+            snapshot,
+            sources,
+        },
     };
     Ok(Outcome::accept_with(change, effects))
 }
@@ -136,7 +139,7 @@ pub(super) fn install_witness(
     register: &Register,
     id: RegionId,
     incarnation: Incarnation,
-    description: &Region,
+    (description, known): (&Region, &[RegionId]),
     position: RaftPosition,
 ) -> Result<Outcome, Refusal> {
     let peer = gate::live(register, id, Some(incarnation))?;
@@ -148,54 +151,130 @@ pub(super) fn install_witness(
         return Ok(Outcome::AlreadyApplied);
     }
     check_newer(register, id, peer, description, position.index)?;
-    check_range(register, id, incarnation, description)?;
-    let mut effects: Vec<Planned> = (0..)
-        .zip(given_up(&peer.stage, &description.range))
-        .map(|(ordinal, (range, _))| Planned::Clear { ordinal, range })
-        .collect();
-    effects.extend(destroying::free_cache(register, id));
+    let sources = check_range(register, id, incarnation, description, known)?;
+    let effects = replaced(register, id, peer, description, &sources, true);
     let change = Change::WitnessInstalled {
         description: description.clone(),
         position,
+        sources,
     };
     Ok(Outcome::accept_with(change, effects))
 }
 
-/// What has to be cleared when a peer becomes a witness of `kept`: the parts that it gives up, in
-/// key order, and then the data in what stays its own. Says of each whether it stays its own.
-pub(in crate::lifecycle) fn given_up(stage: &PeerStage, kept: &KeyRange) -> Vec<(KeyRange, bool)> {
-    let (range, holds_data) = match stage {
-        PeerStage::Uninitialized => return Vec::new(),
-        PeerStage::Normal(normal) => (&normal.region.range, true),
-        PeerStage::Damaged(damaged) => (&damaged.region.range, true),
-        PeerStage::Applying(applying) => (&applying.region.range, true),
-        PeerStage::Witness(witness) => (&witness.region.range, false),
-        PeerStage::Waiting(waiting) => (&waiting.region.range, false),
-    };
-    let left = range.difference(kept).into_iter();
-    let stays = range.intersection(kept).filter(|_| holds_data);
-    left.map(|range| (range, false))
-        .chain(stays.map(|range| (range, true)))
-        .collect()
+/// What follows whatever a snapshot brings: the keys that are given up are cleared, and caches freed.
+fn replaced(
+    register: &Register,
+    id: RegionId,
+    peer: &PeerState,
+    description: &Region,
+    sources: &[MergedSource],
+    as_witness: bool,
+) -> Vec<Planned> {
+    let left = given_up(
+        register,
+        (id, peer),
+        &description.range,
+        sources,
+        as_witness,
+    );
+    let mut effects: Vec<Planned> = (0..)
+        .zip(left)
+        .map(|(ordinal, (range, _))| Planned::Clear { ordinal, range })
+        .collect();
+    let gone = sources.iter().map(|source| source.region);
+    let freed = gone.chain([id]);
+    effects.extend(freed.filter_map(|region| destroying::free_cache(register, region)));
+    effects
 }
 
-/// Nobody else may own a key of the new range: not a live region, and not a deletion under way.
+/// The keys that a snapshot of `kept` leaves to be cleared, and why, in key order: what the peer and
+/// the sources had outside of it; and, for a witness, the data that they had inside.
+pub(in crate::lifecycle) fn given_up(
+    register: &Register,
+    (region, peer): (RegionId, &PeerState),
+    kept: &KeyRange,
+    sources: &[MergedSource],
+    as_witness: bool,
+) -> Vec<(KeyRange, DeletionCause)> {
+    let incarnation = peer.incarnation;
+    let own = DeletionCause::SnapshotShrank {
+        region,
+        incarnation,
+    };
+    let mut tenants = vec![(peer, own)];
+    for source in sources {
+        let cause = DeletionCause::Destroyed {
+            region: source.region,
+            incarnation: source.incarnation,
+        };
+        tenants.extend(register.peer(source.region).map(|peer| (peer, cause)));
+    }
+    let mut left = Vec::new();
+    for (peer, cause) in tenants {
+        let Some(range) = peer.stage.region().map(|region| &region.range) else {
+            continue;
+        };
+        let outside = range.difference(kept).into_iter();
+        left.extend(outside.map(|range| (range, cause)));
+        let held = match &peer.stage {
+            PeerStage::Normal(_) | PeerStage::Applying(_) | PeerStage::Damaged(_) => as_witness,
+            PeerStage::Uninitialized | PeerStage::Witness(_) | PeerStage::Waiting(_) => false,
+        };
+        let inside = range.intersection(kept).filter(|_| held);
+        let on_behalf = DeletionCause::Witness {
+            region,
+            incarnation,
+        };
+        left.extend(inside.map(|range| (range, on_behalf)));
+    }
+    left.sort_unstable_by(|(a, _), (b, _)| a.start().cmp(b.start()));
+    left
+}
+
+/// The regions that end with the snapshot. Nobody else may own a key of the new range: not a live
+/// region, and not a deletion under way.
+///
+/// A region may end with it if it was merged into this one: it prepared that itself, or the caller
+/// knows (a peer that is behind has not heard of it). Either way the snapshot must be of a version
+/// that only the merge can have led to.
 fn check_range(
     register: &Register,
     id: RegionId,
     incarnation: Incarnation,
     description: &Region,
-) -> Result<(), Refusal> {
+    known: &[RegionId],
+) -> Result<Vec<MergedSource>, Refusal> {
     let own = Owner::Peer {
         region: id,
         incarnation,
     };
+    let version = description.epoch.version;
     let mut busy = None;
+    let mut sources = Vec::new();
     for claim in register.ledger.overlapping(&description.range) {
         match claim.owner {
             owner if owner == own => {}
-            Owner::Peer { region: with, .. } => {
-                return Err(Refusal::RangeOverlap { region: id, with });
+            Owner::Peer {
+                region: with,
+                incarnation,
+            } => {
+                let overlap = Refusal::RangeOverlap { region: id, with };
+                let Some(peer) = register.peer(with) else {
+                    return Err(overlap);
+                };
+                let merging = peer.stage.merging();
+                let prepared =
+                    merging.is_some_and(|m| m.target == id && m.target_epoch.version < version);
+                let vouched = known.contains(&with) && peer.stage.epoch().version < version;
+                let is_applying = matches!(peer.stage, PeerStage::Applying(_));
+                if is_applying || !(prepared || vouched) {
+                    return Err(overlap);
+                }
+                sources.push(MergedSource {
+                    region: with,
+                    peer: peer.peer,
+                    incarnation,
+                });
             }
             Owner::Deletion(deletion) => {
                 busy.get_or_insert(deletion);
@@ -208,7 +287,7 @@ fn check_range(
             region: id,
             deletion,
         }),
-        None => Ok(()),
+        None => Ok(sources),
     }
 }
 
@@ -250,7 +329,10 @@ pub(super) fn end(
             | DamageReason::BelowFloor { .. }
             | DamageReason::StoreReplaced
             | DamageReason::StoreOlder { .. }
-            | DamageReason::LogTruncated { .. }) => Err(Refusal::RegionDamaged { region, reason }),
+            | DamageReason::LogTruncated { .. }
+            | DamageReason::MergeSourceLost { .. }) => {
+                Err(Refusal::RegionDamaged { region, reason })
+            }
         },
     }
 }
@@ -279,7 +361,8 @@ pub(super) fn abort(
             | DamageReason::BelowFloor { .. }
             | DamageReason::StoreReplaced
             | DamageReason::StoreOlder { .. }
-            | DamageReason::LogTruncated { .. } => Err(Refusal::NoSnapshot { region }),
+            | DamageReason::LogTruncated { .. }
+            | DamageReason::MergeSourceLost { .. } => Err(Refusal::NoSnapshot { region }),
         },
         PeerStage::Uninitialized
         | PeerStage::Normal(_)

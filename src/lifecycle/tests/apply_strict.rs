@@ -14,7 +14,7 @@ use crate::{Incarnation, PeerId, RegionId};
 #[test]
 fn a_record_of_another_history_is_refused_unchanged_or_keeps_every_invariant() {
     let (mut refused, mut applied) = (0, 0);
-    for seed in 0..30 {
+    for seed in 0..60 {
         println!("seed {seed}");
         let target = history(seed, 120);
         let source = history(seed + 1000, 120);

@@ -75,6 +75,7 @@ fn event(world: &World, name: &str) -> Event {
             incarnation,
             description: region(1, "", "", (1, 1)),
             snapshot: snapshot(9),
+            sources: Vec::new(),
         },
         "damage" => Event::Damage {
             region: region_id,

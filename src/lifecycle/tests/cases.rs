@@ -83,6 +83,7 @@ fn a_split_adopts_the_peer_that_a_message_made_and_late_work_for_it_is_refused()
             incarnation,
             description: region(2, "m", "", (1, 2)),
             snapshot: snapshot(9),
+            sources: Vec::new(),
         };
         assert_eq!(word(&world.ask(&late)), "incarnation-gone");
     }
@@ -123,6 +124,7 @@ fn every_order_of_creation_split_snapshot_and_destroy_keeps_every_invariant() {
                     incarnation: child.unwrap_or(any),
                     description: region(2, "m", "", (1, 2)),
                     snapshot: snapshot(9),
+                    sources: Vec::new(),
                 },
                 2 => Event::EndSnapshot {
                     region: RegionId(2),
@@ -135,6 +137,7 @@ fn every_order_of_creation_split_snapshot_and_destroy_keeps_every_invariant() {
                     incarnation: own,
                     description: region(1, "", "m", (1, 2)),
                     snapshot: snapshot(8),
+                    sources: Vec::new(),
                 },
                 5 => destroy(2),
                 _ => {

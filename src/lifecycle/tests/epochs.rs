@@ -373,6 +373,7 @@ fn a_peer_with_data_that_a_snapshot_makes_a_witness_gives_all_of_it_up() {
         incarnation: world.incarnation(1),
         description,
         position: at(9),
+        sources: Vec::new(),
     });
     let pending: Vec<_> = world
         .register

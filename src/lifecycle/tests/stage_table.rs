@@ -51,6 +51,26 @@ install          | region-not-found   | incarnation-gone   | snapshot.witness   
 install-again    | region-not-found   | incarnation-gone   | snapshot.witness   | snapshot-applying | snapshot-stale     | snapshot-applying  | snapshot.witness
 install-data     | region-not-found   | incarnation-gone   | witness-mismatch   | witness-mismatch  | witness-mismatch   | witness-mismatch   | witness-mismatch
 begin-witness    | region-not-found   | incarnation-gone   | witness-mismatch   | witness-mismatch  | witness-mismatch   | witness-mismatch   | witness-mismatch
+prepare          | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | region.merge-prepare | snapshot-applying  | region-damaged
+prepare-far      | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | merge-invalid      | snapshot-applying  | region-damaged
+prepare-stale    | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | epoch-stale        | snapshot-applying  | region-damaged
+rollback         | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | merge-none         | snapshot-applying  | region-damaged
+rollback-other   | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | merge-none         | snapshot-applying  | region-damaged
+commit           | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | merge-source-behind | snapshot-applying  | region-damaged
+commit-lost      | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | peer.damage        | snapshot-applying  | region-damaged
+flashback        | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | region.flashback-begin | snapshot-applying  | region-damaged
+flashback-end    | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | region.flashback-end | snapshot-applying  | region-damaged
+prepare-bootstrap | store-not-empty    | store-not-empty    | store-not-empty    | store-not-empty   | store-not-empty    | store-not-empty    | store-not-empty
+confirm          | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | -                  | snapshot-applying  | region-damaged
+abandon          | -                  | bootstrap-confirmed | bootstrap-confirmed | bootstrap-confirmed | bootstrap-confirmed | bootstrap-confirmed | bootstrap-confirmed
+recover          | region.recover     | peer-tombstoned    | region-lives       | region-lives      | -                  | region-lives       | region-lives
+recover-overlap  | range-overlap      | peer-tombstoned    | region-lives       | region-lives      | region-lives       | region-lives       | region-lives
+force            | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | region.force-voters | snapshot-applying  | region-damaged
+force-own        | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | peer-change-invalid | snapshot-applying  | region-damaged
+force-none       | region-not-found   | peer-tombstoned    | peer-uninitialized | snapshot-applying | -                  | snapshot-applying  | region-damaged
+place            | peer.tombstone     | -                  | region-lives       | region-lives      | region-lives       | region-lives       | region-lives
+collect          | -                  | peer.collect       | region-lives       | region-lives      | region-lives       | region-lives       | region-lives
+collect-low      | -                  | peer-tombstoned    | region-lives       | region-lives      | region-lives       | region-lives       | region-lives
 begin-newer      | region-not-found   | incarnation-gone   | snapshot.begin     | snapshot-applying | snapshot.begin     | snapshot-applying  | snapshot.begin
 begin-again      | region-not-found   | incarnation-gone   | snapshot.begin     | -                 | snapshot-stale     | snapshot-applying  | snapshot.begin
 begin-older      | region-not-found   | incarnation-gone   | snapshot.begin     | snapshot-applying | snapshot-stale     | snapshot-applying  | snapshot-stale
@@ -93,78 +113,98 @@ cache-lost       | -                  | -                  | -                  
 
 /// The same rows for the stages that a region's log leads to.
 const MORE_STAGES: &str = "
-event            | witness            | waiting
-identify         | -                  | -
-identify-other   | store-mismatch     | store-mismatch
-bootstrap        | store-not-empty    | store-not-empty
-create-same      | -                  | -
-create-older     | peer-stale         | peer-stale
-create-newer     | peer-older-lives   | peer-older-lives
-split            | split-invalid      | waiting-for-data
-split-again      | -                  | -
-split-stale      | epoch-stale        | waiting-for-data
-split-ahead      | epoch-ahead        | waiting-for-data
-split-outside    | split-invalid      | waiting-for-data
-add              | region.change-peers | waiting-for-data
-add-stale        | epoch-stale        | waiting-for-data
-add-listed       | description-invalid | waiting-for-data
-remove-other     | region.change-peers | waiting-for-data
-remove-unknown   | peer-unknown       | waiting-for-data
-remove-self      | region.remove-self | waiting-for-data
-promote-voter    | role-unchanged     | waiting-for-data
-demote           | region.change-peers | waiting-for-data
-change-gone      | incarnation-gone   | incarnation-gone
-joint            | region.enter-joint | waiting-for-data
-joint-one        | peer-change-invalid | waiting-for-data
-joint-no-voter   | description-invalid | waiting-for-data
-leave-joint      | peer-change-invalid | waiting-for-data
-witness-self     | role-unchanged     | waiting-for-data
-witness-other    | region.switch-witness | waiting-for-data
-data-self        | region.switch-witness | waiting-for-data
-witness-none     | peer-change-invalid | waiting-for-data
-split-witness    | region.split       | waiting-for-data
-install          | snapshot.witness   | snapshot.witness
-install-again    | -                  | snapshot.witness
-install-data     | witness-mismatch   | witness-mismatch
-begin-witness    | witness-mismatch   | witness-mismatch
-begin-newer      | snapshot.begin     | snapshot.begin
-begin-again      | snapshot.begin     | snapshot.begin
-begin-older      | snapshot-stale     | snapshot-stale
-begin-old-epoch  | epoch-stale        | epoch-stale
-begin-overlap    | range-overlap      | range-overlap
-begin-unlisted   | peer-not-listed    | peer-not-listed
-begin-invalid    | description-invalid | description-invalid
-begin-other      | snapshot-other-region | snapshot-other-region
-begin-gone       | incarnation-gone   | incarnation-gone
-end              | snapshot-none      | waiting-for-data
-end-above        | snapshot-none      | waiting-for-data
-end-no-barrier   | snapshot-none      | waiting-for-data
-abort            | snapshot-none      | snapshot-none
-destroy          | peer.destroy-begin | peer.destroy-begin
-destroy-gone     | incarnation-gone   | incarnation-gone
-destroy-older    | peer-stale         | peer-stale
-destroy-newer    | peer-older-lives   | peer-older-lives
-destroy-removed  | peer.destroy-begin | peer.destroy-begin
-destroy-stale    | epoch-not-newer    | epoch-not-newer
-destroy-larger   | peer.destroy-begin | peer.destroy-begin
-finish-done      | -                  | -
-finish-unknown   | deletion-unknown   | deletion-unknown
-damage           | peer-is-witness    | waiting-for-data
-barrier          | store.barrier      | store.barrier
-barrier-again    | -                  | -
-new-data-store   | store.new-data     | store.new-data
-lease            | store.lease        | store.lease
-lease-again      | -                  | -
-load             | peer-is-witness    | waiting-for-data
-load-stale       | peer-is-witness    | waiting-for-data
-load-gone        | incarnation-gone   | incarnation-gone
-load-begin       | cache-state        | cache-state
-load-end         | cache-state        | cache-state
-load-cancel      | -                  | -
-evict            | -                  | -
-evict-begin      | -                  | -
-evict-end        | -                  | -
-cache-lost       | -                  | -
+event            | witness                | waiting                | merging                | flashback
+identify         | -                      | -                      | -                      | -
+identify-other   | store-mismatch         | store-mismatch         | store-mismatch         | store-mismatch
+bootstrap        | store-not-empty        | store-not-empty        | store-not-empty        | store-not-empty
+create-same      | -                      | -                      | -                      | -
+create-older     | peer-stale             | peer-stale             | peer-stale             | peer-stale
+create-newer     | peer-older-lives       | peer-older-lives       | peer-older-lives       | peer-older-lives
+split            | split-invalid          | waiting-for-data       | region-merging         | region-in-flashback
+split-again      | -                      | -                      | -                      | -
+split-stale      | epoch-stale            | waiting-for-data       | region-merging         | region-in-flashback
+split-ahead      | epoch-ahead            | waiting-for-data       | region-merging         | region-in-flashback
+split-outside    | split-invalid          | waiting-for-data       | region-merging         | region-in-flashback
+add              | region.change-peers    | waiting-for-data       | region-merging         | region-in-flashback
+add-stale        | epoch-stale            | waiting-for-data       | region-merging         | region-in-flashback
+add-listed       | description-invalid    | waiting-for-data       | region-merging         | region-in-flashback
+remove-other     | region.change-peers    | waiting-for-data       | region-merging         | region-in-flashback
+remove-unknown   | peer-unknown           | waiting-for-data       | region-merging         | region-in-flashback
+remove-self      | region.remove-self     | waiting-for-data       | region-merging         | region-in-flashback
+promote-voter    | role-unchanged         | waiting-for-data       | region-merging         | region-in-flashback
+demote           | region.change-peers    | waiting-for-data       | region-merging         | region-in-flashback
+change-gone      | incarnation-gone       | incarnation-gone       | incarnation-gone       | incarnation-gone
+joint            | region.enter-joint     | waiting-for-data       | region-merging         | region-in-flashback
+joint-one        | peer-change-invalid    | waiting-for-data       | region-merging         | region-in-flashback
+joint-no-voter   | description-invalid    | waiting-for-data       | region-merging         | region-in-flashback
+leave-joint      | peer-change-invalid    | waiting-for-data       | region-merging         | region-in-flashback
+witness-self     | role-unchanged         | waiting-for-data       | region-merging         | region-in-flashback
+witness-other    | region.switch-witness  | waiting-for-data       | region-merging         | region-in-flashback
+data-self        | region.switch-witness  | waiting-for-data       | region-merging         | region-in-flashback
+witness-none     | peer-change-invalid    | waiting-for-data       | region-merging         | region-in-flashback
+split-witness    | region.split           | waiting-for-data       | region-merging         | region-in-flashback
+install          | snapshot.witness       | snapshot.witness       | snapshot.witness       | snapshot.witness
+install-again    | -                      | snapshot.witness       | snapshot-stale         | snapshot-stale
+install-data     | witness-mismatch       | witness-mismatch       | witness-mismatch       | witness-mismatch
+begin-witness    | witness-mismatch       | witness-mismatch       | witness-mismatch       | witness-mismatch
+prepare          | merge-invalid          | waiting-for-data       | region-merging         | region-in-flashback
+prepare-far      | merge-invalid          | waiting-for-data       | region-merging         | region-in-flashback
+prepare-stale    | epoch-stale            | waiting-for-data       | region-merging         | region-in-flashback
+rollback         | merge-none             | waiting-for-data       | region.merge-rollback  | merge-none
+rollback-other   | merge-none             | waiting-for-data       | merge-other            | merge-none
+commit           | merge-invalid          | waiting-for-data       | region-merging         | region-in-flashback
+commit-lost      | merge-invalid          | waiting-for-data       | region-merging         | region-in-flashback
+flashback        | region.flashback-begin | waiting-for-data       | region-merging         | region.flashback-begin
+flashback-end    | region.flashback-end   | waiting-for-data       | region-merging         | region.flashback-end
+prepare-bootstrap | store-not-empty        | store-not-empty        | store-not-empty        | store-not-empty
+confirm          | -                      | waiting-for-data       | -                      | -
+abandon          | bootstrap-confirmed    | bootstrap-confirmed    | bootstrap-confirmed    | bootstrap-confirmed
+recover          | region-lives           | region-lives           | -                      | -
+recover-overlap  | region-lives           | region-lives           | region-lives           | region-lives
+force            | region.force-voters    | waiting-for-data       | region-merging         | region-in-flashback
+force-own        | peer-change-invalid    | waiting-for-data       | region-merging         | region-in-flashback
+force-none       | -                      | waiting-for-data       | region-merging         | region-in-flashback
+place            | region-lives           | region-lives           | region-lives           | region-lives
+collect          | region-lives           | region-lives           | region-lives           | region-lives
+collect-low      | region-lives           | region-lives           | region-lives           | region-lives
+begin-newer      | snapshot.begin         | snapshot.begin         | snapshot.begin         | snapshot.begin
+begin-again      | snapshot.begin         | snapshot.begin         | snapshot-stale         | snapshot-stale
+begin-older      | snapshot-stale         | snapshot-stale         | snapshot-stale         | snapshot-stale
+begin-old-epoch  | epoch-stale            | epoch-stale            | epoch-stale            | epoch-stale
+begin-overlap    | range-overlap          | range-overlap          | range-overlap          | range-overlap
+begin-unlisted   | peer-not-listed        | peer-not-listed        | peer-not-listed        | peer-not-listed
+begin-invalid    | description-invalid    | description-invalid    | description-invalid    | description-invalid
+begin-other      | snapshot-other-region  | snapshot-other-region  | snapshot-other-region  | snapshot-other-region
+begin-gone       | incarnation-gone       | incarnation-gone       | incarnation-gone       | incarnation-gone
+end              | snapshot-none          | waiting-for-data       | snapshot-none          | snapshot-none
+end-above        | snapshot-none          | waiting-for-data       | snapshot-none          | snapshot-none
+end-no-barrier   | snapshot-none          | waiting-for-data       | snapshot-none          | snapshot-none
+abort            | snapshot-none          | snapshot-none          | snapshot-none          | snapshot-none
+destroy          | peer.destroy-begin     | peer.destroy-begin     | peer.destroy-begin     | peer.destroy-begin
+destroy-gone     | incarnation-gone       | incarnation-gone       | incarnation-gone       | incarnation-gone
+destroy-older    | peer-stale             | peer-stale             | peer-stale             | peer-stale
+destroy-newer    | peer-older-lives       | peer-older-lives       | peer-older-lives       | peer-older-lives
+destroy-removed  | peer.destroy-begin     | peer.destroy-begin     | peer.destroy-begin     | peer.destroy-begin
+destroy-stale    | epoch-not-newer        | epoch-not-newer        | epoch-not-newer        | epoch-not-newer
+destroy-larger   | peer.destroy-begin     | peer.destroy-begin     | peer.destroy-begin     | peer.destroy-begin
+finish-done      | -                      | -                      | -                      | -
+finish-unknown   | deletion-unknown       | deletion-unknown       | deletion-unknown       | deletion-unknown
+damage           | peer-is-witness        | waiting-for-data       | peer.damage            | peer.damage
+barrier          | store.barrier          | store.barrier          | store.barrier          | store.barrier
+barrier-again    | -                      | -                      | -                      | -
+new-data-store   | store.new-data         | store.new-data         | data-store-in-use      | data-store-in-use
+lease            | store.lease            | store.lease            | store.lease            | store.lease
+lease-again      | -                      | -                      | -                      | -
+load             | peer-is-witness        | waiting-for-data       | region-merging         | region-in-flashback
+load-stale       | peer-is-witness        | waiting-for-data       | region-merging         | region-in-flashback
+load-gone        | incarnation-gone       | incarnation-gone       | incarnation-gone       | incarnation-gone
+load-begin       | cache-state            | cache-state            | cache-state            | cache-state
+load-end         | cache-state            | cache-state            | cache-state            | cache-state
+load-cancel      | -                      | -                      | -                      | -
+evict            | -                      | -                      | -                      | -
+evict-begin      | -                      | -                      | -                      | -
+evict-end        | -                      | -                      | -                      | -
+cache-lost       | -                      | -                      | -                      | -
 ";
 
 /// The store in each stage of the subject, with the incarnation that a caller would name.
@@ -199,6 +239,7 @@ fn stages() -> BTreeMap<&'static str, (World, Incarnation)> {
         incarnation,
         description: as_witness(conf_ver),
         position: at(index),
+        sources: Vec::new(),
     };
     let mut witness = uninitialized.clone();
     witness.accept(&install(3, 20));
@@ -210,6 +251,28 @@ fn stages() -> BTreeMap<&'static str, (World, Incarnation)> {
         epoch: epoch(2, 4),
         position: at(20),
         switches: vec![switch(21, false)],
+    });
+    let served = |conf_ver, version| {
+        let mut served = uninitialized.clone();
+        served.accept(&served.begin(region(2, "m", "z", (conf_ver, version)), 19));
+        served.end(2, 19);
+        served
+    };
+    let mut merging = served(2, 3);
+    merging.accept(&Event::PrepareMerge {
+        region: SUBJECT,
+        incarnation: None,
+        epoch: epoch(2, 3),
+        position: at(20),
+        target: region(1, "", "m", (1, 1)),
+        min_index: 15,
+    });
+    let mut flashback = served(3, 4);
+    flashback.accept(&Event::BeginFlashback {
+        region: SUBJECT,
+        incarnation: None,
+        epoch: epoch(3, 4),
+        position: at(20),
     });
     let mut tombstone = normal.clone();
     tombstone.accept(&destroy(PeerId(21), None, DestroyCause::Operator));
@@ -224,6 +287,8 @@ fn stages() -> BTreeMap<&'static str, (World, Incarnation)> {
         ("damaged", damaged),
         ("witness", witness),
         ("waiting", waiting),
+        ("merging", merging),
+        ("flashback", flashback),
     ]
     .into_iter()
     .map(|(name, world)| (name, (world, incarnation)))
@@ -261,6 +326,7 @@ fn events(world: &World, incarnation: Incarnation) -> Vec<(&'static str, Event)>
         incarnation,
         description,
         snapshot: snapshot(index),
+        sources: Vec::new(),
     };
     let create = |peer| Event::CreateByMessage {
         region: region_id,
@@ -306,6 +372,7 @@ fn events(world: &World, incarnation: Incarnation) -> Vec<(&'static str, Event)>
         incarnation: incarnation_of_caller,
         description,
         position: at(index),
+        sources: Vec::new(),
     };
     let mut as_witness = good();
     as_witness.peers[0].is_witness = true;
@@ -316,6 +383,39 @@ fn events(world: &World, incarnation: Incarnation) -> Vec<(&'static str, Event)>
     let (add, demote) = (PeerChange::Add { peer: voter(23, 3) }, |peer| {
         PeerChange::Demote { peer: PeerId(peer) }
     });
+    let prepare = |epoch, target| Event::PrepareMerge {
+        region: region_id,
+        incarnation: None,
+        epoch,
+        position: at(30),
+        target,
+        min_index: 15,
+    };
+    let rollback = |commit| Event::RollbackMerge {
+        region: region_id,
+        incarnation: None,
+        epoch: current,
+        position: at(30),
+        commit,
+    };
+    let commit = |source| Event::CommitMerge {
+        region: region_id,
+        incarnation: None,
+        epoch: current,
+        position: at(30),
+        source,
+        commit: 8,
+    };
+    let force = |store| Event::ForceVoters {
+        region: region_id,
+        incarnation: None,
+        epoch: current,
+        failed: vec![StoreId(store)],
+    };
+    let collect = |peer| Event::CollectTombstone {
+        region: region_id,
+        highest_peer: PeerId(peer),
+    };
     let larger = DestroyCause::LargerPeer { peer: PeerId(30) };
     let reason = EvictReason::Requested;
     let done = DeletionId {
@@ -416,6 +516,63 @@ fn events(world: &World, incarnation: Incarnation) -> Vec<(&'static str, Event)>
         ("install-again", install(20, as_witness.clone())),
         ("install-data", install(31, good())),
         ("begin-witness", begin(incarnation, 2, 31, as_witness)),
+        ("prepare", prepare(current, region(1, "", "m", (1, 1)))),
+        ("prepare-far", prepare(current, region(5, "", "f", (1, 1)))),
+        (
+            "prepare-stale",
+            prepare(epoch(3, 3), region(1, "", "m", (1, 1))),
+        ),
+        ("rollback", rollback(20)),
+        ("rollback-other", rollback(7)),
+        ("commit", commit(region(1, "", "m", (2, 2)))),
+        ("commit-lost", commit(region(9, "z", "", (2, 2)))),
+        (
+            "flashback",
+            Event::BeginFlashback {
+                region: region_id,
+                incarnation: None,
+                epoch: current,
+                position: at(30),
+            },
+        ),
+        (
+            "flashback-end",
+            Event::EndFlashback {
+                region: region_id,
+                incarnation: None,
+                epoch: current,
+                position: at(30),
+            },
+        ),
+        (
+            "prepare-bootstrap",
+            Event::PrepareBootstrap {
+                store: STORE,
+                region: good(),
+            },
+        ),
+        ("confirm", Event::ConfirmBootstrap { region: region_id }),
+        ("abandon", Event::AbandonBootstrap { region: region_id }),
+        ("recover", Event::RecoverRegion { region: good() }),
+        (
+            "recover-overlap",
+            Event::RecoverRegion {
+                region: region(2, "l", "z", (3, 4)),
+            },
+        ),
+        ("force", force(2)),
+        ("force-own", force(1)),
+        ("force-none", force(9)),
+        (
+            "place",
+            Event::PlaceTombstone {
+                region: region_id,
+                peer: PeerId(21),
+                epoch: current,
+            },
+        ),
+        ("collect", collect(21)),
+        ("collect-low", collect(20)),
         ("begin-newer", begin(incarnation, 2, 31, good())),
         ("begin-again", begin(incarnation, 2, 20, good())),
         ("begin-older", begin(incarnation, 2, 19, good())),
@@ -587,6 +744,18 @@ fn variant(event: &Event) -> &'static str {
         Event::LeaveJoint { .. } => "leave-joint",
         Event::SwitchWitness { .. } => "witness-self",
         Event::InstallWitness { .. } => "install",
+        Event::PrepareMerge { .. } => "prepare",
+        Event::CommitMerge { .. } => "commit",
+        Event::RollbackMerge { .. } => "rollback",
+        Event::BeginFlashback { .. } => "flashback",
+        Event::EndFlashback { .. } => "flashback-end",
+        Event::PrepareBootstrap { .. } => "prepare-bootstrap",
+        Event::ConfirmBootstrap { .. } => "confirm",
+        Event::AbandonBootstrap { .. } => "abandon",
+        Event::RecoverRegion { .. } => "recover",
+        Event::ForceVoters { .. } => "force",
+        Event::PlaceTombstone { .. } => "place",
+        Event::CollectTombstone { .. } => "collect",
         Event::BeginSnapshot { .. } => "begin-newer",
         Event::EndSnapshot { .. } => "end",
         Event::AbortSnapshot { .. } => "abort",

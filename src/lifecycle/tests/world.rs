@@ -25,6 +25,7 @@ pub(crate) fn word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Accepted(accepted) => accepted.change.kind_name(),
         Outcome::AlreadyApplied => "already",
+        Outcome::Wait(reason) => reason.code(),
         Outcome::Refused(refusal) => refusal.code(),
     }
 }
@@ -183,6 +184,7 @@ impl World {
             incarnation: self.incarnation(description.id.0),
             description,
             snapshot: snapshot(index),
+            sources: Vec::new(),
         }
     }
 

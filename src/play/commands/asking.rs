@@ -149,6 +149,7 @@ fn event_of(world: &mut World, args: &Args) -> Result<Event, Trouble> {
                     bytes: 0,
                     rows: 0,
                 },
+                sources: Vec::new(),
             }
         }
         "end-snapshot" => Event::EndSnapshot {

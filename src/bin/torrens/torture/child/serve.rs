@@ -108,6 +108,9 @@ impl Server {
         let answer = |answer: Result<Answer, EngineError>| match answer {
             Ok(Answer::Accepted { lsn }) => Ok(Said::Accepted(lsn.get())),
             Ok(Answer::AlreadyApplied) => Ok(Said::AlreadyApplied),
+            Ok(Answer::Wait(reason)) => {
+                Ok(Said::Refused(reason.code().to_owned(), reason.to_string()))
+            }
             Ok(Answer::Refused(refusal)) => Ok(Said::Refused(
                 refusal.code().to_owned(),
                 refusal.to_string(),
