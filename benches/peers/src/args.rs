@@ -18,6 +18,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Durable, ticketed and unsynced appends of 128 bytes, and replay
     Journal(Options),
+    /// Prints rows that were kept from --json as a table
+    Table(RowFiles),
     /// Carries out one run (how this program calls itself)
     #[command(hide = true)]
     Job(JobFiles),
@@ -84,6 +86,14 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Rows that were kept.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RowFiles {
+    /// Files of one JSON object a line
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
 /// Where one run finds what to do, and leaves what came out.
 #[derive(Debug, clap::Args)]
 pub(crate) struct JobFiles {
@@ -101,7 +111,7 @@ mod tests {
         let words = ["peers", "journal"].iter().chain(words);
         match Args::try_parse_from(words)?.command {
             Command::Journal(options) => Ok(options),
-            Command::Job(_) => unreachable!("journal was asked for"),
+            other => unreachable!("{other:?} instead of what was asked for"),
         }
     }
 

@@ -16,6 +16,8 @@ mod bars;
 mod report;
 pub(crate) mod work;
 
+pub(crate) use report::lines;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -56,7 +58,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         rows.extend(report::rows(outcome));
     }
     rows.retain(|row| options.wants(row.bench(), row.threads()));
-    suite::finish(options, &rows, &report::lines(&rows))
+    suite::finish(options, &rows, &lines(&rows))
 }
 
 /// What one invocation runs.

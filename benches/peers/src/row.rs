@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// One line of results. Keys keep the order in which they were put.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(transparent)]
 pub(crate) struct Row(Map<String, Value>);
 
 impl Row {
@@ -89,6 +91,7 @@ mod tests {
             row.to_string(),
             r#"{"bench":"journal.durable","threads":4,"torrens":25123,"writer":"mapped","ratio_raw":1.235,"met_raw":true}"#
         );
+        assert_eq!(serde_json::from_str::<Row>(&row.to_string()).unwrap(), row);
         assert_eq!(row.get("ratio_raw"), Some(1.235));
         assert_eq!(row.keys_after("ratio_").collect::<Vec<_>>(), ["raw"]);
         assert_eq!((row.bench(), row.threads()), ("journal.durable", 4));

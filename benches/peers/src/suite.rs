@@ -1,10 +1,13 @@
 //! What every suite does: say what runs where, and print what came out.
 
+use std::fs;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::args::Options;
+use crate::journal;
 use crate::machine;
 use crate::peers::{self, Mode, Peer, Setting};
 use crate::place::Place;
@@ -64,15 +67,30 @@ pub(crate) fn field(
         })
 }
 
+/// Prints rows that an earlier run printed as JSON as a table.
+pub(crate) fn reprint(files: &[PathBuf]) -> Result<()> {
+    let mut rows = Vec::new();
+    for file in files {
+        let what = || format!("cannot read rows from {}", file.display());
+        let text = fs::read_to_string(file).with_context(what)?;
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            rows.push(serde_json::from_str::<Row>(line).with_context(what)?);
+        }
+    }
+    print(&table::render(&journal::lines(&rows)))
+}
+
 /// Prints the rows as JSON, or as a table of `lines`.
 pub(crate) fn finish(options: &Options, rows: &[Row], lines: &[Line]) -> Result<()> {
-    let mut out = io::stdout().lock();
-    let written = if options.json {
-        rows.iter().try_for_each(|row| writeln!(out, "{row}"))
-    } else {
-        writeln!(out, "{}", table::render(lines))
-    };
-    match written {
+    if !options.json {
+        return print(&table::render(lines));
+    }
+    let rows: Vec<String> = rows.iter().map(Row::to_string).collect();
+    print(&rows.join("\n"))
+}
+
+fn print(text: &str) -> Result<()> {
+    match writeln!(io::stdout(), "{text}") {
         // Whoever reads has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),

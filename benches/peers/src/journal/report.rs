@@ -129,7 +129,7 @@ pub(super) fn check_replay(outcome: &Outcome, expected: Tally) -> Result<()> {
 }
 
 /// The lines of the table.
-pub(super) fn lines(rows: &[Row]) -> Vec<Line> {
+pub(crate) fn lines(rows: &[Row]) -> Vec<Line> {
     let mut lines = Vec::new();
     for row in rows {
         for column in row.keys_after("ratio_") {

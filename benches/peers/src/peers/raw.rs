@@ -1,10 +1,10 @@
 //! Raw: what one writes by hand in a hundred lines, and the floor under everybody.
 //!
 //! One file of real zeros. Durable appends of several threads share a sync in the plainest way
-//! (whoever finds nobody syncing takes all that wait): page-aligned groups, one write and one
-//! `fdatasync` each. With one thread that is a write into zeros and its sync, nothing else. The file
-//! is used in a ring, so that a long run never leaves the zeroed part. No header, no recovery, no
-//! rotation: it may only be beaten by better group commit.
+//! (whoever finds nobody syncing takes all that wait, and then wakes one of the next): page-aligned
+//! groups, one write and one `fdatasync` each. With one thread that is a write into zeros and its
+//! sync, nothing else. The file is used in a ring, so that a long run never leaves the zeroed part.
+//! No header, no recovery, no rotation: it may only be beaten by better group commit.
 
 use std::fs::File;
 use std::io::Read;
@@ -49,7 +49,7 @@ impl Peer for Raw {
         Ok(Box::new(Ring {
             file,
             state: Mutex::default(),
-            synced: Condvar::new(),
+            even_and_odd: [Condvar::new(), Condvar::new()],
         }))
     }
 
@@ -103,7 +103,9 @@ fn take_frame(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>> {
 struct Ring {
     file: File,
     state: Mutex<State>,
-    synced: Condvar,
+    /// Where the threads of groups with even and with odd numbers wait: one group is synced and one
+    /// gathers, and the end of a sync must not wake all of both.
+    even_and_odd: [Condvar; 2],
 }
 
 #[derive(Default)]
@@ -138,6 +140,11 @@ impl Ring {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn waiting_for(&self, group: u64) -> &Condvar {
+        let [even, odd] = &self.even_and_odd;
+        if group.is_multiple_of(2) { even } else { odd }
+    }
+
     fn append_durable(&self, payload: &[u8]) -> Result<()> {
         let mut state = self.lock();
         push_frame(&mut state.open, payload);
@@ -148,7 +155,7 @@ impl Ring {
             }
             if state.leading {
                 state = self
-                    .synced
+                    .waiting_for(group)
                     .wait(state)
                     .unwrap_or_else(PoisonError::into_inner);
                 continue;
@@ -169,7 +176,13 @@ impl Ring {
             state.failed |= outcome.is_err();
             state.durable = written_group + 1;
             state.spare = bytes;
-            self.synced.notify_all();
+            self.waiting_for(written_group).notify_all();
+            if state.failed {
+                self.waiting_for(written_group + 1).notify_all();
+            } else {
+                // Whoever wakes leads; the others of that group sleep on.
+                self.waiting_for(written_group + 1).notify_one();
+            }
             outcome?;
         }
         Ok(())
