@@ -17,16 +17,19 @@ mod sequence;
 pub mod snapshot;
 pub mod store;
 
+pub use cache::{CacheCounters, CacheDecision, CacheSettingError, CacheSettings, Label, LabelId};
 pub use engine::{
-    Answer, Background, Engine, EngineError, OpenError, OpenMode, OpenReport, Options, RaftStart,
-    ReadError, RegionStatus, RegionView, Taken, WriteAnswer,
+    Answer, Background, CacheCheck, CacheOutcome, CacheReport, CacheTicket, CachedRegion,
+    CheckOutcome, Engine, EngineError, EvictingRegion, LeadershipAnswer, LeadershipRole, OpenError,
+    OpenMode, OpenReport, Options, PinnedSlice, Preload, PreloadOutcome, PreloadRefusal,
+    PreloadTicket, RaftStart, ReadError, RegionStatus, RegionView, Row, Rows, Taken, WriteAnswer,
 };
 pub use epoch::RegionEpoch;
 pub use ids::{Incarnation, PeerId, RegionId, StoreId};
 pub use key_range::{Key, KeyRange};
 pub use lifecycle::{
-    CacheState, Derive, DestroyCause, NewRegion, PeerChange, RaftPosition, Refusal, Split,
-    Tombstone, WaitReason, WitnessSwitch,
+    CacheState, Derive, DestroyCause, EvictReason, LoadReason, NewRegion, PeerChange, RaftPosition,
+    Refusal, Split, Tombstone, WaitReason, WitnessSwitch,
 };
 pub use machine::{MachineError, RegisterMachine};
 pub use region::{Peer, PeerRole, Region, RegionError};

@@ -1,4 +1,7 @@
 //! `CacheMeter`: bytes that cached regions take, for quotas and metrics.
+//!
+//! Whatever holds memory owns a [`Charge`] for it, which goes back to the meter when its owner is
+//! dropped, so the meter is right by construction: without cached regions and readers it is zero.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,11 +21,31 @@ impl CacheMeter {
         self.0.load(Ordering::Relaxed)
     }
 
-    pub(super) fn add(&self, bytes: u64) {
+    /// Adds `bytes` until the answer is dropped.
+    pub(super) fn charge(&self, bytes: u64) -> Charge {
         self.0.fetch_add(bytes, Ordering::Relaxed);
+        Charge {
+            meter: self.clone(),
+            bytes,
+        }
     }
+}
 
-    pub(super) fn subtract(&self, bytes: u64) {
-        self.0.fetch_sub(bytes, Ordering::Relaxed);
+/// Bytes that count on a meter as long as this lives.
+#[derive(Debug)]
+pub(super) struct Charge {
+    meter: CacheMeter,
+    bytes: u64,
+}
+
+impl Charge {
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.meter.0.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }

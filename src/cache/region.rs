@@ -1,234 +1,223 @@
-//! `RegionCache`: one region's view of cached versions.
+//! `RegionCache`: the memory of one cached region; takes writes, is loaded, merged, split, pinned
+//! and let go.
 //!
-//! A load makes one; a split gives each side a view of its own range over the same memory, which
-//! goes when the last view and the last pin on it are gone. Readers pin the view; eviction waits
-//! until nobody does.
+//! What it holds is one [`Layers`] behind a pointer that is swapped. Those who change it take turns;
+//! readers take a [`CachePin`] and are never waited for nor wait.
 
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::{Condvar, Mutex};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
-use super::CacheMeter;
-use super::versions::CachedVersions;
-use crate::store::newest::Newest;
-use crate::store::{ColumnFamily, Direction, Value, WriteBatch};
-use crate::{Key, KeyRange, Sequence};
+use super::layers::{Layers, Stage, packed_bytes};
+use super::load::CacheLoader;
+use super::merge::merge;
+use super::pin::Pins;
+use super::run::{Run, settle};
+use super::{CacheMeter, CachePin, CacheRefusal};
+use crate::store::WriteBatch;
+use crate::{KeyRange, Sequence};
 
-/// Why the cache does not answer a read; the store can.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CacheRefusal {
-    /// The load has not finished.
-    #[error("the region is still being loaded")]
-    Loading,
-    /// Older than what was loaded.
-    #[error("sequence {sequence} is below {load_sequence}, the oldest that the cache can serve")]
-    TooOld {
-        /// Sequence of the read.
-        sequence: Sequence,
-        /// Oldest sequence that can be served.
-        load_sequence: Sequence,
-    },
-    /// The key or range is not this region's.
-    #[error("outside the cached range")]
-    Outside,
+/// Versions in one run, at most, when runs are joined on the way of a write: bounds what one write
+/// may have to copy.
+const RUN_VERSIONS_MAX: usize = 4096;
+/// One region's memory. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct RegionCache {
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
-struct Load {
-    versions: CachedVersions,
-    /// Set once, when the load is complete.
-    sequence: OnceLock<Sequence>,
-}
-
-#[derive(Debug, Default)]
-struct Pins {
-    count: Mutex<usize>,
-    gone: Condvar,
-}
-
-/// One region's cached versions. Clones are the same view, with the same pins.
-#[derive(Clone, Debug)]
-pub struct RegionCache {
-    load: Arc<Load>,
+struct Shared {
     range: KeyRange,
+    layers: ArcSwap<Layers>,
+    /// Held while new layers are made out of the present ones, which is short.
+    publishing: Mutex<()>,
+    /// Held for the length of a merge.
+    merging: Mutex<()>,
+    /// A merge is due and was asked for.
+    merge_asked: AtomicBool,
     pins: Arc<Pins>,
+    meter: CacheMeter,
 }
 
 impl RegionCache {
-    /// An empty cache of `range` that is being loaded: it takes writes, and refuses reads until
-    /// [`finish_load`](Self::finish_load).
+    /// An empty cache of `range` that is being loaded: it takes writes, and refuses reads until a
+    /// [`CacheLoader`] is finished.
     pub fn loading(range: KeyRange, meter: &CacheMeter) -> Self {
-        let versions = CachedVersions::new(meter.clone());
+        RegionCache::of(range, Arc::default(), meter)
+    }
+
+    fn of(range: KeyRange, layers: Arc<Layers>, meter: &CacheMeter) -> Self {
         RegionCache {
-            load: Arc::new(Load {
-                versions,
-                sequence: OnceLock::new(),
+            shared: Arc::new(Shared {
+                range,
+                layers: ArcSwap::new(layers),
+                publishing: Mutex::new(()),
+                merging: Mutex::new(()),
+                merge_asked: AtomicBool::new(false),
+                pins: Arc::default(),
+                meter: meter.clone(),
             }),
-            range,
-            pins: Arc::default(),
         }
     }
 
-    /// A view of a part of this one, with the same memory and pins of its own; `None` if `range`
-    /// is not a part. A split makes one for each side.
-    pub fn view(&self, range: KeyRange) -> Option<RegionCache> {
-        self.range.covers(&range).then(|| RegionCache {
-            load: self.load.clone(),
-            range,
-            pins: Arc::default(),
-        })
+    /// A cache of a part of this one, over the same memory, with pins of its own; `None` if `range`
+    /// is not a part. A split makes one for each side; the next merge lets go what is the other's.
+    pub fn part(&self, range: KeyRange) -> Option<RegionCache> {
+        let layers = self.shared.layers.load_full();
+        let is_part = self.shared.range.covers(&range);
+        is_part.then(|| RegionCache::of(range, layers, &self.shared.meter))
     }
 
     /// The keys that it answers for.
     pub fn range(&self) -> &KeyRange {
-        &self.range
+        &self.shared.range
     }
 
     /// Adds what a write wrote at `sequence`, before that sequence becomes visible. Keys outside
-    /// the range are left out: they are another region's.
-    pub fn insert(&self, batch: &WriteBatch, sequence: Sequence) {
-        let ops = batch.ops().iter().filter(|op| self.range.contains(&op.key));
-        let versions = ops.map(|op| (op.cf, op.key.clone(), sequence, op.value.clone()));
-        self.load.versions.insert(versions);
+    /// the range are left out: they are another region's. Sequences must come in their order.
+    ///
+    /// Says whether a merge became due, once until there was one.
+    pub fn insert(&self, batch: &WriteBatch, sequence: Sequence) -> bool {
+        let Some(run) = Run::of(batch, &self.shared.range, sequence, &self.shared.meter) else {
+            return false;
+        };
+        let run = Arc::new(run);
+        let layers = self.publish(|layers| {
+            layers.recent.push(run);
+            settle(&mut layers.recent, RUN_VERSIONS_MAX, &self.shared.meter);
+        });
+        layers.is_merge_due() && !self.shared.merge_asked.swap(true, Ordering::Relaxed)
     }
 
-    /// Adds a version that the loader read from the store; a value of `None` is a deletion. A key
-    /// outside the range is left out.
-    pub fn fill(&self, cf: ColumnFamily, key: Key, sequence: Sequence, value: Option<Value>) {
-        if self.range.contains(&key) {
-            self.load
-                .versions
-                .insert(std::iter::once((cf, key, sequence, value)));
+    /// Begins to fill it with what is readable at `sequence`; everything newer must have been
+    /// inserted.
+    pub fn loader(&self, sequence: Sequence) -> CacheLoader {
+        CacheLoader::new(self.clone(), sequence, &self.shared.meter)
+    }
+
+    /// The oldest sequence that it can serve; `None` if it serves nothing.
+    pub fn floor(&self) -> Option<Sequence> {
+        match self.shared.layers.load().stage {
+            Stage::Ready { floor } => Some(floor),
+            Stage::Loading | Stage::Gone => None,
         }
     }
 
-    /// Says that everything readable at `sequence` was filled in and everything newer was
-    /// inserted: from now on reads at or above it are answered. A second call changes nothing.
-    pub fn finish_load(&self, sequence: Sequence) {
-        let _ = self.load.sequence.set(sequence);
-    }
-
-    /// The oldest sequence that it can serve; `None` while it is being loaded.
-    pub fn load_sequence(&self) -> Option<Sequence> {
-        self.load.sequence.get().copied()
-    }
-
-    /// The newest value of `key` at or below `sequence`; `None` if there is none or it was deleted.
+    /// Holds the memory as it is now, for reads at `sequence`.
     ///
     /// # Errors
     /// A [`CacheRefusal`], after which the store is asked.
-    pub fn get_at(
-        &self,
-        cf: ColumnFamily,
-        key: &[u8],
-        sequence: Sequence,
-    ) -> Result<Option<Value>, CacheRefusal> {
-        self.check(self.range.contains(key), sequence)?;
-        Ok(self.load.versions.get_at(cf, key, sequence))
-    }
-
-    /// The keys of `range` with their newest value at or below `sequence`, deleted keys left out,
-    /// in key order or its reverse.
-    ///
-    /// # Errors
-    /// A [`CacheRefusal`], after which the store is asked.
-    pub fn scan_at(
-        &self,
-        cf: ColumnFamily,
-        range: &KeyRange,
-        sequence: Sequence,
-        direction: Direction,
-    ) -> Result<impl Iterator<Item = (Key, Value)> + Send + use<'_>, CacheRefusal> {
-        self.check(self.range.covers(range), sequence)?;
-        let walk = self.load.versions.walk(cf, range, direction);
-        Ok(Newest::new(walk, sequence, direction).map(|Ok(row)| row))
-    }
-
-    fn check(&self, inside: bool, sequence: Sequence) -> Result<(), CacheRefusal> {
-        if !inside {
-            return Err(CacheRefusal::Outside);
-        }
-        match self.load_sequence() {
-            None => Err(CacheRefusal::Loading),
-            Some(load_sequence) if sequence < load_sequence => Err(CacheRefusal::TooOld {
+    pub fn pin(&self, sequence: Sequence) -> Result<CachePin, CacheRefusal> {
+        let pin = CachePin::new(
+            self.shared.layers.load_full(),
+            &self.shared.range,
+            &self.shared.pins,
+        )?;
+        match sequence < pin.floor() {
+            true => Err(CacheRefusal::TooOld {
                 sequence,
-                load_sequence,
+                floor: pin.floor(),
             }),
-            Some(_) => Ok(()),
-        }
-    }
-
-    /// Bytes that the memory behind it takes, with what other views of it see.
-    pub fn bytes(&self) -> u64 {
-        self.load.versions.bytes()
-    }
-
-    /// Versions in the memory behind it, with those that other views of it see.
-    pub fn versions(&self) -> usize {
-        self.load.versions.len()
-    }
-
-    /// Frees the versions of its range, also where other views keep the rest; returns the bytes
-    /// freed. For the end of an eviction: nobody reads through this view any more.
-    pub fn free(&self) -> u64 {
-        self.load.versions.remove(&self.range)
-    }
-
-    /// Keeps the view from being evicted until the pin is dropped.
-    pub fn pin(&self) -> CachePin {
-        *self.pins.count.lock() += 1;
-        CachePin {
-            cache: self.clone(),
+            false => Ok(pin),
         }
     }
 
     /// Pins that are held.
     pub fn pins(&self) -> usize {
-        *self.pins.count.lock()
+        self.shared.pins.count()
     }
 
-    /// Waits until no pin is held, at most `timeout`; whether that came true.
-    pub fn wait_unpinned(&self, timeout: Duration) -> bool {
-        // No deadline if it lies beyond what the clock can say.
-        let deadline = Instant::now().checked_add(timeout);
-        let mut count = self.pins.count.lock();
-        while *count > 0 {
-            match deadline {
-                None => self.pins.gone.wait(&mut count),
-                Some(deadline) => {
-                    if self.pins.gone.wait_until(&mut count, deadline).timed_out() {
-                        return *count == 0;
-                    }
-                }
+    /// Whether a merge is worth its work: much was written since the last.
+    pub fn is_merge_due(&self) -> bool {
+        self.shared.layers.load().is_merge_due()
+    }
+
+    /// Whether anything was written since the last merge, or a merge would let something go: old
+    /// versions, or memory of keys that a split gave to another region.
+    pub fn is_merge_useful(&self) -> bool {
+        let layers = self.shared.layers.load();
+        layers.runs().next().is_some()
+            || layers.has_foreign(&self.shared.range)
+            || layers.is_collectable()
+    }
+
+    /// Packs what was written since the last merge, and lets go what no read at or above `floor`
+    /// can see: later pins refuse older reads. Readers and writers go on meanwhile. Says whether it
+    /// did; not if another merge is running or it is not loaded.
+    pub fn merge(&self, floor: Sequence) -> bool {
+        let Some(_merging) = self.shared.merging.try_lock() else {
+            return false;
+        };
+        self.shared.merge_asked.store(false, Ordering::Relaxed);
+        let frozen = self.publish(|layers| {
+            if matches!(layers.stage, Stage::Ready { .. }) {
+                layers.frozen = layers.runs().cloned().collect();
+                layers.recent.clear();
             }
-        }
-        true
+        });
+        let Stage::Ready { floor: before } = frozen.stage else {
+            return false;
+        };
+        let floor = floor.max(before);
+        let families = merge(&frozen, &self.shared.range, floor, &self.shared.meter);
+        let packed_bytes = packed_bytes(&families);
+        drop(frozen);
+        let merged = self.publish(|layers| {
+            if matches!(layers.stage, Stage::Ready { .. }) {
+                layers.families = Arc::new(families);
+                layers.packed_bytes = packed_bytes;
+                layers.frozen = Arc::default();
+                layers.stage = Stage::Ready { floor };
+            }
+        });
+        matches!(merged.stage, Stage::Ready { .. })
     }
-}
 
-/// A reader's hold on a [`RegionCache`], which it reads through.
-#[derive(Debug)]
-#[must_use = "a pin that is dropped at once holds nothing"]
-pub struct CachePin {
-    cache: RegionCache,
-}
-
-impl std::ops::Deref for CachePin {
-    type Target = RegionCache;
-
-    fn deref(&self) -> &RegionCache {
-        &self.cache
+    /// Lets go of the memory: nothing is taken or served from now on. Pins keep what they hold.
+    pub fn free(&self) {
+        self.publish(|layers| {
+            *layers = Layers {
+                stage: Stage::Gone,
+                ..Layers::default()
+            };
+        });
     }
-}
 
-impl Drop for CachePin {
-    fn drop(&mut self) {
-        let mut count = self.cache.pins.count.lock();
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            self.cache.pins.gone.notify_all();
+    /// Bytes of what it holds, without what pins alone hold. Memory that parts of a split share
+    /// counts where its keys belong, once.
+    pub fn bytes(&self) -> u64 {
+        self.shared.layers.load().bytes(&self.shared.range)
+    }
+
+    /// Versions that it holds.
+    pub fn versions(&self) -> usize {
+        self.shared.layers.load().versions(&self.shared.range)
+    }
+
+    #[cfg(test)]
+    pub(super) fn segments(&self) -> usize {
+        let layers = self.shared.layers.load();
+        let segments = layers
+            .families
+            .iter()
+            .map(|(_, base)| base.segments().len());
+        segments.sum()
+    }
+
+    /// Makes new layers out of the present ones and publishes them, unless they are gone.
+    pub(super) fn publish(&self, change: impl FnOnce(&mut Layers)) -> Arc<Layers> {
+        let _publishing = self.shared.publishing.lock();
+        let present = self.shared.layers.load_full();
+        if present.stage == Stage::Gone {
+            return present;
         }
+        let mut layers = Layers::clone(&present);
+        change(&mut layers);
+        let layers = Arc::new(layers);
+        self.shared.layers.store(Arc::clone(&layers));
+        layers
     }
 }

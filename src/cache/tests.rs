@@ -1,10 +1,9 @@
-use std::sync::mpsc;
-use std::time::Duration;
-
 use super::*;
 use crate::store::contract::Seeded;
 use crate::store::{self, ColumnFamily, DataStore, Direction, MemoryStore, StoreBatch, WriteBatch};
-use crate::{Key, KeyRange, Sequence};
+use crate::{Key, KeyRange, Sequence, Value};
+
+mod histories;
 
 const CF: ColumnFamily = ColumnFamily::DEFAULT;
 
@@ -16,228 +15,251 @@ fn range(start: &str, end: &str) -> KeyRange {
     .unwrap()
 }
 
+fn at(sequence: u64) -> Sequence {
+    Sequence::new(sequence)
+}
+
 /// A loaded cache of everything with `keys` at sequence 1.
 fn loaded(meter: &CacheMeter, keys: &str) -> RegionCache {
     let cache = RegionCache::loading(KeyRange::all(), meter);
+    let mut loader = cache.loader(at(1));
     for key in keys.bytes() {
-        cache.fill(CF, Key::from([key]), Sequence::new(1), Some([key].into()));
+        loader.push(CF, &[key], &[key]);
     }
-    cache.finish_load(Sequence::new(1));
+    loader.finish();
     cache
 }
 
-fn keys(cache: &RegionCache, range: &KeyRange, direction: Direction) -> String {
-    let rows = cache.scan_at(CF, range, Sequence::MAX, direction).unwrap();
+fn put(cache: &RegionCache, keys: &str, sequence: u64) {
+    let mut batch = WriteBatch::new();
+    for key in keys.bytes() {
+        batch.put([key], sequence.to_be_bytes());
+    }
+    let _ = cache.insert(&batch, at(sequence));
+}
+
+fn keys(cache: &RegionCache, direction: Direction) -> String {
+    let pin = cache.pin(Sequence::MAX).unwrap();
+    let rows = pin
+        .scan(CF, cache.range(), Sequence::MAX, direction)
+        .unwrap();
     rows.map(|(key, _)| key[0] as char).collect()
 }
 
 #[test]
-fn a_loaded_cache_answers_as_the_store_does_at_every_sequence_that_it_serves() {
-    let seed = 0x5eed_0004;
-    let mut random = Seeded(seed);
-    let (store, meter) = (MemoryStore::new(), CacheMeter::new());
-    let whole = range("", "");
-    let mut cache = None;
-    for sequence in (1..=600).map(Sequence::new) {
-        let mut writes = WriteBatch::new();
-        for _ in 0..1 + random.below(4) {
-            let cf = ColumnFamily::new([0, 0, 255][random.below(3) as usize]);
-            match random.below(3) {
-                0 => writes.delete_cf(cf, random.key()),
-                _ => writes.put_cf(cf, random.key(), sequence.get().to_be_bytes()),
-            };
-        }
-        let mut raw = StoreBatch::new();
-        for op in writes.ops() {
-            raw.put_version(op.cf, &op.key, sequence, op.value.as_deref());
-        }
-        store.apply(&raw).unwrap();
-        match sequence.get() {
-            // The load attaches its delta at 200 and reads the store at 250, in two goes.
-            200 => cache = Some(RegionCache::loading(whole.clone(), &meter)),
-            250 => {
-                let cache = cache.as_ref().unwrap();
-                for cf in [CF, ColumnFamily::new(255)] {
-                    for version in store::scan_versions(&store, cf, &whole) {
-                        let (version, value) = version.unwrap();
-                        if version.sequence <= sequence {
-                            cache.fill(cf, version.key, version.sequence, value);
-                        }
-                    }
-                }
-                cache.finish_load(sequence);
-            }
-            _ => {}
-        }
-        let Some(cache) = &cache else { continue };
-        cache.insert(&writes, sequence);
-        if sequence.get() < 250 {
-            assert_eq!(cache.get_at(CF, b"a", sequence), Err(CacheRefusal::Loading));
-            continue;
-        }
-        let at = Sequence::new(250 + random.below(sequence.get() - 249));
-        let (cf, key) = (
-            ColumnFamily::new([0, 255][random.below(2) as usize]),
-            random.key(),
-        );
-        assert_eq!(
-            cache.get_at(cf, &key, at).unwrap(),
-            store::get_at(&store, cf, &key, at).unwrap(),
-            "seed {seed:#x}, {key:?} at {at} of {sequence}"
-        );
-        if sequence.get() % 10 == 0 {
-            let end = (random.below(3) > 0).then(|| random.key());
-            let Some(part) = KeyRange::new(random.key(), end) else {
-                continue;
-            };
-            for direction in [Direction::Forward, Direction::Reverse] {
-                let cached: Vec<_> = cache.scan_at(cf, &part, at, direction).unwrap().collect();
-                let stored = store::scan_at(&store, cf, &part, at, direction);
-                let stored: Vec<_> = stored.map(|row| row.unwrap()).collect();
-                assert_eq!(
-                    cached, stored,
-                    "seed {seed:#x}, {part} at {at} of {sequence}"
-                );
-            }
-        }
-    }
-    let cache = cache.unwrap();
-    assert_eq!(cache.load_sequence(), Some(Sequence::new(250)));
-    let (sequence, load_sequence) = (Sequence::new(249), Sequence::new(250));
-    let refusal = CacheRefusal::TooOld {
-        sequence,
-        load_sequence,
-    };
-    assert_eq!(cache.get_at(CF, b"a", sequence), Err(refusal));
-    assert!(
-        cache
-            .scan_at(CF, &whole, sequence, Direction::Forward)
-            .is_err()
-    );
-}
-
-#[test]
-fn bytes_are_counted_exactly_and_are_back_to_zero_when_the_last_view_goes() {
+fn a_cache_that_is_loading_takes_writes_and_refuses_reads() {
     let meter = CacheMeter::new();
     let cache = RegionCache::loading(KeyRange::all(), &meter);
-    let fill = |sequence, value: Option<Vec<u8>>| {
-        let before = cache.bytes();
-        cache.fill(
-            CF,
-            Key::from(*b"key"),
-            Sequence::new(sequence),
-            value.map(Into::into),
-        );
-        assert_eq!(cache.bytes(), meter.bytes());
-        cache.bytes() as i64 - before as i64
-    };
-    let deletion = fill(1, None);
-    assert!(deletion > 3, "a version takes more than its key");
-    assert_eq!(fill(2, Some(vec![0; 1000])), deletion + 1000);
-    assert_eq!(fill(2, Some(vec![0; 1000])), 0, "the same again");
-    assert_eq!(fill(2, Some(vec![0; 10])), -990);
-    assert_eq!(fill(2, None), -10);
-    assert_eq!(cache.versions(), 2);
-
-    let other = loaded(&meter, "abc");
-    assert_eq!(meter.bytes(), cache.bytes() + other.bytes());
-    let (view, pin) = (other.view(range("b", "c")).unwrap(), other.pin());
-    drop((cache, other, view));
-    assert!(meter.bytes() > 0, "the pin holds it");
-    assert_eq!(keys(&pin, &KeyRange::all(), Direction::Forward), "abc");
-    drop(pin);
-    assert_eq!(meter.bytes(), 0);
+    put(&cache, "bd", 6);
+    assert_eq!(cache.pin(at(6)).unwrap_err(), CacheRefusal::Loading);
+    assert!(!cache.merge(at(6)), "there is nothing to merge into yet");
+    let mut loader = cache.loader(at(5));
+    for key in ["a", "b", "c"] {
+        loader.push(CF, key.as_bytes(), b"loaded");
+    }
+    loader.finish();
+    let (sequence, floor) = (at(4), at(5));
+    assert_eq!(
+        cache.pin(sequence).unwrap_err(),
+        CacheRefusal::TooOld { sequence, floor }
+    );
+    let pin = cache.pin(at(5)).unwrap();
+    assert_eq!(pin.get(CF, b"b", at(5)), Ok(Some(b"loaded".as_slice())));
+    assert_eq!(pin.get(CF, b"b", at(6)), Ok(Some(&6_u64.to_be_bytes()[..])));
+    assert_eq!(pin.get(CF, b"d", at(5)), Ok(None));
+    assert_eq!(pin.get(ColumnFamily::LOCK, b"b", at(6)), Ok(None));
+    assert_eq!(keys(&cache, Direction::Forward), "abcd");
+    assert_eq!(keys(&cache, Direction::Reverse), "dcba");
 }
 
 #[test]
-fn a_view_answers_for_its_own_range_and_takes_no_others_writes() {
+fn a_pin_sees_nothing_of_what_happens_after_it() {
     let meter = CacheMeter::new();
-    let parent = loaded(&meter, "abcxyz");
-    let (left, right) = (
-        parent.view(range("", "m")).unwrap(),
-        parent.view(range("m", "")).unwrap(),
-    );
-    drop(parent);
+    let cache = loaded(&meter, "abc");
+    put(&cache, "b", 2);
+    let pin = cache.pin(at(2)).unwrap();
+    put(&cache, "bx", 3);
+    assert!(cache.merge(at(3)));
+    let (sequence, floor) = (at(2), at(3));
     assert_eq!(
-        left.get_at(CF, b"x", Sequence::MAX),
-        Err(CacheRefusal::Outside)
+        cache.pin(sequence).unwrap_err(),
+        CacheRefusal::TooOld { sequence, floor },
+        "what an older read would need is gone"
     );
+    assert_eq!(pin.get(CF, b"b", at(2)), Ok(Some(&2_u64.to_be_bytes()[..])));
+    cache.free();
+    assert_eq!(cache.pin(at(3)).unwrap_err(), CacheRefusal::Gone);
+    put(&cache, "z", 4);
+    let rows = pin.scan(CF, &KeyRange::all(), at(2), Direction::Forward);
+    let names: Vec<_> = rows.unwrap().map(|(key, _)| key).collect();
+    assert_eq!(names, [b"a", b"b", b"c"]);
+    assert!(meter.bytes() > 0, "a pin's memory counts");
+    assert_eq!(cache.pins(), 1);
+    drop(pin);
+    assert_eq!((cache.pins(), meter.bytes()), (0, 0));
+}
+
+#[test]
+fn outside_of_the_range_nothing_is_answered_and_nothing_is_kept() {
+    let meter = CacheMeter::new();
+    let cache = RegionCache::loading(range("b", "y"), &meter);
+    let mut loader = cache.loader(at(1));
+    for key in ["a", "b", "x", "y"] {
+        loader.push(CF, key.as_bytes(), b"");
+    }
+    loader.finish();
+    put(&cache, "acz", 2);
+    assert_eq!(keys(&cache, Direction::Forward), "bcx");
+    let pin = cache.pin(at(2)).unwrap();
+    for key in [b"a", b"y"] {
+        assert_eq!(pin.get(CF, key, at(2)), Err(CacheRefusal::Outside));
+    }
+    let wide = pin.scan(CF, &KeyRange::all(), at(2), Direction::Forward);
+    assert_eq!(wide.unwrap_err(), CacheRefusal::Outside);
+    assert!(cache.part(range("a", "c")).is_none());
+}
+
+#[test]
+fn parts_of_a_split_share_memory_until_a_merge_lets_the_other_side_go() {
+    let meter = CacheMeter::new();
+    let cache = RegionCache::loading(KeyRange::all(), &meter);
+    let mut loader = cache.loader(at(1));
+    // Several segments, so that whole ones lie on either side.
+    for n in 0..6000_u32 {
+        loader.push(CF, &n.to_be_bytes(), &[7; 50]);
+    }
+    loader.finish();
+    let whole = meter.bytes();
+    let middle = 3000_u32.to_be_bytes();
+    let left = cache
+        .part(KeyRange::new([], Some(middle)).unwrap())
+        .unwrap();
+    let right = cache
+        .part(KeyRange::new(middle, None::<Key>).unwrap())
+        .unwrap();
+    drop(cache);
+    assert!(meter.bytes() < whole + whole / 50, "nothing was copied");
+    let sum = left.bytes() + right.bytes();
+    assert!(sum.abs_diff(whole) < whole / 20, "{sum} of {whole}");
+    assert_eq!((left.versions(), right.versions()), (3000, 3000));
+    assert!(left.is_merge_useful() && right.is_merge_useful());
+    assert!(left.merge(at(1)) && right.merge(at(1)));
+    assert!(!left.is_merge_useful() && !right.is_merge_useful());
+    right.free();
     assert!(
-        left.scan_at(CF, &range("a", "n"), Sequence::MAX, Direction::Forward)
-            .is_err()
+        meter.bytes() < whole * 11 / 20,
+        "{} of {whole}",
+        meter.bytes()
     );
-    assert!(left.view(range("a", "n")).is_none());
-    assert_eq!(keys(&left, left.range(), Direction::Forward), "abc");
-    assert_eq!(keys(&right, right.range(), Direction::Reverse), "zyx");
-
-    let mut batch = WriteBatch::new();
-    batch.put(*b"d", *b"1").put(*b"q", *b"1");
-    left.insert(&batch, Sequence::new(2));
-    left.fill(CF, Key::from(*b"r"), Sequence::new(2), None);
-    assert_eq!(keys(&left, left.range(), Direction::Forward), "abcd");
-    assert_eq!(right.versions(), 7, "q and r were left out");
-
-    let before = meter.bytes();
-    let freed = left.free();
-    assert_eq!((freed > 0, meter.bytes()), (true, before - freed));
-    assert_eq!(keys(&right, right.range(), Direction::Forward), "xyz");
+    assert_eq!(
+        left.pin(at(1))
+            .unwrap()
+            .scan(CF, left.range(), at(1), Direction::Forward)
+            .unwrap()
+            .count(),
+        3000
+    );
     drop((left, right));
     assert_eq!(meter.bytes(), 0);
 }
 
 #[test]
-fn pins_are_counted_per_view_and_eviction_can_wait_for_them() {
+fn a_merge_shares_what_it_does_not_touch_and_keeps_segments_from_shrinking() {
     let meter = CacheMeter::new();
-    let parent = loaded(&meter, "ab");
-    let child = parent.view(range("b", "")).unwrap();
-    let pins = [parent.pin(), parent.clone().pin()];
-    assert_eq!((parent.pins(), child.pins()), (2, 0));
-    assert!(child.wait_unpinned(Duration::ZERO));
-    assert!(!parent.wait_unpinned(Duration::from_millis(5)));
-    let (tell, told) = mpsc::channel();
-    let waiter = parent.clone();
-    let thread = std::thread::spawn(move || tell.send(waiter.wait_unpinned(Duration::MAX)));
-    let [first, second] = pins;
-    drop(first);
+    let cache = RegionCache::loading(KeyRange::all(), &meter);
+    let mut loader = cache.loader(at(1));
+    for n in 0..20_000_u32 {
+        loader.push(CF, &n.to_be_bytes(), &[7; 50]);
+    }
+    loader.finish();
+    let (before, whole) = (cache.segments(), meter.bytes());
+    let pin = cache.pin(at(1)).unwrap();
+    let mut batch = WriteBatch::new();
+    batch.put(9_999_u32.to_be_bytes(), *b"new");
+    let _ = cache.insert(&batch, at(2));
+    assert!(cache.merge(at(2)));
+    let copied = meter.bytes() - whole;
     assert!(
-        told.recv_timeout(Duration::from_millis(20)).is_err(),
-        "one is still held"
+        copied < whole / 8,
+        "{copied} of {whole} were copied for one row"
     );
-    drop(second);
-    assert!(told.recv().unwrap());
-    thread.join().unwrap().unwrap();
-    assert_eq!(parent.pins(), 0);
+    drop(pin);
+    for round in 0..2000_u32 {
+        let mut batch = WriteBatch::new();
+        batch.delete((round * 9).to_be_bytes());
+        let _ = cache.insert(&batch, at(3 + u64::from(round)));
+        if round % 100 == 99 {
+            assert!(cache.merge(at(3 + u64::from(round))));
+        }
+    }
+    assert!(
+        cache.segments() <= before + 2,
+        "{} of {before}",
+        cache.segments()
+    );
+    assert_eq!(cache.versions(), 18_000);
 }
 
 #[test]
-fn a_scan_longer_than_a_page_sees_every_key_once_while_writes_go_on() {
+fn versions_that_a_reader_may_ask_for_survive_merges() {
+    let meter = CacheMeter::new();
+    let cache = loaded(&meter, "ab");
+    for sequence in 2..=9 {
+        put(&cache, "b", sequence);
+    }
+    let mut batch = WriteBatch::new();
+    batch.delete(*b"a");
+    let _ = cache.insert(&batch, at(10));
+    assert!(cache.merge(at(5)));
+    assert_eq!(cache.floor(), Some(at(5)));
+    let pin = cache.pin(at(5)).unwrap();
+    for sequence in 5..=9 {
+        let value = pin.get(CF, b"b", at(sequence)).unwrap().unwrap();
+        assert_eq!(value, sequence.to_be_bytes());
+        assert_eq!(pin.get(CF, b"a", at(sequence)), Ok(Some(b"a".as_slice())));
+    }
+    assert_eq!(pin.get(CF, b"a", at(10)), Ok(None));
+    // a: a deletion over a value; b: 5 to 9.
+    assert_eq!(cache.versions(), 2 + 5);
+    assert!(cache.is_merge_useful());
+    assert!(cache.merge(at(10)));
+    assert_eq!(cache.versions(), 1, "only b's newest is left");
+    assert!(!cache.is_merge_useful());
+}
+
+#[test]
+fn a_region_at_rest_takes_less_than_one_and_a_half_times_its_bytes() {
     let meter = CacheMeter::new();
     let cache = RegionCache::loading(KeyRange::all(), &meter);
-    for n in 0..1000_u32 {
-        cache.fill(
-            CF,
-            Key::from(n.to_be_bytes()),
-            Sequence::new(1),
-            Some([1].into()),
-        );
+    let mut loader = cache.loader(at(1));
+    let rows = 50_000_u64;
+    for n in 0..rows {
+        let key = format!("t{n:020}");
+        loader.push(CF, key.as_bytes(), &[7; 100]);
     }
-    cache.finish_load(Sequence::new(1));
-    for direction in [Direction::Forward, Direction::Reverse] {
-        let mut seen = Vec::new();
-        for (key, _) in cache
-            .scan_at(CF, &KeyRange::all(), Sequence::new(1), direction)
-            .unwrap()
-        {
-            let mut batch = WriteBatch::new();
-            batch
-                .delete(key.clone())
-                .put([&key[..], b"x"].concat(), *b"new");
-            cache.insert(&batch, Sequence::new(2));
-            seen.push(u32::from_be_bytes(key[..].try_into().unwrap()));
+    loader.finish();
+    let logical = rows * 121;
+    // All of it is the region's, but for the list of segments.
+    assert!(meter.bytes() - cache.bytes() < logical / 1000);
+    assert!(
+        meter.bytes() * 10 <= logical * 12,
+        "{} of {logical}",
+        meter.bytes()
+    );
+    // Written rather than loaded, it comes to the same.
+    let written = RegionCache::loading(KeyRange::all(), &meter);
+    written.loader(at(1)).finish();
+    for n in 0..rows {
+        let mut batch = WriteBatch::new();
+        batch.put(format!("t{n:020}").into_bytes(), [7; 100]);
+        if written.insert(&batch, at(2 + n)) {
+            assert!(written.merge(at(2 + n)));
         }
-        if direction == Direction::Reverse {
-            seen.reverse();
-        }
-        assert_eq!(seen, (0..1000).collect::<Vec<_>>(), "{direction:?}");
     }
+    assert!(written.merge(at(2 + rows)));
+    assert!(
+        written.bytes() * 10 <= logical * 12,
+        "{} of {logical}",
+        written.bytes()
+    );
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::caches::KeeperClock;
 use super::core::Core;
 use super::{EngineError, effects};
 use crate::lifecycle::{CacheEntry, Cause, DeletionId, Effect, Event};
@@ -45,15 +46,84 @@ pub(super) enum Job {
     Load(RegionId, Incarnation),
     /// Free the cache of a region once nothing pins it.
     Free(RegionId),
+    /// Pack what was written into the cache of a region since the last time.
+    Merge(RegionId),
+    /// Look for caches that are worth a merge, and whether memory runs short.
+    Sweep,
+    /// Evict what has to go because memory runs short.
+    Relieve,
+    /// A round of automatic loads and evictions.
+    Round,
+    /// Load some of the regions that were cached before the restart.
+    Warm,
+    /// Compare the next cached region with the data store.
+    Check,
+}
+
+/// A [`Job`] without its facts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum JobKind {
+    Clear,
+    Load,
+    Free,
+    Merge,
+    Sweep,
+    Relieve,
+    Round,
+    Warm,
+    Check,
+}
+
+/// Who runs a job when there are threads: a long load must not keep barriers waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Deletions, and what is due by the clock.
+    Keeping,
+    /// Whatever fills and empties memory.
+    Caching,
 }
 
 impl Job {
     /// Stable name, for step-by-step tests.
     pub(super) fn name(&self) -> &'static str {
+        match self.kind() {
+            JobKind::Clear => "clear",
+            JobKind::Load => "load",
+            JobKind::Free => "free",
+            JobKind::Merge => "merge",
+            JobKind::Sweep => "sweep",
+            JobKind::Relieve => "relieve",
+            JobKind::Round => "round",
+            JobKind::Warm => "warm",
+            JobKind::Check => "check",
+        }
+    }
+
+    fn kind(&self) -> JobKind {
         match self {
-            Job::Clear(_) => "clear",
-            Job::Load(..) => "load",
-            Job::Free(_) => "free",
+            Job::Clear(_) => JobKind::Clear,
+            Job::Load(..) => JobKind::Load,
+            Job::Free(_) => JobKind::Free,
+            Job::Merge(_) => JobKind::Merge,
+            Job::Sweep => JobKind::Sweep,
+            Job::Relieve => JobKind::Relieve,
+            Job::Round => JobKind::Round,
+            Job::Warm => JobKind::Warm,
+            Job::Check => JobKind::Check,
+        }
+    }
+
+    fn lane(&self) -> Lane {
+        match self.kind() {
+            JobKind::Clear => Lane::Keeping,
+            JobKind::Load
+            | JobKind::Free
+            | JobKind::Merge
+            | JobKind::Sweep
+            | JobKind::Relieve
+            | JobKind::Round
+            | JobKind::Warm
+            | JobKind::Check => Lane::Caching,
         }
     }
 }
@@ -115,7 +185,17 @@ impl Queue {
     fn retry_now(&self) {
         let mut state = self.state.lock();
         let later = std::mem::take(&mut state.later);
-        state.jobs.extend(later);
+        if !later.is_empty() {
+            state.jobs.extend(later);
+            self.changed.notify_all();
+        }
+    }
+
+    /// How many jobs of a kind wait, also those that wait for somebody.
+    pub(super) fn waiting(&self, kind: JobKind) -> usize {
+        let state = self.state.lock();
+        let waiting = state.jobs.iter().chain(&state.later);
+        waiting.filter(|job| job.kind() == kind).count()
     }
 
     pub(super) fn stop(&self) {
@@ -133,9 +213,12 @@ impl Queue {
         state.failed.take().map_or(Ok(()), Err)
     }
 
-    fn take(&self) -> Option<Job> {
+    /// The next job of a lane, or of any.
+    fn take(&self, lane: Option<Lane>) -> Option<Job> {
         let mut state = self.state.lock();
-        let job = state.jobs.pop_front()?;
+        let is_ours = |job: &Job| lane.is_none_or(|lane| job.lane() == lane);
+        let at = state.jobs.iter().position(is_ours)?;
+        let job = state.jobs.remove(at)?;
         state.running += 1;
         Some(job)
     }
@@ -173,8 +256,8 @@ impl Core {
     }
 
     /// Runs one job, if there is one; answers its name.
-    pub(super) fn step_background(&self) -> Result<Option<&'static str>, EngineError> {
-        let Some(job) = self.queue.take() else {
+    pub(super) fn step_background(self: &Arc<Self>) -> Result<Option<&'static str>, EngineError> {
+        let Some(job) = self.queue.take(None) else {
             return Ok(None);
         };
         let outcome = self.run_job(job);
@@ -182,11 +265,32 @@ impl Core {
         outcome.map(|()| Some(job.name()))
     }
 
-    fn run_job(&self, job: Job) -> Result<(), EngineError> {
+    fn run_job(self: &Arc<Self>, job: Job) -> Result<(), EngineError> {
         let outcome = match job {
             Job::Clear(deletion) => self.clear_deletion(deletion),
             Job::Load(region, incarnation) => self.load_cache(region, incarnation),
             Job::Free(region) => self.free_cache(region),
+            Job::Merge(region) => {
+                self.merge_cache(region);
+                Ok(())
+            }
+            Job::Sweep => {
+                self.sweep_caches();
+                Ok(())
+            }
+            Job::Relieve => {
+                self.relieve_caches();
+                Ok(())
+            }
+            Job::Round => {
+                let _decided = self.balance_caches();
+                Ok(())
+            }
+            Job::Warm => {
+                self.warm_caches();
+                Ok(())
+            }
+            Job::Check => self.check_next(),
         };
         if outcome.as_ref().is_err_and(EngineError::may_pass) {
             self.queue.retry_later(job);
@@ -217,6 +321,9 @@ impl Core {
             clears.chain(loads).collect()
         });
         jobs.into_iter().for_each(|job| self.queue.push(job));
+        if self.caches.is_warm_wanted() {
+            self.queue.push(Job::Warm);
+        }
     }
 
     /// What is due by the clock or by volume rather than by a job.
@@ -248,36 +355,53 @@ impl Core {
     }
 }
 
-/// The worker thread's life: jobs as they come, the tick when it is due, until told to stop.
-pub(super) fn run(core: &Arc<Core>, schedule: Schedule) {
-    /// Whoever waits for jobs must not wait for a thread that is gone, however it went.
-    struct Gone<'a>(&'a Queue);
-    impl Drop for Gone<'_> {
-        fn drop(&mut self) {
-            self.0.stop();
+/// Whoever waits for jobs must not wait for a thread that is gone, however it went.
+struct Gone<'a>(&'a Queue);
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// Waits for a job of the lane until `due`, and runs it; false once the queue is stopped.
+fn run_next(core: &Arc<Core>, lane: Lane, due: Instant) -> bool {
+    {
+        let mut state = core.queue.state.lock();
+        let has_job = |state: &State| state.jobs.iter().any(|job| job.lane() == lane);
+        while !has_job(&state) && !state.stopping && Instant::now() < due {
+            core.queue.changed.wait_until(&mut state, due);
+        }
+        if state.stopping {
+            return false;
         }
     }
+    if let Some(job) = core.queue.take(Some(lane)) {
+        let failed = core.run_job(job).err();
+        core.queue.done(failed);
+    }
+    true
+}
+
+/// The keeping thread's life: jobs as they come, the tick when it is due, until told to stop.
+pub(super) fn run(core: &Arc<Core>, schedule: Schedule) {
     let _gone = Gone(&core.queue);
     let mut due = Instant::now() + schedule.barrier_interval;
-    loop {
-        {
-            let mut state = core.queue.state.lock();
-            while state.jobs.is_empty() && !state.stopping && Instant::now() < due {
-                core.queue.changed.wait_until(&mut state, due);
-            }
-            if state.stopping {
-                return;
-            }
-        }
-        if let Some(job) = core.queue.take() {
-            let failed = core.run_job(job).err();
-            core.queue.done(failed);
-        }
+    while run_next(core, Lane::Keeping, due) {
         if Instant::now() >= due {
             // A poisoned journal or a failed data store answers every later call by itself; a full
             // disk does so too, and the next tick tries again.
             let _ = core.tick(&schedule);
             due = Instant::now() + schedule.barrier_interval;
         }
+    }
+}
+
+/// The caching thread's life: jobs as they come, until told to stop.
+pub(super) fn run_caching(core: &Arc<Core>) {
+    let _gone = Gone(&core.queue);
+    let mut clock = KeeperClock::new();
+    while run_next(core, Lane::Caching, clock.due()) {
+        clock.look(core);
     }
 }

@@ -1,32 +1,72 @@
 //! The caches of hot regions: which regions have one, how it is filled, how it goes.
 //!
-//! The register says what state a region's cache is in; this file holds the memory. A cache is
+//! The register says what state a region's cache is in; this room holds the memory. A cache is
 //! *attached* when its load begins: from then on each write is mirrored into it, under the region's
 //! latch, while a background job copies the older versions from the store. Reads use it only while
 //! the *published* register says active. Evicting detaches it at once (serving less needs no sync)
-//! and frees it when no view pins it.
+//! and ends when no view pins it, or when those that do have had their time.
 //!
 //! A split moves nothing: the parts share the memory and each looks only at its own range. Views
-//! that were taken of the whole pin the whole, so a part's memory is freed only when neither its own
+//! that were taken of the whole pin the whole, so a part's eviction ends only when neither its own
 //! views nor those pin it.
+//!
+//! * `load`, `evict`: from request to active, from active to gone. `completion`: waiting for either.
+//! * `heat`: what is read of each region. `keeper`: rounds, warm restarts, memory that runs short.
+//! * `leadership`, `preload`: what the host tells of Raft. `check`: comparing with the data store.
+//! * `report`: what can be seen of all this. `api`: how the host calls it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::EngineError;
-use super::background::Job;
 use super::core::Core;
-use crate::cache::{CacheMeter, CachePin, RegionCache};
-use crate::lifecycle::{CacheEntry, CacheState, Cause, Event, EvictReason};
-use crate::store::{Direction, scan_at};
+use crate::cache::{
+    CacheMeter, CachePin, CacheRefusal, CacheSettings, Counting, Labels, RegionCache,
+};
 use crate::{Incarnation, KeyRange, RegionId, Sequence};
 
-/// The memory of the caches.
-#[derive(Debug, Default)]
+mod api;
+mod check;
+mod completion;
+mod evict;
+mod heat;
+mod keeper;
+mod leadership;
+mod load;
+mod preload;
+mod report;
+
+pub use check::{CacheCheck, CheckOutcome};
+pub use completion::{CacheOutcome, CacheTicket};
+pub(super) use heat::Heat;
+pub(super) use keeper::KeeperClock;
+pub use leadership::{LeadershipAnswer, LeadershipRole};
+pub use preload::{Preload, PreloadOutcome, PreloadRefusal, PreloadTicket};
+pub use report::{CacheReport, CachedRegion, EvictingRegion};
+
+use completion::Watches;
+use heat::Heats;
+use leadership::Leadership;
+
+/// The memory of the caches, and what is known about its use.
+#[derive(Debug)]
 pub(super) struct Caches {
     meter: CacheMeter,
     state: Mutex<State>,
+    /// Validated.
+    settings: ArcSwap<CacheSettings>,
+    pub(super) counting: Counting,
+    heats: Heats,
+    labels: Mutex<Labels>,
+    leadership: Leadership,
+    watches: Watches,
+    /// Regions that were active when the process before ended, and are not loaded again yet.
+    warm: Mutex<Vec<(RegionId, Incarnation)>>,
+    /// The region that was compared last.
+    checked: Mutex<Option<RegionId>>,
 }
 
 #[derive(Debug, Default)]
@@ -34,7 +74,9 @@ struct State {
     /// Mirrored into by writes; read from while the register says active.
     attached: HashMap<RegionId, Attached>,
     /// Detached by an eviction, waiting for their pins.
-    retiring: HashMap<RegionId, Vec<Attached>>,
+    retiring: HashMap<RegionId, Vec<Retiring>>,
+    /// When a round, or a lack of memory, evicted a region; forgotten after a while.
+    sent_away: HashMap<RegionId, Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -43,24 +85,74 @@ struct Attached {
     cache: RegionCache,
     /// Views of larger regions that this one was split from, as long as somebody pins them.
     inherited: Vec<RegionCache>,
+    since: Instant,
+}
+
+#[derive(Debug)]
+struct Retiring {
+    attached: Attached,
+    since: Instant,
 }
 
 impl Attached {
-    fn is_pinned(&self) -> bool {
-        self.inherited
-            .iter()
-            .chain([&self.cache])
-            .any(|cache| cache.pins() > 0)
+    fn pins(&self) -> usize {
+        let caches = self.inherited.iter().chain([&self.cache]);
+        caches.map(RegionCache::pins).sum()
+    }
+}
+
+impl Default for Caches {
+    fn default() -> Self {
+        let settings = CacheSettings::default();
+        let settings = settings.validated().expect("the defaults are valid");
+        Caches {
+            meter: CacheMeter::new(),
+            state: Mutex::default(),
+            settings: ArcSwap::from_pointee(settings),
+            counting: Counting::default(),
+            heats: Heats::default(),
+            labels: Mutex::default(),
+            leadership: Leadership::default(),
+            watches: Watches::default(),
+            warm: Mutex::default(),
+            checked: Mutex::default(),
+        }
     }
 }
 
 impl Caches {
+    /// The settings in force.
+    pub(super) fn settings(&self) -> Arc<CacheSettings> {
+        self.settings.load_full()
+    }
+
+    /// Puts validated settings in force.
+    pub(super) fn put_settings(&self, settings: CacheSettings) {
+        self.settings.store(Arc::new(settings));
+    }
+
+    /// Remembers regions that were active before the store was opened.
+    pub(super) fn remember_warm(&self, regions: Vec<(RegionId, Incarnation)>) {
+        *self.warm.lock() = regions;
+    }
+
+    /// Whether there is anything left of that.
+    pub(super) fn is_warm_wanted(&self) -> bool {
+        self.settings.load().warm_restart && !self.warm.lock().is_empty()
+    }
+
+    /// What is read of a region.
+    pub(super) fn heat(&self, region: RegionId) -> Arc<Heat> {
+        self.heats.of(region)
+    }
+
+    /// Ends every ticket: nothing more comes about.
+    pub(super) fn close(&self) {
+        self.watches.close();
+    }
+
     /// The cache that this incarnation's writes are mirrored into, if any.
-    pub(super) fn attached(
-        &self,
-        region: RegionId,
-        incarnation: Incarnation,
-    ) -> Option<RegionCache> {
+    fn attached(&self, region: RegionId, incarnation: Incarnation) -> Option<RegionCache> {
         let state = self.state.lock();
         let attached = state.attached.get(&region)?;
         (attached.incarnation == incarnation).then(|| attached.cache.clone())
@@ -73,6 +165,7 @@ impl Caches {
             incarnation,
             cache: cache.clone(),
             inherited: Vec::new(),
+            since: Instant::now(),
         };
         self.state.lock().attached.insert(region, attached);
         cache
@@ -90,36 +183,40 @@ impl Caches {
     ) -> Option<CachePin> {
         let state = self.state.lock();
         let attached = state.attached.get(&region)?;
-        let oldest = attached.cache.load_sequence()?;
-        (attached.incarnation == incarnation && oldest <= sequence).then(|| attached.cache.pin())
+        if attached.incarnation != incarnation {
+            return None;
+        }
+        let pinned = attached.cache.pin(sequence);
+        drop(state);
+        if let Err(CacheRefusal::TooOld { .. }) = pinned {
+            self.counting.views_too_old.add(1);
+        }
+        pinned.ok()
     }
 
     /// Stops mirroring into, and new reads from, the region's cache. The caller holds the latch.
     pub(super) fn detach(&self, region: RegionId) {
-        let mut state = self.state.lock();
-        if let Some(attached) = state.attached.remove(&region) {
-            state.retiring.entry(region).or_default().push(attached);
-        }
+        self.state.lock().detach(region);
     }
 
     /// As [`Caches::detach`], if it is this incarnation's: a successor may have one already.
     pub(super) fn detach_of(&self, region: RegionId, incarnation: Incarnation) {
         let mut state = self.state.lock();
         let is_its = |attached: &Attached| attached.incarnation == incarnation;
-        if !state.attached.get(&region).is_some_and(is_its) {
-            return;
-        }
-        if let Some(attached) = state.attached.remove(&region) {
-            state.retiring.entry(region).or_default().push(attached);
+        if state.attached.get(&region).is_some_and(is_its) {
+            state.detach(region);
         }
     }
 
     /// Lets the parts of a split share the cache of the whole. The caller holds the whole's latch.
     pub(super) fn split(&self, whole: RegionId, parts: &[(RegionId, Incarnation, KeyRange)]) {
+        let ids: Vec<_> = parts.iter().map(|(region, ..)| *region).collect();
+        self.heats.split(whole, &ids);
         let mut state = self.state.lock();
         let Some(Attached {
             cache,
             mut inherited,
+            since,
             ..
         }) = state.attached.remove(&whole)
         else {
@@ -128,41 +225,56 @@ impl Caches {
         inherited.push(cache.clone());
         inherited.retain(|cache| cache.pins() > 0);
         for (region, incarnation, range) in parts {
-            if let Some(cache) = cache.view(range.clone()) {
-                let inherited = inherited.clone();
+            if let Some(cache) = cache.part(range.clone()) {
                 let attached = Attached {
                     incarnation: *incarnation,
                     cache,
-                    inherited,
+                    inherited: inherited.clone(),
+                    since,
                 };
                 state.attached.insert(*region, attached);
             }
         }
+        // The parts hold what they need.
+        cache.free();
     }
 
-    /// Frees what was detached and is not pinned; says whether that was all of it.
-    fn free_retired(&self, region: RegionId) -> bool {
+    /// Lets go of what was detached and is not pinned, or has been pinned for `timeout`; says whether
+    /// that was all of it, and how many the time ran out for.
+    fn free_retired(&self, region: RegionId, timeout: Option<Duration>) -> (bool, u64) {
         let mut state = self.state.lock();
         let Some(retiring) = state.retiring.get_mut(&region) else {
-            return true;
+            return (true, 0);
         };
-        retiring.retain(|attached| {
-            let pinned = attached.is_pinned();
-            if !pinned {
-                attached.cache.free();
-            }
-            pinned
+        let mut timed_out = 0;
+        retiring.retain(|each| {
+            let pinned = each.attached.pins() > 0;
+            let late = timeout.is_some_and(|timeout| each.since.elapsed() >= timeout);
+            timed_out += u64::from(pinned && late);
+            pinned && !late
         });
         let all = retiring.is_empty();
         if all {
             state.retiring.remove(&region);
         }
-        all
+        (all, timed_out)
     }
 
-    /// Bytes of memory that the caches hold.
+    /// Bytes of memory that the caches, and the views that pin them, hold.
     pub(super) fn bytes(&self) -> u64 {
         self.meter.bytes()
+    }
+}
+
+impl State {
+    fn detach(&mut self, region: RegionId) {
+        if let Some(attached) = self.attached.remove(&region) {
+            // Pins hold what they read; nobody else needs it.
+            attached.cache.free();
+            let since = Instant::now();
+            let retiring = Retiring { attached, since };
+            self.retiring.entry(region).or_default().push(retiring);
+        }
     }
 }
 
@@ -170,83 +282,5 @@ impl Core {
     /// The range of a region's live peer, durable or not.
     fn decided_range(&self, region: RegionId) -> Option<KeyRange> {
         self.with_decided(|register| Some(register.peer(region)?.stage.region()?.range.clone()))
-    }
-
-    /// Background: attach a cache, copy the region into it, make it active.
-    pub(super) fn load_cache(
-        &self,
-        region: RegionId,
-        incarnation: Incarnation,
-    ) -> Result<(), EngineError> {
-        // Attach and choose the sequence under the latch: no write runs, so every version is either
-        // in the store at or below `sequence`, or will be mirrored.
-        let latch = self.latches.hold(region);
-        let begun = self.commit(
-            &Event::LoadBegin {
-                region,
-                incarnation,
-            },
-            Cause::Host,
-        )?;
-        // A load that a full disk kept from ending is begun already, and done over.
-        let loading = CacheEntry::Loading { incarnation };
-        let is_loading = self.with_decided(|register| register.cache(region) == loading);
-        let (true, Some(range)) = (begun.holds() && is_loading, self.decided_range(region)) else {
-            return Ok(());
-        };
-        // What reads of the region use now, though other regions' writes may be further: nothing of
-        // this region lies between, and reads that come before its next write find the cache whole.
-        let pin = self.pins.pin(&range, |_| {
-            Ok::<_, EngineError>(self.read_sequence(region, incarnation))
-        })?;
-        let sequence = pin.sequence();
-        let cache = self.caches.attach(region, incarnation, range.clone());
-        drop(latch);
-
-        for cf in self.families.iter() {
-            for row in scan_at(&*self.data, cf, &range, sequence, Direction::Forward) {
-                let (key, value) = match row {
-                    Ok(row) => row,
-                    Err(error) => {
-                        let _latch = self.latches.hold(region);
-                        self.caches.detach(region);
-                        let reason = EvictReason::LoadFailed;
-                        let event = Event::LoadCancel {
-                            region,
-                            incarnation,
-                            reason,
-                        };
-                        let _cancelled = self.commit(&event, Cause::Host)?;
-                        return Err(EngineError::Data(error));
-                    }
-                };
-                if self.with_decided(|register| register.cache_state(region)) != CacheState::Loading
-                {
-                    return Ok(());
-                }
-                cache.fill(cf, key, sequence, Some(value));
-            }
-        }
-        cache.finish_load(sequence);
-        // The record is only appended; the sync of the next tick makes the cache readable.
-        let _ended = self.commit(
-            &Event::LoadEnd {
-                region,
-                incarnation,
-            },
-            Cause::Host,
-        )?;
-        Ok(())
-    }
-
-    /// Background: finish an eviction once nothing pins the memory.
-    pub(super) fn free_cache(&self, region: RegionId) -> Result<(), EngineError> {
-        if !self.caches.free_retired(region) {
-            self.queue.retry_later(Job::Free(region));
-            return Ok(());
-        }
-        let _begun = self.commit(&Event::EvictBegin { region }, Cause::Host)?;
-        let _ended = self.commit(&Event::EvictEnd { region }, Cause::Host)?;
-        Ok(())
     }
 }

@@ -123,6 +123,11 @@ impl ReadPins {
         Ok(ReadPin { pins, id, sequence })
     }
 
+    /// What the host wants to be able to read at, if it said so.
+    pub(super) fn keep_from(&self) -> Option<Sequence> {
+        self.state.lock().keep_from
+    }
+
     fn safe_points(&self, visible: impl FnOnce() -> Sequence) -> SafePoints {
         let mut state = self.state.lock();
         let general = visible().min(state.keep_from.unwrap_or(Sequence::MAX));

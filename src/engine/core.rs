@@ -144,6 +144,8 @@ pub(super) struct Parts {
     pub(super) data: Arc<VersionedStore>,
     pub(super) families: ColumnFamilies,
     pub(super) register: Register,
+    /// Regions that were cached when the process before ended.
+    pub(super) warm: Vec<(RegionId, Incarnation)>,
 }
 
 impl Core {
@@ -157,7 +159,10 @@ impl Core {
             data,
             families,
             register,
+            warm,
         } = parts;
+        let caches = Caches::default();
+        caches.remember_warm(warm);
         let ceiling = register.sequence_ceiling();
         Core {
             rows: Rows::new(register.barrier().saturating_add(1)),
@@ -167,7 +172,7 @@ impl Core {
             collection: Collection::default(),
             latches: Latches::default(),
             fences: Fences::default(),
-            caches: Caches::default(),
+            caches,
             queue: Queue::default(),
             effects: Mutex::new(()),
             closed: AtomicBool::new(false),
@@ -318,6 +323,8 @@ impl Core {
             );
             self.hand_fences_on(&record.change);
         }
+        drop((published, unpublished));
+        self.tell_watches();
     }
 
     /// In one step with the publication of a split: a view gets its fence while it looks at the

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use torrens_journal::{JournalStats, Lsn};
 
 use crate::lifecycle::{
-    DestroyCause, Event, PeerChange, Register, Split, Tombstone, WitnessSwitch,
+    Cause, DestroyCause, Event, EvictReason, PeerChange, Register, Split, Tombstone, WitnessSwitch,
 };
 use crate::snapshot::{SnapshotName, SnapshotReader, StagedSnapshot};
 use crate::store::{ColumnFamilies, WriteBatch};
@@ -43,6 +43,7 @@ mod options;
 mod orders;
 mod read;
 mod report;
+mod row;
 mod rows;
 mod snapshots;
 mod status;
@@ -53,11 +54,16 @@ mod write;
 
 pub use answer::{Answer, WriteAnswer};
 pub use background::Background;
+pub use caches::{
+    CacheCheck, CacheOutcome, CacheReport, CacheTicket, CachedRegion, CheckOutcome, EvictingRegion,
+    LeadershipAnswer, LeadershipRole, Preload, PreloadOutcome, PreloadRefusal, PreloadTicket,
+};
 pub use collect::CollectionStats;
 pub use error::{EngineError, OpenError, ReadError};
 pub use options::{OpenMode, Options};
-pub use read::RegionView;
+pub use read::{RegionView, Rows};
 pub use report::OpenReport;
+pub use row::{PinnedSlice, Row};
 pub use snapshots::Taken;
 pub use status::{RaftStart, RegionStatus};
 
@@ -81,7 +87,8 @@ struct Handle {
     core: Arc<Core>,
     report: OpenReport,
     schedule: background::Schedule,
-    worker: Mutex<Option<JoinHandle<()>>>,
+    /// Empty if the background work is stepped by hand.
+    workers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Drop for Handle {
@@ -93,8 +100,9 @@ impl Drop for Handle {
 impl Handle {
     fn stop(&self) {
         self.core.queue.stop();
-        if let Some(worker) = self.worker.lock().take() {
-            // A panic of the worker has been printed; there is nothing to add to it here.
+        self.core.caches.close();
+        for worker in std::mem::take(&mut *self.workers.lock()) {
+            // A panic of a worker has been printed; there is nothing to add to it here.
             let _ = worker.join();
         }
     }
@@ -307,12 +315,14 @@ impl Engine {
     /// # Durability
     /// Cache records are only appended: losing one loses no data.
     pub fn load(&self, region: RegionId, epoch: RegionEpoch) -> Result<Answer, EngineError> {
-        self.core.load(region, epoch)
+        let (answer, _) = self.core.load_for(region, epoch, Cause::Host)?;
+        Ok(answer)
     }
 
     /// Stops serving the region from memory, at once; the memory is freed when nothing pins it.
     pub fn evict(&self, region: RegionId) -> Result<Answer, EngineError> {
-        self.core.evict(region)
+        self.core
+            .evict_for(region, EvictReason::Requested, Cause::Host)
     }
 
     /// Applies the data of one Raft entry: the batch and the region's applied index, atomically.
@@ -513,9 +523,9 @@ impl Engine {
     /// The first failure of a job since the last call. A job that a full disk stopped is tried again
     /// at the next tick.
     pub fn wait_idle(&self) -> Result<(), EngineError> {
-        match &*self.handle.worker.lock() {
-            Some(_) => self.core.queue.wait_idle()?,
-            None => while self.core.step_background()?.is_some() {},
+        match self.handle.workers.lock().is_empty() {
+            false => self.core.queue.wait_idle()?,
+            true => while self.core.step_background()?.is_some() {},
         }
         match self.core.journal.check_writable() {
             Ok(()) => self.core.sync().map(drop),

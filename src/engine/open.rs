@@ -23,10 +23,11 @@ use super::log::Log;
 use super::report::OpenReport;
 use super::trust::StoreFacts;
 use super::{Engine, EngineError, Handle, OpenError, OpenMode, Options, append, trust, unfinished};
-use crate::lifecycle::{Event, Register};
+use crate::lifecycle::{CacheEntry, Event, Register};
 use crate::machine::RegisterMachine;
 use crate::snapshot;
 use crate::store::{DataStore, NoStore, StoreBatch, StoreError, StoreOpenMode, VersionedStore};
+use crate::{Incarnation, RegionId};
 
 pub(super) fn open(options: Options, dir: &Path) -> Result<(Engine, OpenReport), OpenError> {
     let started = Instant::now();
@@ -42,6 +43,9 @@ pub(super) fn open(options: Options, dir: &Path) -> Result<(Engine, OpenReport),
     };
     report.took = started.elapsed();
     let core = Arc::new(Core::new(parts));
+    if let Ok(settings) = options.cache.clone().validated() {
+        core.caches.put_settings(settings);
+    }
     match core.find_rows() {
         // Nothing to read from is the one thing that a look at the metadata can do without.
         Err(_) if options.mode == OpenMode::ReadOnly => {}
@@ -51,20 +55,27 @@ pub(super) fn open(options: Options, dir: &Path) -> Result<(Engine, OpenReport),
     if needs_worker {
         core.queue_open_work();
     }
-    let worker = match options.background {
+    let workers = match options.background {
         Background::Thread if needs_worker => {
-            let (core, schedule) = (Arc::clone(&core), options.schedule());
-            let thread = std::thread::Builder::new().name("torrens".to_owned());
-            let spawned = thread.spawn(move || background::run(&core, schedule));
-            Some(spawned.map_err(io_error("start a thread for", dir))?)
+            let (keeping, caching) = (Arc::clone(&core), Arc::clone(&core));
+            let schedule = options.schedule();
+            let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+            let caching = thread("torrens-cache").spawn(move || background::run_caching(&caching));
+            let caching = caching.map_err(io_error("start a thread for", dir))?;
+            let keeping = thread("torrens").spawn(move || background::run(&keeping, schedule));
+            let keeping = keeping.map_err(|error| {
+                core.queue.stop();
+                io_error("start a thread for", dir)(error)
+            })?;
+            vec![keeping, caching]
         }
-        Background::Thread | Background::Manual => None,
+        Background::Thread | Background::Manual => Vec::new(),
     };
     let handle = Handle {
         core: Arc::clone(&core),
         report: report.clone(),
         schedule: options.schedule(),
-        worker: Mutex::new(worker),
+        workers: Mutex::new(workers),
     };
     Ok((
         Engine {
@@ -88,6 +99,7 @@ fn bring_up(
         open_data(&**disk, options, &layout, recovered.journal.boot())?;
     adopt_families(&*data, &facts, options, &layout)?;
     let damaged = trust::judge_data(&mut recovered, &*data, &facts, &**disk)?;
+    let warm = cached(recovered.machine.register());
     // What a crash left open is ended before anybody looks at the state.
     unfinished::resolve_all(&mut recovered, &*data, disk, &layout)?;
     if recovered.machine.register().store().is_none() {
@@ -129,8 +141,26 @@ fn bring_up(
         lock: Some(lock),
         checkpoint: report.recovery.checkpoint.as_ref().map(|used| used.lsn),
         register: machine.into_register(),
+        warm,
     };
     Ok((parts, report))
+}
+
+/// The regions that were in memory, or on their way, when the process before ended.
+fn cached(register: &Register) -> Vec<(RegionId, Incarnation)> {
+    let cached = register
+        .slots()
+        .filter_map(|(region, slot)| match slot.cache {
+            CacheEntry::Active { incarnation, .. } | CacheEntry::Loading { incarnation } => {
+                Some((region, incarnation))
+            }
+            CacheEntry::Absent
+            | CacheEntry::LoadRequested { .. }
+            | CacheEntry::Cancelled { .. }
+            | CacheEntry::EvictPending { .. }
+            | CacheEntry::Evicting { .. } => None,
+        });
+    cached.collect()
 }
 
 /// Opening for reading only: takes no lock, changes nothing, sees what is durable.
@@ -194,6 +224,7 @@ fn look(
         lock: None,
         checkpoint: None,
         register: inspection.machine.into_register(),
+        warm: Vec::new(),
     };
     Ok((parts, report))
 }

@@ -14,6 +14,7 @@ use super::background::{Background, Schedule};
 use super::report::OpenReport;
 use super::{Engine, OpenError};
 use crate::StoreId;
+use crate::cache::CacheSettings;
 use crate::store::{ColumnFamilies, SledFactory, StoreFactory};
 
 /// Whether opening may create, and may write.
@@ -43,6 +44,7 @@ pub struct Options {
     pub(super) data: Arc<dyn StoreFactory>,
     pub(super) families: ColumnFamilies,
     pub(super) check_data: bool,
+    pub(super) cache: CacheSettings,
     pub(super) on_recovery: Option<OnRecovery>,
 }
 
@@ -63,6 +65,7 @@ impl fmt::Debug for Options {
             .field("data", &self.data)
             .field("families", &self.families)
             .field("check_data", &self.check_data)
+            .field("cache", &self.cache)
             .finish_non_exhaustive()
     }
 }
@@ -81,6 +84,7 @@ impl Default for Options {
             data: Arc::new(SledFactory::default()),
             families: ColumnFamilies::default(),
             check_data: true,
+            cache: CacheSettings::default(),
             on_recovery: None,
         }
     }
@@ -150,6 +154,13 @@ impl Options {
         self
     }
 
+    /// How much memory cached regions may take and how they are looked after; default
+    /// [`CacheSettings::default`]. They can be changed later.
+    pub fn cache(mut self, settings: CacheSettings) -> Self {
+        self.cache = settings;
+        self
+    }
+
     /// Whether opening reads all region data once if the store was not closed in order; default yes.
     /// sled may open after a power cut and not be readable in places: without the check that is found
     /// when the place is read, and heals only when the store is opened with it.
@@ -205,6 +216,9 @@ impl Options {
                 format!("{:?}", self.barrier_interval),
                 "at least 1 ms",
             );
+        }
+        if let Err(error) = self.cache.clone().validated() {
+            return wrong(error.setting, error.given, "as `CacheSettings` says");
         }
         if self.checkpoint_records == 0 {
             return wrong("checkpoint_records", "0".to_owned(), "at least 1");

@@ -4,17 +4,21 @@
 //! long it is held and whatever is written meanwhile. It takes no latch and waits for no sync. It
 //! ends with [`ReadError::ViewEnded`] if a snapshot or a destroy clears the data under it.
 
+use std::fmt;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::caches::Heat;
 use super::collect::ReadPin;
 use super::core::Core;
 use super::fence::Fence;
+use super::row::{PinnedSlice, Row};
 use super::write::Admit;
 use super::{EngineError, ReadError};
-use crate::cache::CachePin;
+use crate::cache::{CachePin, Scan};
 use crate::lifecycle::{CacheState, Refusal};
-use crate::store::{ColumnFamily, Direction, Value, get_at, scan_at};
+use crate::store::{ColumnFamily, Direction, StoreError, Value, get_at, scan_at};
 use crate::{Key, KeyRange, Region, RegionEpoch, RegionId, Sequence};
 
 /// A consistent picture of one region's data.
@@ -27,6 +31,25 @@ pub struct RegionView {
     cache: Option<CachePin>,
     /// The versions that the view needs stay in the store.
     _pin: ReadPin,
+    reads: Reads,
+}
+
+/// What a view read, counted without a shared counter until it ends.
+#[derive(Debug, Default)]
+struct Reads {
+    heat: Arc<Heat>,
+    gets: AtomicU64,
+    rows: AtomicU64,
+}
+
+impl Reads {
+    /// Two threads that count at once may lose one: these are statistics.
+    fn count(counter: &AtomicU64, count: u64) {
+        counter.store(
+            counter.load(Ordering::Relaxed).wrapping_add(count),
+            Ordering::Relaxed,
+        );
+    }
 }
 
 impl Core {
@@ -52,8 +75,18 @@ impl Core {
             CacheState::Active => self.caches.pin(region, normal.incarnation, sequence),
             _ => None,
         };
-        let region = Arc::clone(&normal.region);
+        let described = Arc::clone(&normal.region);
         drop(published);
+        let counting = &self.caches.counting;
+        match cache {
+            Some(_) => counting.views_from_memory.add(1),
+            None => counting.views_uncached.add(1),
+        }
+        let reads = Reads {
+            heat: self.caches.heat(region),
+            ..Reads::default()
+        };
+        let region = described;
         Ok(RegionView {
             core: Arc::clone(self),
             region,
@@ -61,6 +94,7 @@ impl Core {
             fence,
             cache,
             _pin: pin,
+            reads,
         })
     }
 }
@@ -76,6 +110,16 @@ impl RegionView {
         self.sequence
     }
 
+    /// What it pins in memory, if anything.
+    pub(super) fn pin(&self) -> Option<&CachePin> {
+        self.cache.as_ref()
+    }
+
+    /// Whether the data was taken away.
+    pub(super) fn is_ended(&self) -> bool {
+        self.fence.is_tripped()
+    }
+
     /// Whether the view reads from memory.
     pub fn is_cached(&self) -> bool {
         self.cache.is_some()
@@ -85,7 +129,7 @@ impl RegionView {
     ///
     /// # Errors
     /// See [`RegionView::get_cf`].
-    pub fn get(&self, key: &[u8]) -> Result<Option<Value>, ReadError> {
+    pub fn get(&self, key: &[u8]) -> Result<Option<PinnedSlice<'_>>, ReadError> {
         self.get_cf(ColumnFamily::DEFAULT, key)
     }
 
@@ -94,7 +138,19 @@ impl RegionView {
     /// # Errors
     /// [`ReadError::Refused`] if the key lies outside the region, [`ReadError::ViewEnded`] if the
     /// data is being cleared, [`ReadError::Engine`] if the store failed.
-    pub fn get_cf(&self, cf: ColumnFamily, key: &[u8]) -> Result<Option<Value>, ReadError> {
+    pub fn get_cf(
+        &self,
+        cf: ColumnFamily,
+        key: &[u8],
+    ) -> Result<Option<PinnedSlice<'_>>, ReadError> {
+        Reads::count(&self.reads.gets, 1);
+        if let Some(cache) = &self.cache {
+            // A view pins a cache that can serve it; were that ever wrong, the store still can.
+            if let Ok(value) = cache.get(cf, key, self.sequence) {
+                self.check_fence()?;
+                return Ok(value.map(PinnedSlice::memory));
+            }
+        }
         if !self.region.range.contains(key) {
             let region = self.region.id;
             return Err(ReadError::Refused(Refusal::KeyOutOfRange {
@@ -102,21 +158,18 @@ impl RegionView {
                 key: key.into(),
             }));
         }
-        // A view pins a cache that can serve it; were that ever wrong, the store still can.
-        let cached = self
-            .cache
-            .as_ref()
-            .and_then(|cache| cache.get_at(cf, key, self.sequence).ok());
-        let value = match cached {
-            Some(value) => Ok(value),
-            None => get_at(&*self.core.data, cf, key, self.sequence),
-        };
+        let value = get_at(&*self.core.data, cf, key, self.sequence);
         self.check_fence()?;
-        value.map_err(|error| ReadError::Engine(EngineError::Data(error)))
+        match value {
+            Ok(value) => Ok(value.map(PinnedSlice::value)),
+            Err(error) => Err(ReadError::Engine(EngineError::Data(error))),
+        }
     }
 
     /// The rows of the default column family whose keys lie in `range` (and in the region), in
     /// ascending key order. After an error nothing follows.
+    ///
+    /// Each row owns its bytes; [`RegionView::rows`] copies nothing that lies in memory.
     pub fn scan<'a>(
         &'a self,
         range: impl RangeBounds<&'a [u8]>,
@@ -132,47 +185,47 @@ impl RegionView {
         self.scan_cf(ColumnFamily::DEFAULT, range, Direction::Reverse)
     }
 
-    /// The rows of a column family whose keys lie in `range` (and in the region), in key order or
-    /// its reverse. After an error nothing follows.
+    /// As [`RegionView::scan`], of any column family, in key order or its reverse.
     pub fn scan_cf<'a>(
         &'a self,
         cf: ColumnFamily,
         range: impl RangeBounds<&'a [u8]>,
         direction: Direction,
     ) -> impl Iterator<Item = Result<(Key, Value), ReadError>> + 'a {
+        let rows = self.rows(cf, range, direction);
+        rows.map(|row| row.map(Row::into_owned))
+    }
+
+    /// The rows of a column family whose keys lie in `range` (and in the region), in key order or
+    /// its reverse, as slices of memory where they lie there. After an error nothing follows.
+    pub fn rows<'k>(
+        &self,
+        cf: ColumnFamily,
+        range: impl RangeBounds<&'k [u8]>,
+        direction: Direction,
+    ) -> Rows<'_> {
         let wanted = half_open(&range).and_then(|range| range.intersection(&self.region.range));
-        let rows = wanted.map(|range| {
-            let cached = self.cache.as_ref();
-            let cached =
-                cached.and_then(|cache| cache.scan_at(cf, &range, self.sequence, direction).ok());
-            match cached {
-                Some(rows) => Box::new(rows.map(Ok)) as Box<dyn Iterator<Item = _>>,
-                None => Box::new(scan_at(
-                    &*self.core.data,
-                    cf,
-                    &range,
-                    self.sequence,
-                    direction,
-                )),
-            }
-        });
-        // Checked behind the last row too: rows that went away end a scan early.
-        let rows = rows.into_iter().flatten().map(Some).chain([None]);
-        let mut ended = false;
-        rows.map_while(move |row| {
-            if ended {
-                return None;
-            }
-            let item = match (self.check_fence(), row) {
-                (Err(error), _) => Err(error),
-                (Ok(()), Some(row)) => {
-                    row.map_err(|error| ReadError::Engine(EngineError::Data(error)))
+        let source = match wanted {
+            None => Source::Ended,
+            Some(range) => {
+                let cache = self.cache.as_ref();
+                let cached =
+                    cache.and_then(|cache| cache.scan(cf, &range, self.sequence, direction).ok());
+                match cached {
+                    Some(rows) => Source::Memory(rows),
+                    None => {
+                        let data = &*self.core.data;
+                        let rows = scan_at(data, cf, &range, self.sequence, direction);
+                        Source::Store(Box::new(rows))
+                    }
                 }
-                (Ok(()), None) => return None,
-            };
-            ended = item.is_err();
-            Some(item)
-        })
+            }
+        };
+        Rows {
+            view: self,
+            source,
+            count: 0,
+        }
     }
 
     /// After a read: was the data still whole?
@@ -183,6 +236,95 @@ impl RegionView {
             });
         }
         Ok(())
+    }
+}
+
+/// The rows of a range of a view.
+pub struct Rows<'a> {
+    view: &'a RegionView,
+    source: Source<'a>,
+    count: u64,
+}
+
+/// Where rows come from.
+enum Source<'a> {
+    Memory(Scan<'a>),
+    Store(Box<dyn Iterator<Item = Result<(Key, Value), StoreError>> + Send + 'a>),
+    /// The end or an error was met.
+    Ended,
+}
+
+impl<'a> Iterator for Rows<'a> {
+    type Item = Result<Row<'a>, ReadError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let row = match &mut self.source {
+            Source::Memory(rows) => match rows.next() {
+                Some(row) if !self.view.fence.is_tripped() => {
+                    self.count += 1;
+                    return Some(Ok(Row::memory(row)));
+                }
+                Some(_) | None => None,
+            },
+            Source::Store(rows) => rows.next(),
+            Source::Ended => return None,
+        };
+        self.check_row(row)
+    }
+}
+
+impl<'a> Rows<'a> {
+    /// Checked behind the last row too: rows that went away end a scan early.
+    fn check_row(
+        &mut self,
+        row: Option<Result<(Key, Value), StoreError>>,
+    ) -> Option<Result<Row<'a>, ReadError>> {
+        let item = match (self.view.check_fence(), row) {
+            (Err(error), _) => Some(Err(error)),
+            (Ok(()), Some(Ok(row))) => {
+                self.count += 1;
+                return Some(Ok(Row::stored(row)));
+            }
+            (Ok(()), Some(Err(error))) => Some(Err(ReadError::Engine(EngineError::Data(error)))),
+            (Ok(()), None) => None,
+        };
+        self.source = Source::Ended;
+        item
+    }
+}
+
+impl Drop for Rows<'_> {
+    fn drop(&mut self) {
+        Reads::count(&self.view.reads.rows, self.count);
+    }
+}
+
+impl Drop for RegionView {
+    fn drop(&mut self) {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (gets, rows) = (load(&self.reads.gets), load(&self.reads.rows));
+        let from_memory = self.cache.is_some();
+        self.reads.heat.add(gets + rows, from_memory);
+        let counting = &self.core.caches.counting;
+        let (of_gets, of_rows) = match from_memory {
+            true => (&counting.gets_from_memory, &counting.rows_from_memory),
+            false => (&counting.gets_from_store, &counting.rows_from_store),
+        };
+        if gets > 0 {
+            of_gets.add(gets);
+        }
+        if rows > 0 {
+            of_rows.add(rows);
+        }
+    }
+}
+
+impl fmt::Debug for Rows<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rows")
+            .field("region", &self.view.region.id)
+            .finish_non_exhaustive()
     }
 }
 

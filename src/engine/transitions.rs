@@ -1,11 +1,12 @@
 //! The transitions that a host calls, each with what must hold around its decision: the latch, the
 //! barrier before it, the effects after it.
 
+use super::background::Job;
 use super::core::Core;
 use super::{Answer, EngineError, RaftStart, status};
 use crate::lifecycle::{
-    CacheState, Cause, DamageReason, DestroyCause, Event, EvictReason, PeerChange, PeerStage,
-    Refusal, Register, Split,
+    CacheState, Cause, DamageReason, DestroyCause, Event, PeerChange, PeerStage, Refusal, Register,
+    Split,
 };
 use crate::{Incarnation, PeerId, RaftPosition, Region, RegionEpoch, RegionId, StoreId};
 
@@ -195,41 +196,13 @@ impl Core {
                 // A child whose earlier incarnation still holds memory starts without.
                 parts.retain(|(region, ..)| register.cache_state(*region) == CacheState::Active);
                 self.caches.split(whole, &parts);
+                // Lets go, in time, what each holds of the other's keys.
+                for (region, ..) in &parts {
+                    self.queue.push(Job::Merge(*region));
+                }
             }
             _ => self.caches.detach(whole),
         }
-    }
-
-    pub(super) fn load(&self, region: RegionId, epoch: RegionEpoch) -> Result<Answer, EngineError> {
-        self.check_open()?;
-        let _latch = self.latches.hold(region);
-        let (live, basis) =
-            self.with_decided(|register| (register.incarnation(region), register.last_lsn()));
-        let Some(incarnation) = live else {
-            self.wait_durable(basis)?;
-            return Err(EngineError::NoPeer { region });
-        };
-        let event = Event::LoadRequest {
-            region,
-            incarnation,
-            epoch,
-        };
-        self.commit(&event, Cause::Host)
-    }
-
-    pub(super) fn evict(&self, region: RegionId) -> Result<Answer, EngineError> {
-        let _latch = self.latches.hold(region);
-        let event = Event::Evict {
-            region,
-            reason: EvictReason::Requested,
-        };
-        let decision = self.decide(&event, Cause::Host);
-        // Serving less happens also when the record could not be written; and before the job that
-        // frees what was detached can run.
-        self.caches.detach(region);
-        let (answer, effects) = self.settle(decision?)?;
-        self.queue.push_effects(effects);
-        Ok(answer)
     }
 
     pub(super) fn report_log_start(

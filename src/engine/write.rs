@@ -63,9 +63,10 @@ impl Core {
             .map_err(|error| self.barriers.fail(error))?;
         if !batch.range_deletes().is_empty() {
             // Before anybody reads at the new sequence: memory holds what the store now hides.
-            self.stop_caching(region);
-        } else if let Some(cache) = self.caches.attached(region, incarnation) {
-            cache.insert(batch, sequence);
+            // Serving less needs no record: one that could not be written changes nothing here.
+            let _ = self.evict_latched(region, EvictReason::DeleteRange, Cause::Host);
+        } else {
+            self.mirror(region, incarnation, batch, sequence);
         }
         // Before the write counts as complete: see `collect`.
         self.rows
@@ -73,18 +74,6 @@ impl Core {
         guard.finish();
         self.collection.note_written(batch.len());
         Ok(WriteAnswer::Applied { sequence })
-    }
-
-    /// Evicts a region whose data changed in a way that is not mirrored into memory. The caller
-    /// holds the latch.
-    fn stop_caching(&self, region: RegionId) {
-        self.caches.detach(region);
-        let reason = EvictReason::Requested;
-        // Serving less needs no record: one that could not be written changes nothing here.
-        let evicted = self.decide(&Event::Evict { region, reason }, Cause::Host);
-        if let Ok(decision) = evicted {
-            self.queue.push_effects(decision.effects);
-        }
     }
 
     /// A refusal may rest on a record that is not durable yet; it is given when that is.

@@ -209,7 +209,8 @@ fn reads_at_an_older_sequence_are_exact_or_refused() {
         at_index.insert(write(&engine, 1, index, &puts(&["k"], &text)), text);
     }
     let read = |epoch: RegionEpoch, sequence: Sequence| -> Result<String, ReadError> {
-        let value = engine.view_at(ONE, epoch, sequence)?.get(b"k")?.unwrap();
+        let view = engine.view_at(ONE, epoch, sequence)?;
+        let value = view.get(b"k")?.unwrap();
         Ok(String::from_utf8(value.to_vec()).unwrap())
     };
     for (sequence, text) in &at_index {

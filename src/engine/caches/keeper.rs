@@ -1,0 +1,227 @@
+//! The keeper: what happens to caches without anybody asking. Rounds of automatic loads and
+//! evictions, relief when memory runs short, the warm restart, packing of what nobody writes to any
+//! more.
+//!
+//! What to do is decided in `crate::cache::policy`; each thing that is done has its reason in the
+//! journal and a counter.
+
+use std::time::{Duration, Instant};
+
+use crate::cache::CacheDecision;
+use crate::cache::policy::{HeatPlace, RegionHeat, decide};
+use crate::engine::background::Job;
+use crate::engine::core::Core;
+use crate::lifecycle::{CacheState, Cause, EvictReason, LoadReason};
+use crate::{KeyRange, RegionId};
+
+/// Time between two sweeps.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// Regions that the warm restart asks for before it looks again at what is read.
+const WARM_AT_A_TIME: usize = 4;
+
+/// When the keeper's work is due.
+#[derive(Debug)]
+pub(in crate::engine) struct KeeperClock {
+    sweep: Instant,
+    round: Instant,
+    check: Instant,
+}
+
+impl KeeperClock {
+    pub(in crate::engine) fn new() -> Self {
+        let now = Instant::now();
+        KeeperClock {
+            sweep: now,
+            round: now,
+            check: now,
+        }
+    }
+
+    /// When to look again.
+    pub(in crate::engine) fn due(&self) -> Instant {
+        self.sweep + SWEEP_INTERVAL
+    }
+
+    /// Queues what is due.
+    pub(in crate::engine) fn look(&mut self, core: &Core) {
+        let now = Instant::now();
+        let settings = core.caches.settings.load();
+        if now >= self.due() {
+            self.sweep = now;
+            core.queue.push(Job::Sweep);
+        }
+        if now >= self.round + settings.round_interval {
+            self.round = now;
+            core.queue.push(Job::Round);
+        }
+        match settings.check_interval {
+            Some(interval) if now >= self.check + interval => {
+                self.check = now;
+                core.queue.push(Job::Check);
+            }
+            Some(_) | None => {}
+        }
+    }
+}
+
+impl Core {
+    /// One round of automatic loads and evictions; answers what it decided.
+    pub(in crate::engine) fn balance_caches(&self) -> Vec<CacheDecision> {
+        self.caches.counting.rounds.add(1);
+        {
+            let published = self.published();
+            let is_live = |region| published.peer(region).is_some();
+            self.caches.heats.end_round(is_live);
+        }
+        self.carry_out()
+    }
+
+    /// Evicts what has to go if memory runs short.
+    pub(in crate::engine) fn relieve_caches(&self) {
+        let threshold = self.caches.settings.load().evict_bytes_effective();
+        if self.caches.bytes() > threshold {
+            let _decided = self.carry_out();
+        }
+    }
+
+    fn carry_out(&self) -> Vec<CacheDecision> {
+        let settings = self.caches.settings();
+        if !settings.enabled {
+            return Vec::new();
+        }
+        let regions = self.heat_of_regions();
+        let decisions = decide(&settings, self.caches.bytes(), &regions);
+        for decision in &decisions {
+            match *decision {
+                CacheDecision::Load(region, reason) => self.load_by_keeper(region, reason),
+                CacheDecision::Evict(region, reason) => {
+                    self.caches.send_away(region);
+                    // Memory stops serving whatever becomes of the record.
+                    let _ = self.evict_for(region, reason, Cause::Collector);
+                }
+            }
+        }
+        decisions
+    }
+
+    fn heat_of_regions(&self) -> Vec<RegionHeat> {
+        let published = self.published();
+        let labels = self.caches.labels.lock();
+        let state = self.caches.state.lock();
+        let heat = |region: RegionId| {
+            let peer = published.peer(region)?;
+            let normal = published.normal(region, peer.incarnation)?;
+            let place = match published.cache_state(region) {
+                CacheState::Active => {
+                    state
+                        .attached
+                        .get(&region)
+                        .map_or(HeatPlace::Neither, |attached| HeatPlace::Cached {
+                            bytes: attached.cache.bytes(),
+                            since: attached.since.elapsed(),
+                        })
+                }
+                CacheState::Absent if self.caches.leadership.may_load(region, peer.incarnation) => {
+                    let evicted = state.sent_away.get(&region).map(Instant::elapsed);
+                    HeatPlace::Absent { evicted }
+                }
+                CacheState::Absent
+                | CacheState::LoadRequested
+                | CacheState::Loading
+                | CacheState::Cancelled
+                | CacheState::EvictPending
+                | CacheState::Evicting => HeatPlace::Neither,
+            };
+            Some(RegionHeat {
+                region,
+                reads: self.caches.heats.known(region).2,
+                label: labels.priority(&normal.region.range),
+                place,
+            })
+        };
+        published.region_ids().filter_map(heat).collect()
+    }
+
+    /// Packs what was written to regions since their last merge, also where it is little: a region at
+    /// rest takes no more than it has to.
+    pub(in crate::engine) fn sweep_caches(&self) {
+        let useful: Vec<RegionId> = {
+            let state = self.caches.state.lock();
+            let useful = state.attached.iter().filter(|(_, attached)| {
+                attached.cache.floor().is_some() && attached.cache.is_merge_useful()
+            });
+            useful.map(|(region, _)| *region).collect()
+        };
+        useful
+            .into_iter()
+            .for_each(|region| self.queue.push(Job::Merge(region)));
+        self.relieve_caches();
+    }
+
+    /// Asks for some of the regions that were active before the restart: labelled ones first, by
+    /// priority, then those that are read most since.
+    pub(in crate::engine) fn warm_caches(&self) {
+        let settings = self.caches.settings();
+        if !(settings.enabled && settings.warm_restart) {
+            self.caches.warm.lock().clear();
+            return;
+        }
+        let mut left = std::mem::take(&mut *self.caches.warm.lock());
+        {
+            let published = self.published();
+            let labels = self.caches.labels.lock();
+            left.retain(|(region, incarnation)| published.normal(*region, *incarnation).is_some());
+            left.sort_by_cached_key(|(region, incarnation)| {
+                let normal = published.normal(*region, *incarnation);
+                let label = normal.and_then(|normal| labels.priority(&normal.region.range));
+                let (reads, ..) = self.caches.heats.known(*region);
+                (label, reads, std::cmp::Reverse(*region))
+            });
+        }
+        let (stop, mut expected) = (settings.stop_load_bytes_effective(), self.caches.bytes());
+        for _ in 0..WARM_AT_A_TIME {
+            let Some((region, _)) = left.pop().filter(|_| expected < stop) else {
+                // Memory is short, or all are asked for.
+                return;
+            };
+            self.load_by_keeper(region, LoadReason::WarmRestart);
+            expected = expected.saturating_add(1);
+        }
+        if !left.is_empty() {
+            self.caches.warm.lock().append(&mut left);
+            self.queue.push(Job::Warm);
+        }
+    }
+
+    /// Loads the regions that a label covers, now that there is one.
+    pub(super) fn load_labelled(&self, range: &KeyRange) {
+        for (region, _) in self.regions_over(range) {
+            self.load_by_keeper(region, LoadReason::Label);
+        }
+    }
+
+    /// Evicts the regions that no label covers any more.
+    pub(super) fn evict_unlabelled(&self, range: &KeyRange) {
+        for (region, _) in self.regions_over(range) {
+            let of_region = self.decided_range(region);
+            let labels = self.caches.labels.lock();
+            let held = of_region.is_some_and(|range| labels.priority(&range).is_some());
+            drop(labels);
+            if !held {
+                // Memory stops serving whatever becomes of the record.
+                let _ = self.evict_for(region, EvictReason::LabelRemoved, Cause::Host);
+            }
+        }
+    }
+}
+
+impl Core {
+    /// Regions that have memory, or are about to.
+    pub(super) fn cached_regions(&self) -> Vec<RegionId> {
+        self.with_decided(|register| {
+            let slots = register.slots();
+            let cached = slots.filter(|(_, slot)| slot.cache.state() != CacheState::Absent);
+            cached.map(|(region, _)| region).collect()
+        })
+    }
+}
