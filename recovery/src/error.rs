@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use torrens_journal::{Lsn, OpenError, ReadError};
 
 use crate::checkpoint::CheckpointError;
+use crate::repair::{RepairError, RepairState};
 use crate::report::RecoveryReport;
 
 /// Why [`inspect`](crate::inspect) or [`recover`](crate::recover) did not end well.
@@ -28,6 +29,19 @@ pub enum RecoveryError {
         /// What was found, with the verdict and the exact position.
         report: Box<RecoveryReport>,
     },
+    /// A repair was begun, or is being taken back, and has not ended. The directory is between two
+    /// states; [`repair::resume`](crate::repair::resume) or [`repair::undo`](crate::repair::undo) end
+    /// that.
+    #[error("repair {id} is {}: resume it or undo it", state.as_str())]
+    RepairUnfinished {
+        /// Its number.
+        id: u64,
+        /// How far it is.
+        state: RepairState,
+    },
+    /// What is kept of repairs could not be read or added to.
+    #[error("cannot look after the repairs of this directory")]
+    Repairs(#[source] RepairError),
     /// The state at the asked position cannot be rebuilt: older segments were purged.
     #[error("the state at LSN {asked} is gone; the oldest that can be rebuilt is at LSN {oldest}")]
     Purged {
@@ -77,9 +91,12 @@ impl RecoveryError {
             RecoveryError::Refused { report } => report.verdict.exit_code(),
             RecoveryError::Repair { .. }
             | RecoveryError::Reread(_)
+            | RecoveryError::Repairs(RepairError::Io { .. })
             | RecoveryError::Checkpoint(CheckpointError::Io { .. }) => 8,
             RecoveryError::NotAJournal { .. }
             | RecoveryError::Purged { .. }
+            | RecoveryError::RepairUnfinished { .. }
+            | RecoveryError::Repairs(_)
             | RecoveryError::Checkpoint(_)
             | RecoveryError::Changed { .. }
             | RecoveryError::Resume(_)

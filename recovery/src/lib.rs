@@ -21,7 +21,7 @@
 //! | `machine` | [`StateMachine`] and its laws |
 //! | `evidence`, [`facts`] | walks the directory, writes down what is there |
 //! | `verdict` | [`Verdict`], a pure function of the evidence |
-//! | `repair` | carries out *torn tail*: the only code that zeroes or rewrites journal bytes |
+//! | [`repair`] | cuts a torn tail; plans, carries out and takes back repairs: the only code that zeroes, moves or rewrites journal bytes |
 //! | `replay` | feeds a checkpoint and the records behind it to the machine |
 //! | [`checkpoint`] | writes, reads, lists and prunes checkpoint files |
 //! | `resolve` | ends operations that were begun and not ended |
@@ -38,7 +38,7 @@ mod evidence;
 pub mod facts;
 mod machine;
 mod recover;
-mod repair;
+pub mod repair;
 mod replay;
 mod report;
 mod resolve;

@@ -16,7 +16,7 @@ use crate::error::RecoveryError;
 use crate::evidence::{Directories, Feed, Look, NoEvidence, collect, failure};
 use crate::facts::{Evidence, ReadFailure};
 use crate::machine::StateMachine;
-use crate::repair::repair;
+use crate::repair::{self, RepairInfo, cut_tail};
 use crate::replay::{Replay, ReplayStop};
 use crate::report::RecoveryReport;
 use crate::verdict::{Verdict, judge};
@@ -246,6 +246,10 @@ pub fn recover<M: StateMachine>(
         })
     };
 
+    let unfinished = repair::unfinished(&*disk, directories).map_err(RecoveryError::Repairs)?;
+    if let Some(RepairInfo { id, state, .. }) = unfinished {
+        return Err(RecoveryError::RepairUnfinished { id, state });
+    }
     if tell(Stage::Settling, 0, 0).is_break() {
         return Err(RecoveryError::Aborted);
     }
@@ -293,7 +297,7 @@ pub fn recover<M: StateMachine>(
     }
     // The journal goes on as the boot after the highest that was seen anywhere.
     let boot_max = evidence.boot_max();
-    let repaired = repair(&*disk, directories, &evidence, torn, boot_max)?;
+    let repaired = cut_tail(&*disk, directories, &evidence, torn, boot_max)?;
     let tail = Tail {
         segment: last.id,
         end_offset_bytes: last.end_offset_bytes,
@@ -312,6 +316,7 @@ pub fn recover<M: StateMachine>(
         journal_options,
     )
     .map_err(RecoveryError::Resume)?;
+    report.repairs = repair::record::tell(&*disk, directories, &journal)?;
     report.cut = repaired.cut;
     report.groups_rewritten = repaired.groups_rewritten;
     report.boot = Some(journal.boot());

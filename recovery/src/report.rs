@@ -11,6 +11,7 @@ use torrens_journal::disk::SyncPath;
 use torrens_journal::{Boot, Lsn, StoreUuid};
 
 use crate::facts::{Evidence, Stop, Witness};
+use crate::repair::RepairInfo;
 use crate::verdict::Verdict;
 
 /// The report. Counts are of what was done so far; a refused recovery has replayed at most the
@@ -52,6 +53,9 @@ pub struct RecoveryReport {
     pub decided: bool,
     /// Accepted groups that were written again so that they are durable whatever the page cache held.
     pub groups_rewritten: u64,
+    /// Repairs of this directory that stand and of which something is kept, oldest first: what each
+    /// lost, and the record that tells the journal of it. Empty after an inspection.
+    pub repairs: Vec<RepairInfo>,
     /// Open operations that were finished.
     pub resolved_forward: Vec<Resolved>,
     /// Open operations that were undone.
@@ -151,6 +155,7 @@ impl RecoveryReport {
             window: window(evidence, last_lsn, covered),
             decided,
             groups_rewritten: 0,
+            repairs: Vec::new(),
             resolved_forward: Vec::new(),
             resolved_back: Vec::new(),
             duration: Duration::ZERO,
@@ -252,6 +257,13 @@ impl fmt::Display for RecoveryReport {
                 "rewritten {} groups, to make them durable again",
                 self.groups_rewritten
             )?;
+        }
+        for repair in &self.repairs {
+            write!(f, "repaired  repair {}", repair.id)?;
+            match &repair.plan {
+                Some(plan) => writeln!(f, ", {}: {}", plan.choice, plan.loss)?,
+                None => writeln!(f, ": its plan cannot be read")?,
+            }
         }
         for (direction, list) in [
             ("forward", &self.resolved_forward),

@@ -97,6 +97,8 @@ fn fill(look: &Look<'_>, survey: &mut Survey) -> Result<(), ReadFailure> {
         .filter(|mark| is_ours(mark, evidence.store))
         .map(facts)
         .collect();
+    // With no header left the marks still say whose journal this was.
+    evidence.store = evidence.store.or(marks.last().map(|mark| mark.store));
     Ok(())
 }
 

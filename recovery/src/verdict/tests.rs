@@ -2,6 +2,8 @@
 
 use torrens_journal::Boot;
 
+mod combinations;
+
 use super::judge::{Finding, Summary, decide};
 use super::*;
 use crate::facts::{Evidence, LaterGroups, MarkFacts, MarkedPlace, SegmentFacts};

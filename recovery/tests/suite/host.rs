@@ -99,12 +99,26 @@ impl Host {
         Host::create_with(disk, options())
     }
 
+    /// A new store of another name.
+    #[allow(dead_code, reason = "for the corruption matrix")]
+    pub(crate) fn create_as(disk: &SimDisk, store: StoreUuid) -> Host {
+        Host::create_named(disk, store, options()).expect("nothing fails")
+    }
+
     pub(crate) fn create_with(
         disk: &SimDisk,
         options: JournalOptions,
     ) -> Result<Host, Box<dyn std::error::Error>> {
+        Host::create_named(disk, STORE, options)
+    }
+
+    fn create_named(
+        disk: &SimDisk,
+        store: StoreUuid,
+        options: JournalOptions,
+    ) -> Result<Host, Box<dyn std::error::Error>> {
         let dir = directories().journal;
-        let journal = Journal::create(Arc::new(disk.clone()), &dir, STORE, options)?;
+        let journal = Journal::create(Arc::new(disk.clone()), &dir, store, options)?;
         let disk = disk.clone();
         Ok(Host {
             disk,

@@ -13,6 +13,7 @@ mod live;
 mod odd;
 mod reading_ahead;
 mod refusals;
+mod repairing;
 mod resolving;
 mod tally;
 mod torn_tail;

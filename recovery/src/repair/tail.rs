@@ -1,11 +1,14 @@
 //! Carrying out the verdict *torn tail*, and making what was accepted durable again.
 //!
-//! The only code in Torrens that overwrites or zeroes journal bytes behind a writer's back. It works
-//! on the last segment alone, in this order, and every step is synced before the next begins:
+//! The one repair that opening does unasked. It works on the last segment alone, in this order, and
+//! every step is synced before the next begins:
 //!
 //! 1. copy the tail to `cut/<segment>-<offset>-<boot>.bin`;
 //! 2. write zeros from the cut to the last page that is not zero;
 //! 3. write every accepted group that nothing proves durable over itself.
+//!
+//! What is kept in `cut/` is bounded: after a cut the oldest files go, until at most
+//! [`KEPT_FILES_MAX`] files of at most [`KEPT_BYTES_MAX`] bytes in all are left. The newest always stays.
 //!
 //! A crash between any two leaves a directory with the same verdict and the same records: the cut
 //! stays invalid while pages behind it turn to zeros, and step 3 changes no byte. Step 3 is there
@@ -34,6 +37,11 @@ const CUT_DIRECTORY: &str = "cut";
 const CHUNK_BYTES: usize = 64 * 1024;
 /// How many cuts at one place of one boot are kept; each needs a crash inside the recovery before.
 const NAMES_MAX: u32 = 4096;
+
+/// How many files `cut/` keeps.
+pub(crate) const KEPT_FILES_MAX: usize = 32;
+/// How many bytes the files in `cut/` have in all, unless the newest alone has more.
+pub(crate) const KEPT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// What was done.
 #[derive(Debug, Default)]
@@ -137,10 +145,50 @@ fn keep_aside(
         .map_err(failed("rename", &aside))?;
     disk.sync_dir(&dir)
         .map_err(failed("sync directory", &dir))?;
+    retain(disk, &dir, &kept)?;
     Ok(Cut {
         bytes: torn.cut_bytes(),
         kept,
     })
+}
+
+/// Removes the oldest cuts beyond the bounds, never `newest`. Losing a removal to a crash is fine: the
+/// next cut removes again.
+fn retain(disk: &dyn Disk, dir: &Path, newest: &Path) -> Result<(), RecoveryError> {
+    let mut cuts: Vec<_> = disk
+        .list(dir)
+        .map_err(failed("list", dir))?
+        .into_iter()
+        .filter(|entry| entry.kind == EntryKind::File)
+        .filter_map(|entry| Some((age_of(&entry.name)?, dir.join(&entry.name), entry.bytes)))
+        .collect();
+    cuts.sort();
+    let mut files = cuts.len();
+    let mut bytes = cuts
+        .iter()
+        .map(|(_, _, bytes)| bytes)
+        .fold(0u64, |sum, bytes| sum.saturating_add(*bytes));
+    for (_, path, its_bytes) in cuts {
+        if files <= KEPT_FILES_MAX && bytes <= KEPT_BYTES_MAX {
+            break;
+        }
+        if path != newest {
+            disk.remove(&path).map_err(failed("remove", &path))?;
+            files -= 1;
+            bytes = bytes.saturating_sub(its_bytes);
+        }
+    }
+    Ok(())
+}
+
+/// Boot, segment, place and number of a cut, from its name: older ones compare lower.
+fn age_of(name: &str) -> Option<(u32, u64, u64, u32)> {
+    let mut parts = name.strip_suffix(".bin")?.split('-');
+    let segment = parts.next()?.parse().ok()?;
+    let offset = u64::from_str_radix(parts.next()?, 16).ok()?;
+    let boot = parts.next()?.parse().ok()?;
+    let number = parts.next().map_or(Some(1), |text| text.parse().ok())?;
+    Some((boot, segment, offset, number))
 }
 
 fn free_name(
