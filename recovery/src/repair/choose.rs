@@ -158,8 +158,8 @@ impl<'e> Draft<'e> {
 
     fn store(&self) -> Option<StoreUuid> {
         let checkpoints = self.before.checkpoints.iter();
-        let named = checkpoints.filter_map(|file| Some(file.state.meta()?.store));
-        self.before.store.or(named.last())
+        let mut named = checkpoints.filter_map(|file| Some(file.state.meta()?.store));
+        self.before.store.or(named.next())
     }
 
     /// Ends the journal in front of `offset_bytes` of the segment with that number, where LSN

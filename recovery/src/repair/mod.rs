@@ -1,11 +1,17 @@
 //! Repair: everything that changes journal bytes behind a writer's back.
 //!
-//! * `tail` cuts a torn tail, the only repair that opening does by itself. Everything else is asked
-//!   for: [`plan`] says what would be done and what would be lost, [`apply`] does it, [`undo`] takes
-//!   it back, [`list()`] and [`purge`] look after what was kept.
-//! * `model`: plans, steps and losses as values. * `choose`: from evidence to steps, pure.
-//!   * `text`: a plan as text and back. * `files`: what lies in `repair/`. * `carry`: the steps
-//!   themselves, there and back. * `record`: what the journal is told.
+//! `tail` cuts a torn tail, the only repair that opening does by itself. Everything else is asked for:
+//! [`plan`] says what would be done and what would be lost, [`apply`] does it, [`undo`] takes it back,
+//! [`list()`] and [`purge`] look after what was kept.
+//!
+//! | room | what lives there |
+//! |---|---|
+//! | `model` | plans, steps and losses as values |
+//! | `choose` | from evidence to steps, pure |
+//! | `text` | a plan as text and back |
+//! | `files` | what lies in `repair/` |
+//! | `carry` | the steps themselves, there and back |
+//! | `record` | what the journal is told |
 //!
 //! A repair never throws anything away: whole files are moved into the journal's `repair/`, bytes that
 //! are zeroed are copied there first, and the plan that says so is durable before anything changes.
@@ -20,7 +26,7 @@ use std::path::{Path, PathBuf};
 
 use torrens_journal::disk::Disk;
 
-use crate::evidence::{Directories, Look, NoEvidence, NoFeed, collect};
+use crate::evidence::{Directories, Look, NoFeed, collect};
 use crate::facts::Evidence;
 use crate::verdict::judge;
 
@@ -205,11 +211,8 @@ fn evidence(disk: &dyn Disk, directories: &Directories) -> Result<Evidence, Repa
         trust_close: false,
         progress: &mut |_, _| std::ops::ControlFlow::Continue(()),
     };
-    let (evidence, _) = match collect(&mut look, &mut NoFeed) {
-        Ok(found) => found,
-        // Nobody asks to stop.
-        Err(NoEvidence::Aborted) => Default::default(),
-    };
+    // Nobody asks to stop.
+    let (evidence, _) = collect(&mut look, &mut NoFeed).unwrap_or_default();
     let verdict = judge(&evidence, false);
     if evidence.read_failure.is_some()
         || evidence.newer_format.is_some()

@@ -9,6 +9,7 @@
     clippy::indexing_slicing,
     reason = "a test that slices out of bounds fails, as it should"
 )]
+#![expect(clippy::print_stdout, reason = "the table is for people to read")]
 
 mod count;
 mod damage;

@@ -7,6 +7,7 @@
 mod checkpoints;
 mod crash_points;
 mod damage;
+mod every_subset;
 mod forged;
 mod host;
 mod live;
