@@ -23,7 +23,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::refuse::DiskRefusal;
 use super::{
@@ -51,7 +51,7 @@ use handle::{SimFile, SimLock};
 use inode::Source;
 use names::{Names, Target};
 use random::Random;
-use state::State;
+use state::{Gate, State};
 
 /// No simulated file is longer: a write at a wild offset is an error and not an allocation.
 const FILE_BYTES_MAX: u64 = 1 << 32;
@@ -67,6 +67,7 @@ const FIRST_PID: u32 = 1_000;
 #[derive(Clone)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    released: Arc<Condvar>,
 }
 
 impl SimDisk {
@@ -84,12 +85,14 @@ impl SimDisk {
             pid: FIRST_PID,
             cut: None,
             background: None,
+            gate: Gate::default(),
         })
     }
 
     fn from_state(state: State) -> SimDisk {
         SimDisk {
             state: Arc::new(Mutex::new(state)),
+            released: Arc::default(),
         }
     }
 
@@ -117,6 +120,37 @@ impl SimDisk {
             .map(|(ino, inode)| (*ino, inode.without_handles()))
             .collect();
         SimDisk::from_state(after)
+    }
+
+    /// Holds the next [`op::SYNC`] or [`op::WRITE_DURABLE`] (by `name`) in front of the device, before
+    /// it is counted, until [`SimDisk::release`]; what comes after it overtakes it. The bytes of a
+    /// held durable write are on their way: a power cut chooses among them. Call it twice to hold two.
+    pub fn hold_next(&self, name: &'static str) {
+        self.state().gate.next.push(name);
+    }
+
+    /// How many operations are held.
+    pub fn held(&self) -> usize {
+        self.state().gate.held
+    }
+
+    /// Lets go what is held, and holds nothing more. Call it before a thread is joined that may be
+    /// held, whatever happened to the disk.
+    pub fn release(&self) {
+        let mut state = self.state();
+        state.gate.next.clear();
+        state.gate.releases += 1;
+        self.released.notify_all();
+    }
+
+    /// Waits while the operation is held.
+    fn pass(&self, state: &mut MutexGuard<'_, State>) {
+        let round = state.gate.releases;
+        state.gate.held += 1;
+        while state.gate.releases == round {
+            self.released.wait(state);
+        }
+        state.gate.held -= 1;
     }
 
     /// What a power cut now can leave: every possible device if there are at most `max`
@@ -338,14 +372,8 @@ impl Disk for SimDisk {
                 other => other?,
             }
         };
-        let writable = mode != OpenMode::Read;
-        Ok(Arc::new(SimFile::new(
-            self,
-            &mut state,
-            ino,
-            path.to_path_buf(),
-            writable,
-        )))
+        let file = SimFile::new(self, &mut state, ino, path.to_path_buf(), mode);
+        Ok(Arc::new(file))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

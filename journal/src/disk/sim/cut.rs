@@ -306,6 +306,22 @@ pub(super) fn fail_write_back(inode: &mut Inode, some_reaches: Option<u64>) {
     });
 }
 
+/// A durable write fails; gives the sectors of it that reach the device all the same.
+pub(super) fn reach_in_part(
+    bytes: &[u8],
+    some_reaches: Option<u64>,
+    mut reach: impl FnMut(u64, &[u8]),
+) {
+    let Some(mut random) = some_reaches.map(Random::new) else {
+        return;
+    };
+    for (at, sector) in (0..).step_by(SECTOR_BYTES).zip(bytes.chunks(SECTOR_BYTES)) {
+        if random.below(2) == 0 {
+            reach(at, sector);
+        }
+    }
+}
+
 /// Builds the device. `picks` has a version for each piece.
 pub(super) fn cut(state: &State, pieces: &[Piece], picks: &[usize], choice: CutChoice) -> State {
     let names = state.names.cut(&kept_entries(pieces, picks));

@@ -26,15 +26,18 @@ pub enum SimFault {
     ShortThenError,
     /// A sync fails as Linux file systems do: the unsynced sectors are lost to the device, readers
     /// still see them, and the next sync through the same open file succeeds without writing them.
-    /// Another file that is open on the same contents has the failure still to come. Any other
-    /// operation fails without effect.
+    /// Another file that is open on the same contents has the failure still to come. A durable write
+    /// fails with nothing on the device and nothing to be read. Any other operation fails without
+    /// effect.
     SyncLies,
-    /// As [`SimFault::SyncLies`], but each page or sector reaches the device or not, by the seed.
+    /// As [`SimFault::SyncLies`], but each page or sector reaches the device or not, by the seed; of a
+    /// durable write, what reached it is also what is read.
     SyncLosesSome(u64),
     /// The process dies before it: this and every later call fails, reads too.
     Dies,
     /// The process dies in the middle of it: half as in [`SimFault::ShortThenError`], then as in
-    /// [`SimFault::Dies`].
+    /// [`SimFault::Dies`]. A durable write is on its way with all of its bytes: a power cut chooses
+    /// among them.
     DiesMidway,
 }
 
@@ -243,7 +246,9 @@ impl Control {
             None => Ok(Course::Whole),
             Some(SimFault::Error(kind)) => Err(injected(kind)),
             Some(SimFault::ShortThenError) => Ok(Course::Half(injected(io::ErrorKind::Other))),
-            Some(SimFault::SyncLies | SimFault::SyncLosesSome(_)) if name != op::SYNC => {
+            Some(SimFault::SyncLies | SimFault::SyncLosesSome(_))
+                if name != op::SYNC && name != op::WRITE_DURABLE =>
+            {
                 Err(injected(io::ErrorKind::Other))
             }
             Some(SimFault::SyncLies) => Ok(Course::Lies {

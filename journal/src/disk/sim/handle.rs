@@ -2,13 +2,13 @@
 //!
 //! They hold the file alive, not its name: a removed file can be read until its last handle goes.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::PathBuf;
 
 use parking_lot::Mutex;
 
 use super::super::refuse::{DiskRefusal, store_start};
-use super::super::{DiskFile, DiskLock, DiskMap, op};
+use super::super::{DiskFile, DiskLock, DiskMap, OpenMode, op};
 use super::cut;
 use super::fault::{Course, whole_or_nothing};
 use super::inode::{Inode, Source};
@@ -21,7 +21,7 @@ pub(super) struct SimFile {
     disk: SimDisk,
     ino: Ino,
     path: PathBuf,
-    writable: bool,
+    mode: OpenMode,
     /// How far this open file has heard of failed write-backs.
     heard: Mutex<Heard>,
 }
@@ -45,7 +45,7 @@ impl SimFile {
         state: &mut State,
         ino: Ino,
         path: PathBuf,
-        writable: bool,
+        mode: OpenMode,
     ) -> SimFile {
         let mut heard = Heard::default();
         if let Some(inode) = state.inodes.get_mut(&ino) {
@@ -56,17 +56,26 @@ impl SimFile {
             disk: disk.clone(),
             ino,
             path,
-            writable,
+            mode,
             heard: Mutex::new(heard),
         }
     }
 
     fn check_writable(&self) -> io::Result<()> {
-        if self.writable {
-            Ok(())
-        } else {
+        if self.mode == OpenMode::Read {
             Err(io::ErrorKind::PermissionDenied.into())
+        } else {
+            Ok(())
         }
+    }
+
+    /// Around the page cache only whole pages go.
+    fn check_aligned(&self, offset: u64, buffer: &[u8]) -> io::Result<()> {
+        let numbers = [offset, buffer.len() as u64, buffer.as_ptr().addr() as u64];
+        if self.mode == OpenMode::Direct && !numbers.iter().all(|n| n.is_multiple_of(4096)) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Ok(())
     }
 
     fn write(&self, name: &'static str, offset: u64, source: Source<'_>) -> io::Result<()> {
@@ -118,6 +127,7 @@ impl DiskFile for SimFile {
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let mut state = self.disk.state();
         let bytes = buffer.len() as u64;
+        self.check_aligned(offset, buffer)?;
         state.control.readable(&self.path, offset, bytes)?;
         let live = inode(&mut state, self.ino)?.live();
         if bytes > 0 && offset.checked_add(bytes).is_none_or(|end| end > live.len()) {
@@ -128,6 +138,7 @@ impl DiskFile for SimFile {
     }
 
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.check_aligned(offset, bytes)?;
         self.write(op::WRITE, offset, Source::Bytes(bytes))
     }
 
@@ -161,6 +172,9 @@ impl DiskFile for SimFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.disk.state();
+        if state.gate.takes(op::SYNC) {
+            self.disk.pass(&mut state);
+        }
         let course = state.begin(op::SYNC, &self.path, 0, 0)?;
         let inode = inode(&mut state, self.ino)?;
         match course {
@@ -178,6 +192,56 @@ impl DiskFile for SimFile {
             }
         }
         // Also what failed before, whoever asked for that.
+        inode.failures.tell(&mut self.heard.lock())
+    }
+
+    fn write_durable_at(&self, offset: u64, buffers: &[IoSlice<'_>]) -> io::Result<()> {
+        self.check_writable()?;
+        let mut bytes = Vec::new();
+        for buffer in buffers {
+            self.check_aligned(offset, buffer)?;
+            bytes.extend_from_slice(buffer);
+        }
+        let length = bytes.len() as u64;
+        let end = offset.checked_add(length);
+        let mut state = self.disk.state();
+        if state.gate.takes(op::WRITE_DURABLE) {
+            inode(&mut state, self.ino)?.write(offset, Source::Bytes(&bytes));
+            self.disk.pass(&mut state);
+        }
+        let course = state.begin(op::WRITE_DURABLE, &self.path, offset, length)?;
+        let dead = state.control.is_dead();
+        let inode = inode(&mut state, self.ino)?;
+        if end.is_none_or(|end| end > inode.live().len()) {
+            // The contract asks for a place that exists.
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let mut put = |source: Source<'_>| {
+            inode.write(offset, source);
+            inode.settle(offset, source.len());
+        };
+        match course {
+            Course::Whole => put(Source::Bytes(&bytes)),
+            Course::Half(error) if dead => {
+                inode.write(offset, Source::Bytes(&bytes));
+                return Err(error);
+            }
+            Course::Half(error) => {
+                put(Source::Bytes(&bytes).first(length / 2));
+                return Err(error);
+            }
+            Course::Lies {
+                error,
+                some_reaches,
+            } => {
+                cut::reach_in_part(&bytes, some_reaches, |at, sector| {
+                    let at = offset.saturating_add(at);
+                    inode.write(at, Source::Bytes(sector));
+                    inode.settle(at, sector.len() as u64);
+                });
+                return Err(io::Error::other(error));
+            }
+        }
         inode.failures.tell(&mut self.heard.lock())
     }
 
@@ -212,7 +276,13 @@ impl DiskFile for SimFile {
             .into());
         }
         inode.maps += 1;
-        let file = SimFile::new(&self.disk, &mut state, self.ino, self.path.clone(), true);
+        let file = SimFile::new(
+            &self.disk,
+            &mut state,
+            self.ino,
+            self.path.clone(),
+            OpenMode::Write,
+        );
         Ok(Box::new(SimMap { file, bytes }))
     }
 }

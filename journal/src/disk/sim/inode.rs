@@ -189,6 +189,20 @@ impl Inode {
         self.durable = overlay(&self.durable, self.durable.len(), newest(&done));
     }
 
+    /// The sectors of a durable write, and with them the length, reach the device.
+    pub(super) fn settle(&mut self, offset: u64, bytes: u64) {
+        let sector_bytes = SECTOR_BYTES as u64;
+        let first = offset / sector_bytes;
+        let end = offset.saturating_add(bytes).div_ceil(sector_bytes);
+        self.write_back(self.unsynced_lengths.len(), |sector| {
+            if (first..end).contains(&sector) {
+                usize::MAX
+            } else {
+                0
+            }
+        });
+    }
+
     /// A write-back without a sync: version `pick(sector)` of each unsynced sector reaches the
     /// device, and version `length` of the length; 0 leaves a piece as it is. `pick` is asked for
     /// every unsynced sector, in order.

@@ -31,6 +31,26 @@ pub(super) struct State {
     pub(super) cut: Option<CutChoice>,
     /// Decides what the kernel writes back before it is asked to, if it does.
     pub(super) background: Option<Random>,
+    pub(super) gate: Gate,
+}
+
+/// Operations that are held back, so that others overtake them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gate {
+    /// The next operations of these names are held.
+    pub(super) next: Vec<&'static str>,
+    /// How many are held now.
+    pub(super) held: usize,
+    /// How often all of them were let go.
+    pub(super) releases: u64,
+}
+
+impl Gate {
+    /// Whether this operation is to be held.
+    pub(super) fn takes(&mut self, name: &'static str) -> bool {
+        let found = self.next.iter().position(|next| *next == name);
+        found.map(|at| self.next.remove(at)).is_some()
+    }
 }
 
 /// In one of so many operations, something is written back in the background.
@@ -51,6 +71,7 @@ impl State {
             pid: self.pid.saturating_add(1),
             cut,
             background: None,
+            gate: Gate::default(),
         }
     }
 

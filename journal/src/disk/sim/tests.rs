@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::super::OpenMode;
 use super::*;
 
+mod durable;
 mod entries;
 mod faults;
 mod write_back;
