@@ -2,7 +2,9 @@
 //!
 //! Nothing here is used by a storage process.
 
-pub use crate::disk::sim::{CutChoice, SimDisk, SimError, SimFault, SimOp, SimWatch, Unsynced};
+pub use crate::disk::sim::{
+    CutChoice, SimDisk, SimError, SimFault, SimHold, SimOp, SimWatch, Unsynced,
+};
 pub use crate::group::mend;
 
 /// Says that a test cannot run here and why; the caller returns then. Where nothing may be skipped

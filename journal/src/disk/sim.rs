@@ -125,8 +125,11 @@ impl SimDisk {
     /// Holds the next [`op::SYNC`] or [`op::WRITE_DURABLE`] (by `name`) in front of the device, before
     /// it is counted, until [`SimDisk::release`]; what comes after it overtakes it. The bytes of a
     /// held durable write are on their way: a power cut chooses among them. Call it twice to hold two.
-    pub fn hold_next(&self, name: &'static str) {
+    /// Dropping what it gives releases too, so that a test that fails does not wait for ever.
+    #[must_use = "dropping it releases what is held"]
+    pub fn hold_next(&self, name: &'static str) -> SimHold {
         self.state().gate.next.push(name);
+        SimHold { disk: self.clone() }
     }
 
     /// How many operations are held.
@@ -134,8 +137,7 @@ impl SimDisk {
         self.state().gate.held
     }
 
-    /// Lets go what is held, and holds nothing more. Call it before a thread is joined that may be
-    /// held, whatever happened to the disk.
+    /// Lets go what is held, and holds nothing more.
     pub fn release(&self) {
         let mut state = self.state();
         state.gate.next.clear();
@@ -316,6 +318,18 @@ impl SimDisk {
         let inode = state.inodes.get_mut(&ino).ok_or(io::ErrorKind::NotFound)?;
         inode.corrupt(offset_bytes, bytes);
         Ok(())
+    }
+}
+
+/// Operations are held back while this lives, see [`SimDisk::hold_next`].
+#[derive(Debug)]
+pub struct SimHold {
+    disk: SimDisk,
+}
+
+impl Drop for SimHold {
+    fn drop(&mut self) {
+        self.disk.release();
     }
 }
 
