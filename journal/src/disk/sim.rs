@@ -51,7 +51,7 @@ use handle::{SimFile, SimLock};
 use inode::Source;
 use names::{Names, Target};
 use random::Random;
-use state::{Gate, State};
+use state::{Gate, PlannedFailure, State};
 
 /// No simulated file is longer: a write at a wild offset is an error and not an allocation.
 const FILE_BYTES_MAX: u64 = 1 << 32;
@@ -86,6 +86,7 @@ impl SimDisk {
             cut: None,
             background: None,
             gate: Gate::default(),
+            planned_failures: BTreeMap::new(),
         })
     }
 
@@ -195,13 +196,28 @@ impl SimDisk {
         some_reaches: Option<u64>,
         kind: io::ErrorKind,
     ) -> io::Result<()> {
-        let mut state = self.state();
-        let ino = state.file_at(path)?;
-        let inode = state.inodes.get_mut(&ino).ok_or(io::ErrorKind::NotFound)?;
-        cut::fail_write_back(inode, some_reaches);
-        let path = path.to_path_buf();
-        inode.failures.add(kind, SimError::WriteBack { path });
-        Ok(())
+        self.state().fail_write_back(&PlannedFailure {
+            path: path.to_path_buf(),
+            some_reaches,
+            kind,
+        })
+    }
+
+    /// As [`SimDisk::fail_write_back`], right before an operation, counted from 1. If the file is not
+    /// there at that moment, nothing happens.
+    pub fn fail_write_back_at(
+        &self,
+        op_number: u64,
+        path: &Path,
+        some_reaches: Option<u64>,
+        kind: io::ErrorKind,
+    ) {
+        let failure = PlannedFailure {
+            path: path.to_path_buf(),
+            some_reaches,
+            kind,
+        };
+        self.state().planned_failures.insert(op_number, failure);
     }
 
     /// Lets the kernel run short of memory: clean pages of files that nobody maps are read from the
@@ -251,7 +267,9 @@ impl SimDisk {
 
     /// Removes all planted faults. A dead process stays dead.
     pub fn clear_faults(&self) {
-        self.state().control.clear();
+        let mut state = self.state();
+        state.control.clear();
+        state.planned_failures.clear();
     }
 
     /// How many operations that change something were begun.

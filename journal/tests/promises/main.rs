@@ -11,6 +11,7 @@
 
 mod bit_flips;
 mod crash_points;
+mod enumeration;
 mod faults;
 mod following;
 mod golden;

@@ -22,6 +22,28 @@ pub(crate) fn small() -> JournalOptions {
     JournalOptions::new().segment_bytes(32 * 1024)
 }
 
+/// A way of writing the journal; tests of crashes and failures run on each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Writer {
+    pub(crate) name: &'static str,
+    options: fn(JournalOptions) -> JournalOptions,
+}
+
+impl Writer {
+    /// [`small`] segments and groups of at most two pages, written in this way.
+    pub(crate) fn small(&self) -> JournalOptions {
+        (self.options)(small().group_bytes_max(8192))
+    }
+}
+
+/// Every way of writing that there is.
+pub(crate) fn writers() -> Vec<Writer> {
+    vec![Writer {
+        name: "mapped",
+        options: |options| options,
+    }]
+}
+
 pub(crate) fn create(disk: &SimDisk, options: JournalOptions) -> Journal {
     Journal::create(Arc::new(disk.clone()), &dir(), STORE, options).unwrap()
 }

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::super::op;
 use super::cut::{self, CutChoice};
-use super::fault::{Control, Course, whole_or_nothing};
+use super::fault::{Control, Course, SimError, whole_or_nothing};
 use super::inode::Inode;
 use super::names::{Ino, Names, Target};
 use super::random::Random;
@@ -32,6 +32,16 @@ pub(super) struct State {
     /// Decides what the kernel writes back before it is asked to, if it does.
     pub(super) background: Option<Random>,
     pub(super) gate: Gate,
+    /// Write-backs that fail right before an operation of this number.
+    pub(super) planned_failures: BTreeMap<u64, PlannedFailure>,
+}
+
+/// A write-back that nobody asks for and that fails.
+#[derive(Clone, Debug)]
+pub(super) struct PlannedFailure {
+    pub(super) path: PathBuf,
+    pub(super) some_reaches: Option<u64>,
+    pub(super) kind: io::ErrorKind,
 }
 
 /// Operations that are held back, so that others overtake them.
@@ -72,7 +82,19 @@ impl State {
             cut,
             background: None,
             gate: Gate::default(),
+            planned_failures: BTreeMap::new(),
         }
+    }
+
+    pub(super) fn fail_write_back(&mut self, failure: &PlannedFailure) -> io::Result<()> {
+        let ino = self.file_at(&failure.path)?;
+        let inode = self.inodes.get_mut(&ino).ok_or(io::ErrorKind::NotFound)?;
+        cut::fail_write_back(inode, failure.some_reaches);
+        let path = failure.path.clone();
+        inode
+            .failures
+            .add(failure.kind, SimError::WriteBack { path });
+        Ok(())
     }
 
     /// Counts an operation and says how it goes; what the kernel writes back by itself, it writes
@@ -90,6 +112,10 @@ impl State {
         {
             let choice = CutChoice::Pages(random.next());
             cut::write_back(self, &choice);
+        }
+        if let Some(failure) = self.planned_failures.remove(&(self.control.ops() + 1)) {
+            // A file that is not there has nothing to be written.
+            let _ = self.fail_write_back(&failure);
         }
         self.control.begin(name, path, offset_bytes, bytes)
     }

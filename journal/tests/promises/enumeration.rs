@@ -1,0 +1,306 @@
+//! Every crash point of short histories, and every device that each can leave.
+//!
+//! A history is played once for each of its operations on the disk, which is then the last one (not
+//! begun, or half done). What a power cut can leave is gone through completely where the unsynced
+//! sectors, lengths and entries allow at most [`images_max`] devices, and sampled by seed where they
+//! allow more. The same histories are played with a failure at each operation in place of a death,
+//! with pages written back in the background, and with torn sectors.
+//!
+//! Oracle: every acknowledged record is there; every record that is found is the one that was appended
+//! under its LSN; nothing that was needed is gone. So no record of an earlier use of a segment can
+//! come back either. `TORRENS_CRASH_IMAGES` raises the number of devices a crash point may have.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use torrens_journal::testing::{CutChoice, SimDisk, SimFault};
+use torrens_journal::{Journal, Lsn};
+
+use crate::support::{KIND, STORE, Writer, dir, payload, walk, writers};
+
+mod history;
+
+use history::{HISTORIES, Heard, History, Step, go_on, play};
+
+const SEED: u64 = 0x746f_7272;
+
+/// How many devices of one crash point are looked at.
+fn images_max() -> usize {
+    let asked = std::env::var("TORRENS_CRASH_IMAGES").ok();
+    asked.and_then(|number| number.parse().ok()).unwrap_or(130)
+}
+
+/// What was gone through, for the report.
+#[derive(Debug, Default)]
+struct Tally {
+    points: u64,
+    exhausted: u64,
+    images: u64,
+}
+
+impl Tally {
+    /// Checks every device that a cut of `disk` can leave, or samples.
+    fn cut_everywhere(&mut self, disk: &SimDisk, heard: &Heard, context: &str, max: usize) {
+        self.points += 1;
+        self.exhausted += u64::from(disk.cuts() <= max as u64);
+        for image in disk.cut_images(max, SEED ^ self.points) {
+            self.images += 1;
+            check(&image, heard, context);
+        }
+        check(&disk.process_kill(), heard, context);
+    }
+
+    fn print(&self, what: &str) {
+        println!(
+            "{what}: {} crash points, {} of them exhausted, {} devices",
+            self.points, self.exhausted, self.images
+        );
+    }
+}
+
+/// What must hold of any device that a crash left.
+fn check(image: &SimDisk, heard: &Heard, context: &str) {
+    let found = walk(image);
+    let context = format!("{context}, cut {:?}", image.cut_choice());
+    let last = found.last_lsn();
+    assert!(
+        last >= heard.acknowledged,
+        "{context}: {last} is the last, {} was acknowledged",
+        heard.acknowledged
+    );
+    assert!(
+        found.first_lsn <= heard.needed_from,
+        "{context}: starts with {}, {} is needed",
+        found.first_lsn,
+        heard.needed_from
+    );
+    assert!(
+        found.witnessed <= last,
+        "{context}: {} witnessed, {last} found",
+        found.witnessed
+    );
+    let first = found.first_lsn.get() as usize;
+    for (lsn, read) in (first..).zip(&found.payloads) {
+        assert_eq!(
+            Some(read),
+            heard.appended.get(lsn - 1),
+            "{context}: record {lsn}"
+        );
+    }
+}
+
+/// Plays a history with a fault at operation `at`.
+fn played(writer: &Writer, history: &History, at: u64, fault: SimFault) -> (SimDisk, Heard) {
+    let disk = SimDisk::new(SEED);
+    disk.fail_at(at, fault);
+    let mut heard = Heard::nothing();
+    play(&disk, writer.small(), history.steps, &mut heard);
+    (disk, heard)
+}
+
+/// How many operations a history has when nothing goes wrong.
+fn ops(writer: &Writer, history: &History) -> u64 {
+    let (disk, heard) = played(writer, history, 0, SimFault::Dies);
+    assert!(heard.acknowledged > Lsn::ZERO, "{}", history.name);
+    check(&disk, &heard, history.name);
+    disk.ops()
+}
+
+fn everywhere(mut each: impl FnMut(&Writer, &History, u64, &mut Tally)) {
+    for writer in writers() {
+        let mut all = Tally::default();
+        for history in HISTORIES {
+            let mut tally = Tally::default();
+            for at in 1..=ops(&writer, history) {
+                each(&writer, history, at, &mut tally);
+            }
+            tally.print(&format!("{}, {}", writer.name, history.name));
+            all.points += tally.points;
+            all.exhausted += tally.exhausted;
+            all.images += tally.images;
+        }
+        all.print(&format!("{}, all histories", writer.name));
+    }
+}
+
+#[test]
+fn a_death_at_every_operation_leaves_what_was_acknowledged_and_nothing_else() {
+    everywhere(|writer, history, at, tally| {
+        for fault in [SimFault::Dies, SimFault::DiesMidway] {
+            let (disk, heard) = played(writer, history, at, fault);
+            assert!(disk.is_dead());
+            let context = format!("{}, {}, {fault:?} at {at}", writer.name, history.name);
+            tally.cut_everywhere(&disk, &heard, &context, images_max());
+        }
+    });
+}
+
+#[test]
+fn torn_sectors_and_background_write_back_change_nothing_of_it() {
+    everywhere(|writer, history, at, tally| {
+        let (disk, heard) = played(writer, history, at, SimFault::Dies);
+        let context = format!("{}, {}, torn at {at}", writer.name, history.name);
+        for seed in 0..16 {
+            tally.images += 1;
+            check(
+                &disk.power_cut(CutChoice::Torn(SEED ^ seed)),
+                &heard,
+                &context,
+            );
+        }
+        for seed in 0..2 {
+            let disk = SimDisk::new(SEED);
+            disk.write_back_in_background(SEED ^ seed);
+            disk.fail_at(at, SimFault::Dies);
+            let mut heard = Heard::nothing();
+            play(&disk, writer.small(), history.steps, &mut heard);
+            let context = format!(
+                "{}, {}, death at {at}, write-back {seed}",
+                writer.name, history.name
+            );
+            tally.cut_everywhere(&disk, &heard, &context, 16);
+        }
+    });
+}
+
+#[test]
+fn a_failure_at_every_operation_acknowledges_nothing_that_a_crash_can_lose() {
+    everywhere(|writer, history, at, tally| {
+        for fault in [
+            SimFault::Error(ErrorKind::Other),
+            SimFault::Error(ErrorKind::StorageFull),
+            SimFault::ShortThenError,
+            SimFault::SyncLies,
+            SimFault::SyncLosesSome(SEED ^ at),
+            SimFault::SyncLosesSome(!SEED ^ at),
+        ] {
+            let (disk, heard) = played(writer, history, at, fault);
+            assert!(!disk.is_dead());
+            let context = format!("{}, {}, {fault:?} at {at}", writer.name, history.name);
+            tally.cut_everywhere(&disk, &heard, &context, 24);
+        }
+    });
+}
+
+/// The kernel fails to write back at some moment between two operations; whoever syncs next must
+/// hear of it, or what it acknowledges is lost.
+#[test]
+fn a_failed_write_back_between_operations_is_never_acknowledged_over() {
+    everywhere(|writer, history, at, tally| {
+        let (dead, _) = played(writer, history, at, SimFault::Dies);
+        for (number, path) in dead.files().into_iter().enumerate() {
+            for some_reaches in [None, Some(SEED ^ at)] {
+                let disk = SimDisk::new(SEED);
+                let mut heard = Heard::nothing();
+                disk.fail_write_back_at(at, &path, some_reaches, ErrorKind::Other);
+                play(&disk, writer.small(), history.steps, &mut heard);
+                let context = format!(
+                    "{}, {}, write-back of file {number} fails before {at}",
+                    writer.name, history.name
+                );
+                tally.cut_everywhere(&disk, &heard, &context, 12);
+            }
+        }
+    });
+}
+
+/// A crash, a plain recovery, a second history, and a crash in it.
+#[test]
+fn a_second_life_keeps_what_both_lives_acknowledged() {
+    const SECOND: &[Step] = &[
+        Step::Append(0, 60),
+        Step::Wait(0),
+        Step::Append(1, 9_000),
+        Step::MarkSynced,
+        Step::Append(2, 9_000),
+        Step::Wait(2),
+        Step::Close,
+    ];
+    everywhere(|writer, history, at, tally| {
+        let (first, heard) = played(writer, history, at, SimFault::DiesMidway);
+        for image in first.cut_images(4, SEED ^ at) {
+            let found = walk(&image);
+            let Some(tail) = found.tail else { continue };
+            let cut = image.cut_choice();
+            // Four moments of the second life, others for each crash of the first.
+            for again in 0..4 {
+                let disk = image.process_kill();
+                let mut heard = heard.recovered(tail.last_lsn);
+                crate::support::clear_behind(&disk, &tail);
+                disk.fail_at(disk.ops() + 1 + (again * 7 + at) % 28, SimFault::DiesMidway);
+                let options = writer.small();
+                let opened = Journal::resume(Arc::new(disk.clone()), &dir(), STORE, tail, options);
+                if let Ok(journal) = opened {
+                    go_on(&disk, journal, options, SECOND, &mut heard);
+                }
+                let context = format!(
+                    "{}, {}, death at {at}, cut {cut:?}, second death {again}",
+                    writer.name, history.name
+                );
+                tally.cut_everywhere(&disk, &heard, &context, 6);
+            }
+        }
+    });
+}
+
+/// Real threads, each waiting for its own records: whatever the order, what any of them was told is
+/// durable is there. The order of operations differs from run to run; the operation of the death
+/// and the cuts do not.
+#[test]
+fn threads_that_wait_side_by_side_keep_what_each_was_told() {
+    for writer in writers() {
+        let mut tally = Tally::default();
+        for at in (5..120).step_by(3) {
+            let disk = SimDisk::new(SEED);
+            let made =
+                Journal::create(Arc::new(disk.clone()), &dir(), STORE, writer.small()).unwrap();
+            let fault = [SimFault::Dies, SimFault::DiesMidway, SimFault::SyncLies][at as usize % 3];
+            disk.fail_at(disk.ops() + at, fault);
+            let lives: Vec<(Vec<(Lsn, Vec<u8>)>, Lsn)> = std::thread::scope(|scope| {
+                let journal = &made;
+                let threads: Vec<_> = (0..4_u64)
+                    .map(|thread| scope.spawn(move || client(journal, thread, at)))
+                    .collect();
+                threads
+                    .into_iter()
+                    .map(|thread| thread.join().unwrap())
+                    .collect()
+            });
+            std::mem::forget(made);
+            let mut records: Vec<(Lsn, Vec<u8>)> = Vec::new();
+            let mut heard = Heard::nothing();
+            for (appended, acknowledged) in lives {
+                records.extend(appended);
+                heard.acknowledged = heard.acknowledged.max(acknowledged);
+            }
+            records.sort();
+            for (lsn, (appended, _)) in (1..).zip(&records) {
+                assert_eq!(*appended, Lsn::new(lsn), "an LSN is given out once");
+            }
+            heard.appended = records.into_iter().map(|(_, payload)| payload).collect();
+            let context = format!("{}, four threads, {fault:?} at {at}", writer.name);
+            tally.cut_everywhere(&disk, &heard, &context, 60);
+        }
+        tally.print(&format!("{}, four threads", writer.name));
+    }
+}
+
+/// Appends and waits until something fails.
+fn client(journal: &Journal, thread: u64, seed: u64) -> (Vec<(Lsn, Vec<u8>)>, Lsn) {
+    let (mut appended, mut acknowledged) = (Vec::new(), Lsn::ZERO);
+    for round in 0..12 {
+        let size = 20 + (thread * 3_000 + round * seed * 131) % 5_000;
+        let bytes = payload(thread * 1_000 + round, size as usize);
+        let Ok(lsn) = journal.append(KIND, 3, &bytes) else {
+            break;
+        };
+        appended.push((lsn, bytes));
+        if (round + thread) % 3 != 0 {
+            match journal.wait_durable(lsn) {
+                Ok(()) => acknowledged = lsn,
+                Err(_) => break,
+            }
+        }
+    }
+    (appended, acknowledged)
+}
