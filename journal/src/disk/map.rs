@@ -4,6 +4,10 @@
 //!
 //! * A store into a hole or past the end of the file kills the process (SIGBUS). Such a file is
 //!   refused, and while a map lives its file is not shortened (see `real::file`).
+//! * So does a store to a page that the file system cannot give for writing any more: it was shut
+//!   down after an error, the block is shared with a copy (reflink) and there is no room for one of
+//!   its own, somebody else cut the file. `MADV_POPULATE_WRITE` asks for the pages first and gets an
+//!   error where a store would get a signal. Left is the moment between the two.
 //! * The kernel writes back whole folios. `MADV_RANDOM` keeps pages that are read in later small.
 //! * A forked child would store into its parent's journal: `MADV_DONTFORK`.
 //!
@@ -108,6 +112,55 @@ fn check_allocated(file: &File, bytes: u64) -> Result<(), io::Error> {
     Ok(())
 }
 
+/// Pages that cannot be stored to.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot bring in {bytes} bytes at offset {offset_bytes} of {} for storing: the file was cut, its \
+     blocks are shared and the disk is full, or its file system is shut down",
+    .path.display()
+)]
+struct CannotStore {
+    path: PathBuf,
+    offset_bytes: u64,
+    bytes: usize,
+    #[source]
+    source: io::Error,
+}
+
+impl RealMap {
+    /// Brings the pages in for writing, so that the store that follows finds them there.
+    #[cfg(target_os = "linux")]
+    fn bring_in(&self, start: usize, bytes: usize) -> io::Result<()> {
+        use rustix::io::Errno;
+        if bytes == 0 {
+            return Ok(());
+        }
+        loop {
+            let Err(source) = self
+                .map
+                .advise_range(memmap2::Advice::PopulateWrite, start, bytes)
+            else {
+                return Ok(());
+            };
+            match Errno::from_io_error(&source) {
+                Some(Errno::INTR | Errno::AGAIN) => {}
+                // A kernel before 5.14, or a sandbox. The store then takes its chance.
+                Some(Errno::INVAL | Errno::NOSYS | Errno::PERM | Errno::ACCESS) => return Ok(()),
+                _ => {
+                    let kind = source.kind();
+                    let error = CannotStore {
+                        path: self.path.clone(),
+                        offset_bytes: start as u64,
+                        bytes,
+                        source,
+                    };
+                    return Err(io::Error::new(kind, error));
+                }
+            }
+        }
+    }
+}
+
 impl DiskMap for RealMap {
     fn len(&self) -> u64 {
         self.bytes
@@ -117,6 +170,8 @@ impl DiskMap for RealMap {
         let start = store_start(offset, bytes.len(), self.bytes)?;
         self.shared.before(op::STORE);
         let _one_at_a_time = self.storing.lock();
+        #[cfg(target_os = "linux")]
+        self.bring_in(start, bytes.len())?;
         // SAFETY: `store_start` has checked that `start + bytes.len()` is at most the mapped
         // length, so the pointer stays inside the mapping, which lives as long as `self`. The
         // source cannot overlap: no reference into the mapping is ever given out. `storing`

@@ -51,11 +51,19 @@ impl Tally {
     }
 
     fn print(&self, what: &str) {
-        println!(
+        report(&format!(
             "{what}: {} crash points, {} of them exhausted, {} devices",
             self.points, self.exhausted, self.images
-        );
+        ));
     }
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "figures of a run, seen with --nocapture"
+)]
+fn report(line: &str) {
+    println!("{line}");
 }
 
 /// What must hold of any device that a crash left.
@@ -243,6 +251,9 @@ fn a_second_life_keeps_what_both_lives_acknowledged() {
     });
 }
 
+/// A payload and the LSN that it got.
+type Appended = (Lsn, Vec<u8>);
+
 /// Real threads, each waiting for its own records: whatever the order, what any of them was told is
 /// durable is there. The order of operations differs from run to run; the operation of the death
 /// and the cuts do not.
@@ -256,7 +267,7 @@ fn threads_that_wait_side_by_side_keep_what_each_was_told() {
                 Journal::create(Arc::new(disk.clone()), &dir(), STORE, writer.small()).unwrap();
             let fault = [SimFault::Dies, SimFault::DiesMidway, SimFault::SyncLies][at as usize % 3];
             disk.fail_at(disk.ops() + at, fault);
-            let lives: Vec<(Vec<(Lsn, Vec<u8>)>, Lsn)> = std::thread::scope(|scope| {
+            let lives: Vec<(Vec<Appended>, Lsn)> = std::thread::scope(|scope| {
                 let journal = &made;
                 let threads: Vec<_> = (0..4_u64)
                     .map(|thread| scope.spawn(move || client(journal, thread, at)))
@@ -267,7 +278,7 @@ fn threads_that_wait_side_by_side_keep_what_each_was_told() {
                     .collect()
             });
             std::mem::forget(made);
-            let mut records: Vec<(Lsn, Vec<u8>)> = Vec::new();
+            let mut records: Vec<Appended> = Vec::new();
             let mut heard = Heard::nothing();
             for (appended, acknowledged) in lives {
                 records.extend(appended);
@@ -286,7 +297,7 @@ fn threads_that_wait_side_by_side_keep_what_each_was_told() {
 }
 
 /// Appends and waits until something fails.
-fn client(journal: &Journal, thread: u64, seed: u64) -> (Vec<(Lsn, Vec<u8>)>, Lsn) {
+fn client(journal: &Journal, thread: u64, seed: u64) -> (Vec<Appended>, Lsn) {
     let (mut appended, mut acknowledged) = (Vec::new(), Lsn::ZERO);
     for round in 0..12 {
         let size = 20 + (thread * 3_000 + round * seed * 131) % 5_000;
@@ -295,7 +306,7 @@ fn client(journal: &Journal, thread: u64, seed: u64) -> (Vec<(Lsn, Vec<u8>)>, Ls
             break;
         };
         appended.push((lsn, bytes));
-        if (round + thread) % 3 != 0 {
+        if !(round + thread).is_multiple_of(3) {
             match journal.wait_durable(lsn) {
                 Ok(()) => acknowledged = lsn,
                 Err(_) => break,

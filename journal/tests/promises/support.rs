@@ -77,6 +77,11 @@ pub(crate) fn walk(disk: &dyn Disk) -> Walk {
 
 /// [`walk`] for a store of another name.
 pub(crate) fn walk_of(disk: &dyn Disk, store: StoreUuid) -> Walk {
+    walk_in(disk, &dir(), store)
+}
+
+/// [`walk`] in another directory.
+pub(crate) fn walk_in(disk: &dyn Disk, dir: &Path, store: StoreUuid) -> Walk {
     let mut walk = Walk {
         payloads: Vec::new(),
         first_lsn: Lsn::FIRST,
@@ -85,19 +90,19 @@ pub(crate) fn walk_of(disk: &dyn Disk, store: StoreUuid) -> Walk {
         tail: None,
         groups: 0,
     };
-    if disk.list(&dir()).is_err() {
+    if disk.list(dir).is_err() {
         return walk;
     }
     let mut boot = Boot::default();
-    let marks = read_marks(disk, &dir(), Some(store)).unwrap();
+    let marks = read_marks(disk, dir, Some(store)).unwrap();
     for mark in &marks {
         walk.witnessed = walk.witnessed.max(mark.durable_lsn);
         walk.clean_close = mark.clean_close;
         boot = boot.max(mark.boot);
     }
     let mut stopped = false;
-    for entry in list(disk, &dir()).unwrap().segments {
-        let mut reader = SegmentReader::open(disk, &dir(), entry.id, Some(store)).unwrap();
+    for entry in list(disk, dir).unwrap().segments {
+        let mut reader = SegmentReader::open(disk, dir, entry.id, Some(store)).unwrap();
         let header = *reader.header().unwrap();
         let mut tail = Tail {
             segment: header.segment,
@@ -182,11 +187,16 @@ pub(crate) fn reopen(disk: &SimDisk, options: JournalOptions) -> Journal {
 }
 
 pub(crate) fn clear_behind(disk: &SimDisk, tail: &Tail) {
-    let path = segment_path(tail.segment.get());
-    let file = disk.open(&path, OpenMode::Write).unwrap();
-    let bytes = file.len().unwrap() - tail.end_offset_bytes;
-    file.write_zeros(tail.end_offset_bytes, bytes).unwrap();
-    file.sync_data().unwrap();
+    clear_behind_in(disk, &dir(), tail).unwrap();
+}
+
+/// [`clear_behind`] in another directory.
+pub(crate) fn clear_behind_in(disk: &dyn Disk, dir: &Path, tail: &Tail) -> std::io::Result<()> {
+    let path = dir.join(tail.segment.file_name());
+    let file = disk.open(&path, OpenMode::Write)?;
+    let bytes = file.len()? - tail.end_offset_bytes;
+    file.write_zeros(tail.end_offset_bytes, bytes)?;
+    file.sync_data()
 }
 
 pub(crate) fn segment_path(number: u64) -> PathBuf {

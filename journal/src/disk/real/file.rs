@@ -46,6 +46,17 @@ impl LiveMaps {
     }
 }
 
+/// Refuses to make a file longer than this process may (`RLIMIT_FSIZE`). The kernel would send a
+/// signal that kills a process which does not expect it.
+fn check_size_limit(offset: u64, bytes: u64) -> io::Result<()> {
+    let limit_bytes = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
+    let end = offset.saturating_add(bytes);
+    match limit_bytes {
+        Some(limit_bytes) if end > limit_bytes => Err(io::ErrorKind::FileTooLarge.into()),
+        _ => Ok(()),
+    }
+}
+
 impl RealFile {
     pub(super) fn new(file: File, path: &Path, direct: bool, shared: Arc<Shared>) -> RealFile {
         RealFile {
@@ -72,11 +83,13 @@ impl DiskFile for RealFile {
     }
 
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        check_size_limit(offset, bytes.len() as u64)?;
         self.shared.before(op::WRITE);
         self.file.write_all_at(bytes, offset)
     }
 
     fn write_zeros(&self, offset: u64, bytes: u64) -> io::Result<()> {
+        check_size_limit(offset, bytes)?;
         self.shared.before(op::WRITE_ZEROS);
         let end = offset
             .checked_add(bytes)
@@ -113,6 +126,9 @@ impl DiskFile for RealFile {
         self.shared.before(op::SET_LEN);
         let live = self.maps.0.lock();
         let file_bytes = self.len()?;
+        if bytes > file_bytes {
+            check_size_limit(0, bytes)?;
+        }
         if *live > 0 && bytes < file_bytes {
             return Err(DiskRefusal::ShrinkMapped {
                 file_bytes,
@@ -129,6 +145,8 @@ impl DiskFile for RealFile {
     }
 
     fn write_durable_at(&self, offset: u64, buffers: &[IoSlice<'_>]) -> io::Result<()> {
+        let bytes = buffers.iter().map(|buffer| buffer.len() as u64).sum();
+        check_size_limit(offset, bytes)?;
         self.shared.before(op::WRITE_DURABLE);
         durable::write(&self.file, offset, buffers)
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use torrens_journal::disk::{Disk, OpenMode};
 use torrens_journal::testing::SimDisk;
-use torrens_journal::{Journal, JournalOptions, Lsn, NewRecord, Tail};
+use torrens_journal::{Journal, JournalOptions, Lsn, NewRecord};
 
-use crate::support::{KIND, STORE, dir, payload, segment_path, walk};
+use crate::support::{KIND, STORE, clear_behind_in, dir, payload, walk};
 
 /// One thing that happens. Clients are logical: each remembers the LSN it waits for.
 #[derive(Clone, Copy, Debug)]
@@ -266,7 +266,7 @@ pub(super) fn go_on(
                 let Some(tail) = walk(disk).tail else { return };
                 assert!(tail.last_lsn >= heard.acknowledged, "{heard:?}");
                 *heard = heard.recovered(tail.last_lsn);
-                if clear(disk, &tail).is_err() {
+                if clear_behind_in(disk, &dir(), &tail).is_err() {
                     return;
                 }
                 let disk = Arc::new(disk.clone());
@@ -293,14 +293,6 @@ fn settle(disk: &SimDisk) -> std::io::Result<()> {
         file.sync_data()?;
     }
     disk.sync_dir(&dir())
-}
-
-/// Clears what lies behind the tail.
-fn clear(disk: &SimDisk, tail: &Tail) -> std::io::Result<()> {
-    let file = disk.open(&segment_path(tail.segment.get()), OpenMode::Write)?;
-    let bytes = file.len()? - tail.end_offset_bytes;
-    file.write_zeros(tail.end_offset_bytes, bytes)?;
-    file.sync_data()
 }
 
 /// Appends records with payloads of these sizes, and notes them.
