@@ -7,7 +7,7 @@ use torrens_journal::disk::{Disk, OpenMode};
 use torrens_journal::testing::SimDisk;
 use torrens_journal::{
     Boot, Expectation, Found, Journal, JournalOptions, Lsn, RecordKind, SegmentReader, StoreUuid,
-    Tail, list, read_marks,
+    Tail, WriterChoice, list, read_marks,
 };
 
 pub(crate) const STORE: StoreUuid = StoreUuid([0xa5; 16]);
@@ -38,10 +38,16 @@ impl Writer {
 
 /// Every way of writing that there is.
 pub(crate) fn writers() -> Vec<Writer> {
-    vec![Writer {
-        name: "mapped",
-        options: |options| options,
-    }]
+    vec![
+        Writer {
+            name: "mapped",
+            options: |options| options.writer(WriterChoice::Mapped),
+        },
+        Writer {
+            name: "direct",
+            options: |options| options.writer(WriterChoice::Direct),
+        },
+    ]
 }
 
 pub(crate) fn create(disk: &SimDisk, options: JournalOptions) -> Journal {

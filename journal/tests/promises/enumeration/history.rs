@@ -17,6 +17,8 @@ pub(super) enum Step {
     Together(usize, &'static [usize]),
     /// A client waits until its last record is durable.
     Wait(usize),
+    /// As [`Step::Wait`], and until a mark says so.
+    Witness(usize),
     /// Somebody makes everything durable.
     Sync,
     /// The position goes to the mark file, unsynced or synced.
@@ -36,7 +38,7 @@ pub(super) struct History {
     pub(super) steps: &'static [Step],
 }
 
-use Step::{Append, Close, Mark, MarkSynced, PurgeAllBut, Reopen, Sync, Together, Wait};
+use Step::{Append, Close, Mark, MarkSynced, PurgeAllBut, Reopen, Sync, Together, Wait, Witness};
 
 /// Segments have six pages for groups, one of which stays free for a seal.
 pub(super) const HISTORIES: &[History] = &[
@@ -132,6 +134,47 @@ pub(super) const HISTORIES: &[History] = &[
         ],
     },
     History {
+        name: "witnessed records",
+        steps: &[
+            Append(0, 40),
+            Append(1, 40),
+            Witness(0),
+            Append(1, 3_000),
+            Append(2, 50),
+            Wait(1),
+            Witness(2),
+            Append(0, 18_000),
+            Witness(0),
+            Append(1, 30),
+            Close,
+        ],
+    },
+    History {
+        name: "segments used again and again",
+        steps: &[
+            Append(0, 18_000),
+            Append(1, 18_000),
+            Append(0, 18_000),
+            Wait(0),
+            PurgeAllBut(1),
+            Append(1, 9_000),
+            Append(2, 100),
+            Wait(2),
+            Append(1, 18_000),
+            Append(0, 30),
+            Wait(0),
+            PurgeAllBut(1),
+            Append(0, 50),
+            Append(1, 18_000),
+            Append(2, 40),
+            Wait(2),
+            Reopen,
+            Append(0, 18_000),
+            Append(1, 20),
+            Wait(1),
+        ],
+    },
+    History {
         name: "closed and opened again",
         steps: &[
             Append(0, 40),
@@ -180,6 +223,8 @@ pub(super) struct Heard {
     pub(super) appended: Vec<Vec<u8>>,
     /// The highest LSN that somebody was told is durable.
     pub(super) acknowledged: Lsn,
+    /// The highest LSN that somebody was told is witnessed.
+    pub(super) witnessed: Lsn,
     /// Records below may be gone.
     pub(super) needed_from: Lsn,
 }
@@ -198,6 +243,7 @@ impl Heard {
         Heard {
             appended: self.appended[..kept].to_vec(),
             acknowledged: last,
+            witnessed: self.witnessed,
             needed_from: self.needed_from,
         }
     }
@@ -237,6 +283,12 @@ pub(super) fn go_on(
             Wait(client) => {
                 if open.wait_durable(clients[client]).is_ok() {
                     heard.acknowledged = heard.acknowledged.max(clients[client]);
+                }
+            }
+            Witness(client) => {
+                if open.wait_witnessed(clients[client]).is_ok() {
+                    heard.acknowledged = heard.acknowledged.max(clients[client]);
+                    heard.witnessed = heard.witnessed.max(clients[client]);
                 }
             }
             Sync => {
