@@ -120,6 +120,13 @@ struct WireBegunOverSources<'a> {
     sources: List<WireSource>,
 }
 
+#[derive(Encode, BorrowDecode)]
+struct WireReserved<'a> {
+    description: WireRegion<'a>,
+    position: WirePosition,
+    sources: List<u64>,
+}
+
 #[derive(Clone, Copy, Encode, Decode)]
 struct WireSource {
     region: u64,
@@ -317,6 +324,18 @@ pub(super) fn put_body(payload: &mut Vec<u8>, change: &Change) {
             };
             bytes::put(payload, &begun);
         }
+        Change::SnapshotReserved {
+            description,
+            position,
+            sources,
+        } => {
+            let reserved = WireReserved {
+                description: description.into(),
+                position: (*position).into(),
+                sources: List(sources.iter().map(|source| source.0).collect()),
+            };
+            bytes::put(payload, &reserved);
+        }
         Change::BootstrapPrepared { store, region } => {
             let (store, region) = (store.0, region.into());
             bytes::put(payload, &WireBootstrap { store, region });
@@ -459,7 +478,8 @@ pub(super) fn put_body(payload: &mut Vec<u8>, change: &Change) {
             bytes::put(payload, &WireAbort::from(*reason));
         }
         Change::CacheLoadQueued { region: _, version } => bytes::put(payload, version),
-        Change::BootstrapConfirmed { region: _ }
+        Change::SnapshotReleased { region: _ }
+        | Change::BootstrapConfirmed { region: _ }
         | Change::BootstrapAbandoned { region: _ }
         | Change::CacheLoadRequested { region: _ }
         | Change::CacheLoading { region: _ }
@@ -626,6 +646,25 @@ pub(super) fn take_body(
                 sources: sources_from_wire(sources)?,
             }
         }
+        ChangeKind::SnapshotReserved => {
+            let id = region()?;
+            let WireReserved {
+                description,
+                position,
+                sources: List(sources),
+            } = bytes::take(rest, what)?;
+            bounded(
+                "merged regions",
+                sources.len(),
+                MergedSource::PER_SNAPSHOT_MAX,
+            )?;
+            Change::SnapshotReserved {
+                description: description.into_region(id)?,
+                position: position.into(),
+                sources: sources.into_iter().map(RegionId).collect(),
+            }
+        }
+        ChangeKind::SnapshotReleased => Change::SnapshotReleased { region: region()? },
         ChangeKind::BootstrapPrepared => {
             let id = region()?;
             let WireBootstrap { store, region } = bytes::take(rest, what)?;

@@ -5,14 +5,16 @@
 use bincode::{BorrowDecode, Decode, Encode};
 use torrens_journal::Lsn;
 
+use super::bytes::List;
 use super::wire::{
     self, WireDamage, WireDeletionCause, WireDeletionId, WireDestroy, WireEpoch, WireEvict,
     WireFloor, WireMerge, WireMode, WirePosition, WireRange, WireRegion, WireSnapshot,
 };
 use super::{CodecError, bytes};
 use crate::lifecycle::{
-    Applying, CacheEntry, Damaged, Mode, Normal, PeerStage, PeerState, PendingDeletion, Previous,
-    QueuedLoad, Register, RegisterHead, RegisterItem, Slot, Tombstone, TombstoneCause, Waiting,
+    Applying, CacheEntry, Damaged, MergedSource, Mode, Normal, PeerStage, PeerState,
+    PendingDeletion, Previous, QueuedLoad, Register, RegisterHead, RegisterItem, Reservation, Slot,
+    Tombstone, TombstoneCause, Waiting,
 };
 use crate::{PeerId, RegionId, Sequence, StoreId};
 
@@ -21,6 +23,7 @@ const ITEM_VERSION: u8 = 1;
 const TAG_HEAD: u8 = 1;
 const TAG_SLOT: u8 = 2;
 const TAG_DELETION: u8 = 3;
+const TAG_RESERVATION: u8 = 4;
 
 #[derive(Encode, Decode)]
 struct WireHead {
@@ -148,6 +151,17 @@ struct WireDeletion<'a> {
     cause: WireDeletionCause,
 }
 
+#[derive(Encode, BorrowDecode)]
+struct WireReservation<'a> {
+    region: u64,
+    incarnation: u64,
+    reserved: u64,
+    description: WireRegion<'a>,
+    position: WirePosition,
+    sources: List<u64>,
+    parts: List<WireRange<'a>>,
+}
+
 /// Gives the whole register to `sink`, item by item, in an order that [`load_item`] takes.
 ///
 /// # Errors
@@ -172,6 +186,10 @@ pub fn save_register<E>(
                 item.extend([TAG_DELETION, ITEM_VERSION]);
                 let (id, range, cause) = ((*id).into(), range.into(), (*cause).into());
                 bytes::put(&mut item, &WireDeletion { id, range, cause });
+            }
+            RegisterItem::Reservation(region, reservation) => {
+                item.extend([TAG_RESERVATION, ITEM_VERSION]);
+                bytes::put(&mut item, &reservation_to_wire(*region, reservation));
             }
         }
         sink(&item)?;
@@ -206,10 +224,42 @@ pub fn load_item(register: &mut Register, item: &[u8]) -> Result<(), CodecError>
             };
             RegisterItem::Deletion(wire.id.try_into()?, deletion)
         }
+        TAG_RESERVATION => reservation_from_wire(bytes::take(&mut rest, "a reservation item")?)?,
         found => return Err(CodecError::UnknownItem { found }),
     };
     bytes::end(rest, "an item")?;
     register.restore(piece).map_err(CodecError::Restore)
+}
+
+fn reservation_to_wire(region: RegionId, reservation: &Reservation) -> WireReservation<'_> {
+    WireReservation {
+        region: region.0,
+        incarnation: wire::from_incarnation(reservation.incarnation),
+        reserved: reservation.reserved.get(),
+        description: (&*reservation.description).into(),
+        position: reservation.position.into(),
+        sources: List(reservation.sources.iter().map(|source| source.0).collect()),
+        parts: List(reservation.parts.iter().map(WireRange::from).collect()),
+    }
+}
+
+fn reservation_from_wire(wire: WireReservation<'_>) -> Result<RegisterItem, CodecError> {
+    let region = RegionId(wire.region);
+    let (List(sources), List(parts)) = (wire.sources, wire.parts);
+    let most = MergedSource::PER_SNAPSHOT_MAX;
+    wire::bounded("merged regions", sources.len(), most)?;
+    // Every part lies between two that somebody else has: the peer itself or a source.
+    wire::bounded("reserved ranges", parts.len(), most + 2)?;
+    let parts = parts.into_iter().map(crate::KeyRange::try_from);
+    let reservation = Reservation {
+        incarnation: wire::incarnation(wire.incarnation)?,
+        description: wire.description.into_shared(region)?,
+        position: wire.position.into(),
+        sources: sources.into_iter().map(RegionId).collect(),
+        parts: parts.collect::<Result<_, _>>()?,
+        reserved: wire::lsn(wire.reserved)?,
+    };
+    Ok(RegisterItem::Reservation(region, reservation))
 }
 
 fn head_to_wire(head: &RegisterHead) -> WireHead {

@@ -34,6 +34,7 @@ mod core;
 mod effects;
 mod error;
 mod fence;
+mod gate;
 mod latch;
 mod log;
 mod maintenance;

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | snapshot apply, staged file whole | clear, ingest, flush | *end*: forward |
 //! | snapshot apply, staged file missing or damaged | none | *abort*: back to uninitialised if the peer never had data, else damaged |
+//! | keys kept free for a snapshot | none: Raft asks for it again | *release*: back |
 //! | pending deletion (destroy, skipped child, shrunk range) | clear, flush | *end*: forward |
 //! | cache in any state | none: memory is gone | *gone*: forward |
 //!
@@ -128,7 +129,7 @@ fn carry_out(
                     Err(error) => return Err(error),
                 }
             }
-            OpenOperation::Cache { .. } => {}
+            OpenOperation::Reservation { .. } | OpenOperation::Cache { .. } => {}
         }
     }
     if touched {
@@ -224,6 +225,29 @@ fn ending(register: &Register, operation: &OpenOperation, done: &Done) -> (Event
             let (direction, begin) = (Direction::Forward, deletion.lsn);
             let event = Event::FinishDeletion {
                 deletion: *deletion,
+            };
+            (
+                event,
+                Resolution {
+                    direction,
+                    what,
+                    begin,
+                    rule,
+                    records,
+                },
+            )
+        }
+        OpenOperation::Reservation {
+            region,
+            incarnation,
+            reserved,
+        } => {
+            let what = format!("keys that {region} kept free for a snapshot");
+            let rule = "Raft asks for the snapshot again".to_owned();
+            let (direction, begin) = (Direction::Back, *reserved);
+            let event = Event::ReleaseSnapshot {
+                region: *region,
+                incarnation: *incarnation,
             };
             (
                 event,

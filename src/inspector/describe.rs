@@ -426,7 +426,9 @@ fn of_change(change: &Change) -> Said {
         | Change::RegionRecovered { .. }
         | Change::VotersForced { .. }
         | Change::TombstonePlaced { .. }
-        | Change::TombstoneCollected { .. } => orders::said(change),
+        | Change::TombstoneCollected { .. }
+        | Change::SnapshotReserved { .. }
+        | Change::SnapshotReleased { .. } => orders::said(change),
         Change::SnapshotEnded { floor, .. } => Said::new(
             format!(
                 "durable to index {} by barrier {}",

@@ -204,6 +204,12 @@ pub fn apply(register: &mut Register, lsn: Lsn, record: &Record) -> Result<(), A
             region,
             highest_peer,
         } => peers::collect_tombstone(register, *region, *highest_peer),
+        Change::SnapshotReserved {
+            description,
+            position,
+            sources,
+        } => snapshots::reserve(register, lsn, description, *position, sources),
+        Change::SnapshotReleased { region } => snapshots::release(register, *region),
         Change::SnapshotBegunOverSources {
             description,
             snapshot,

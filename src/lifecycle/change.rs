@@ -143,6 +143,21 @@ pub enum Change {
         /// What its highest peer was.
         highest_peer: PeerId,
     },
+    /// Keys are kept free for a snapshot that a peer is about to get: those of its range that are
+    /// neither the peer's own nor those of the sources. An earlier reservation of the peer is gone.
+    SnapshotReserved {
+        /// The description that it brings.
+        description: Region,
+        /// The entry that it is at.
+        position: RaftPosition,
+        /// Regions that were merged into this one, whose keys the snapshot will take.
+        sources: Vec<RegionId>,
+    },
+    /// The snapshot does not come.
+    SnapshotReleased {
+        /// Which region.
+        region: RegionId,
+    },
     /// As [`Change::SnapshotBegun`], and regions that were merged into this one end with it: their
     /// keys are the snapshot's, and what the snapshot does not cover is a pending deletion.
     SnapshotBegunOverSources {
@@ -451,6 +466,8 @@ impl Change {
             | Change::JointLeft { .. }
             | Change::WitnessesSwitched { .. }
             | Change::OwnPeerRemoved { .. }
+            | Change::SnapshotReserved { .. }
+            | Change::SnapshotReleased { .. }
             | Change::SnapshotBegun { .. }
             | Change::SnapshotEnded { .. }
             | Change::SnapshotAborted { .. }
@@ -480,6 +497,7 @@ impl Change {
             | Change::BootstrapPrepared { region, .. }
             | Change::RegionRecovered { region } => Some(region.id),
             Change::SnapshotBegun { description, .. }
+            | Change::SnapshotReserved { description, .. }
             | Change::SnapshotBegunOverSources { description, .. }
             | Change::WitnessInstalled { description, .. } => Some(description.id),
             Change::RegionSplit { region, .. }
@@ -497,6 +515,7 @@ impl Change {
             | Change::FlashbackEnded { region, .. }
             | Change::TombstonePlaced { region, .. }
             | Change::TombstoneCollected { region, .. }
+            | Change::SnapshotReleased { region }
             | Change::OwnPeerRemoved { region, .. }
             | Change::PeerCreated { region, .. }
             | Change::PeerDestroyed { region, .. }

@@ -202,6 +202,26 @@ pub enum Event {
         /// Who becomes what; one or more.
         switches: Vec<WitnessSwitch>,
     },
+    /// A snapshot arrived and is about to be given to Raft: its keys are kept free for it.
+    ReserveSnapshot {
+        /// Which region.
+        region: RegionId,
+        /// The peer that it is for.
+        incarnation: Incarnation,
+        /// The description that it brings.
+        description: Region,
+        /// The entry that it is at.
+        position: RaftPosition,
+        /// Regions that the caller knows to have been merged into this one.
+        sources: Vec<RegionId>,
+    },
+    /// Raft did not take the reserved snapshot.
+    ReleaseSnapshot {
+        /// Which region.
+        region: RegionId,
+        /// The peer that it was for.
+        incarnation: Incarnation,
+    },
     /// A snapshot arrived for a peer that is a witness: a description and a position, no data.
     InstallWitness {
         /// Which region.
@@ -495,6 +515,8 @@ impl Event {
             | Event::PlaceTombstone { .. }
             | Event::CollectTombstone { .. }
             | Event::CreateByMessage { .. }
+            | Event::ReserveSnapshot { .. }
+            | Event::ReleaseSnapshot { .. }
             | Event::InstallWitness { .. }
             | Event::BeginSnapshot { .. }
             | Event::EndSnapshot { .. }
@@ -539,6 +561,8 @@ impl Event {
             | Event::BeginFlashback { region, .. }
             | Event::EndFlashback { region, .. }
             | Event::InstallWitness { region, .. }
+            | Event::ReserveSnapshot { region, .. }
+            | Event::ReleaseSnapshot { region, .. }
             | Event::BeginSnapshot { region, .. }
             | Event::EndSnapshot { region, .. }
             | Event::AbortSnapshot { region, .. }

@@ -73,6 +73,10 @@ pub enum ChangeKind {
     WitnessInstalled = 0x0404,
     /// See [`Change::SnapshotBegunOverSources`].
     SnapshotBegunOverSources = 0x0405,
+    /// See [`Change::SnapshotReserved`].
+    SnapshotReserved = 0x0406,
+    /// See [`Change::SnapshotReleased`].
+    SnapshotReleased = 0x0407,
     /// See [`Change::CacheLoadRequested`].
     CacheLoadRequested = 0x0501,
     /// See [`Change::CacheLoadQueued`].
@@ -95,7 +99,7 @@ pub enum ChangeKind {
 
 impl ChangeKind {
     /// Every kind, by number.
-    pub const ALL: [ChangeKind; 41] = [
+    pub const ALL: [ChangeKind; 43] = [
         ChangeKind::StoreIdentified,
         ChangeKind::DataStoreReplaced,
         ChangeKind::SequencesLeased,
@@ -128,6 +132,8 @@ impl ChangeKind {
         ChangeKind::SnapshotAborted,
         ChangeKind::WitnessInstalled,
         ChangeKind::SnapshotBegunOverSources,
+        ChangeKind::SnapshotReserved,
+        ChangeKind::SnapshotReleased,
         ChangeKind::CacheLoadRequested,
         ChangeKind::CacheLoadQueued,
         ChangeKind::CacheLoadUnqueued,
@@ -184,6 +190,8 @@ impl ChangeKind {
             ChangeKind::SnapshotAborted => "snapshot.abort",
             ChangeKind::WitnessInstalled => "snapshot.witness",
             ChangeKind::SnapshotBegunOverSources => "snapshot.begin-merged",
+            ChangeKind::SnapshotReserved => "snapshot.reserve",
+            ChangeKind::SnapshotReleased => "snapshot.release",
             ChangeKind::CacheLoadRequested => "cache.request",
             ChangeKind::CacheLoadQueued => "cache.queue",
             ChangeKind::CacheLoadUnqueued => "cache.unqueue",
@@ -207,6 +215,8 @@ impl ChangeKind {
             // Losing this one clears the keys again; whatever moves in later is journaled later, and
             // so cannot be durable without it.
             ChangeKind::DeletionFinished => Durability::AppendOnly,
+            // Nothing was given to Raft that a crash does not take away too.
+            ChangeKind::SnapshotReserved | ChangeKind::SnapshotReleased => Durability::AppendOnly,
             // Memory does not outlive the process anyway.
             ChangeKind::CacheLoadRequested
             | ChangeKind::CacheLoadQueued
@@ -288,6 +298,8 @@ impl Change {
             Change::SnapshotAborted { .. } => ChangeKind::SnapshotAborted,
             Change::WitnessInstalled { .. } => ChangeKind::WitnessInstalled,
             Change::SnapshotBegunOverSources { .. } => ChangeKind::SnapshotBegunOverSources,
+            Change::SnapshotReserved { .. } => ChangeKind::SnapshotReserved,
+            Change::SnapshotReleased { .. } => ChangeKind::SnapshotReleased,
             Change::CacheLoadRequested { .. } => ChangeKind::CacheLoadRequested,
             Change::CacheLoadQueued { .. } => ChangeKind::CacheLoadQueued,
             Change::CacheLoadUnqueued { .. } => ChangeKind::CacheLoadUnqueued,

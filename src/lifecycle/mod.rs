@@ -21,7 +21,8 @@
 //!   its parts; `event`, `change`, `record`, `refusal`, `outcome` are the words of the conversation.
 //!
 //! Invariants (checked by [`Register::check_invariants`])
-//! * Every key has at most one owner: a live peer with a range, or a pending deletion. A deletion that
+//! * Every key has at most one owner: a live peer with a range, a snapshot's reservation, or a pending
+//!   deletion. A deletion that
 //!   clears what a witness must not hold owns nothing, and nothing is ingested over it.
 //! * A live peer's id is above its region's tombstone; an incarnation is never minted twice.
 //! * A cache that holds or will hold data belongs to the live peer's incarnation and a normal stage.
@@ -37,8 +38,10 @@ mod cache;
 mod change;
 mod deletion;
 mod event;
+mod gate;
 mod kind;
 mod outcome;
+mod parking;
 mod peer;
 mod position;
 mod record;
@@ -57,8 +60,12 @@ pub use cache::{
 pub use change::{Change, ChildFate, Durability, MergedSource, SkipReason, SplitChild};
 pub use deletion::{DeletionCause, DeletionId, PendingDeletion};
 pub use event::{Derive, Event, FloorUpdate, NewRegion, PeerChange, Split, WitnessSwitch};
+pub use gate::{
+    CreatePermit, DeferUntil, GateAnswer, GateDrop, GateReply, MessageHeader, MessageKind,
+};
 pub use kind::ChangeKind;
 pub use outcome::{Accepted, Effect, Outcome, PlannedEffects, WaitReason};
+pub use parking::ParkingLot;
 pub use peer::{
     AbortReason, Applying, DamageReason, Damaged, Floor, MergeSource, Mode, Normal, PeerStage,
     PeerState, Previous, SnapshotRef, Waiting,
@@ -67,7 +74,9 @@ pub use position::{INITIAL_INDEX, INITIAL_POSITION, INITIAL_TERM, RaftPosition};
 pub use record::{Cause, Record, RecordHeader, Stamp};
 pub use refusal::{MergeFault, PeerChangeFault, Refusal, SplitFault};
 pub use register::LedgerFault;
-pub use register::{Admitted, OpenOperation, Owner, Register, RestoreError, Slot, Violation};
+pub use register::{
+    Admitted, OpenOperation, Owner, Register, Reservation, RestoreError, Slot, Violation,
+};
 pub(crate) use register::{RegisterHead, RegisterItem};
 pub use step::step;
 pub use tombstone::{DestroyCause, Tombstone, TombstoneCause};

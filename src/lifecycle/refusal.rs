@@ -328,6 +328,14 @@ pub enum Refusal {
         /// The first region, in key order, that has some of it.
         with: RegionId,
     },
+    /// The range is kept free for another region's snapshot.
+    #[error("the range of {region} is kept free for a snapshot of {by}")]
+    RangeReserved {
+        /// The region asked for.
+        region: RegionId,
+        /// The first region, in key order, whose snapshot has some of it.
+        by: RegionId,
+    },
     /// The snapshot's range is still being cleared; ask again when that has ended.
     #[error("the range of {region} is still being cleared ({deletion})")]
     RangeBusy {
@@ -567,6 +575,7 @@ impl Refusal {
             Refusal::SnapshotOfOther { .. } => "snapshot-other-region",
             Refusal::StaleSnapshot { .. } => "snapshot-stale",
             Refusal::RangeOverlap { .. } => "range-overlap",
+            Refusal::RangeReserved { .. } => "range-reserved",
             Refusal::RangeBusy { .. } => "range-busy",
             Refusal::FloorMismatch { .. } => "floor-mismatch",
             Refusal::DeletionUnknown { .. } => "deletion-unknown",

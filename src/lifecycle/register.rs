@@ -7,6 +7,7 @@
 //! * `ledger`: who owns which keys.
 //! * `admission`: may this request read or write this region at this epoch.
 //! * `open`: what was begun and has not ended.
+//! * `reservation`: keys that are kept free for snapshots.
 //! * `restore`: to and from the items of a checkpoint.
 //! * `invariants`: what always holds.
 //!
@@ -16,6 +17,7 @@ mod admission;
 mod invariants;
 mod ledger;
 mod open;
+mod reservation;
 mod restore;
 
 use std::collections::BTreeMap;
@@ -26,6 +28,7 @@ pub use self::admission::Admitted;
 pub use self::invariants::Violation;
 pub use self::ledger::{LedgerFault, Owner};
 pub use self::open::OpenOperation;
+pub use self::reservation::Reservation;
 pub use self::restore::RestoreError;
 pub(crate) use self::restore::{RegisterHead, RegisterItem};
 
@@ -46,6 +49,7 @@ pub struct Register {
     pub(super) last_lsn: Lsn,
     pub(super) slots: BTreeMap<RegionId, Slot>,
     pub(super) deletions: BTreeMap<DeletionId, PendingDeletion>,
+    pub(super) reservations: BTreeMap<RegionId, Reservation>,
     pub(super) ledger: Ledger,
 }
 
@@ -204,7 +208,7 @@ impl Register {
     pub fn owner_of(&self, key: &[u8]) -> Option<RegionId> {
         match self.owner_at(key)? {
             Owner::Peer { region, .. } => Some(region),
-            Owner::Deletion(_) => None,
+            Owner::Deletion(_) | Owner::Reservation { .. } => None,
         }
     }
 
@@ -215,7 +219,7 @@ impl Register {
                 region,
                 incarnation,
             } => Some((region, incarnation)),
-            Owner::Deletion(_) => None,
+            Owner::Deletion(_) | Owner::Reservation { .. } => None,
         };
         self.ledger.overlapping(range).filter_map(tenant).collect()
     }

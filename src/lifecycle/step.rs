@@ -152,6 +152,20 @@ pub fn step(register: &Register, event: &Event) -> Outcome {
             let entry = entry(register, *region, *incarnation, *epoch, *position);
             entry.and_then(|entry| conf_change::switch_witness(register, entry, switches))
         }
+        Event::ReserveSnapshot {
+            region,
+            incarnation,
+            description,
+            position,
+            sources,
+        } => {
+            let whole = (description, sources.as_slice());
+            snapshots::reserve(register, *region, *incarnation, whole, *position)
+        }
+        Event::ReleaseSnapshot {
+            region,
+            incarnation,
+        } => snapshots::release(register, *region, *incarnation),
         Event::InstallWitness {
             region,
             incarnation,

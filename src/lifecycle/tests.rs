@@ -10,9 +10,11 @@ mod apply_strict;
 mod cache_table;
 mod cases;
 mod epochs;
+mod gate_table;
 mod histories;
 mod merges;
 mod orders;
+mod reservations;
 mod stage_table;
 pub(crate) mod world;
 

@@ -12,6 +12,7 @@ mod caches;
 mod crash_points;
 mod data_store_lost;
 mod faults;
+mod gate;
 mod house;
 mod merges;
 mod open_modes;

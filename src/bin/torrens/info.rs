@@ -145,6 +145,13 @@ fn operation(operation: &OpenOperation) -> Option<String> {
             cause.region(),
             cause.as_str()
         )),
+        OpenOperation::Reservation {
+            region,
+            incarnation,
+            reserved,
+        } => Some(format!(
+            "keys kept free for a snapshot of {region}{incarnation}, since LSN {reserved}"
+        )),
         OpenOperation::Cache { .. } => None,
     }
 }

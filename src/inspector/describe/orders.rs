@@ -74,6 +74,19 @@ pub(super) fn said(change: &Change) -> Said {
             Said::new(detail, region_fields(region))
                 .epoch(Some(region.epoch.conf_ver), Some(region.epoch.version))
         }
+        Change::SnapshotReserved {
+            description,
+            position,
+            sources,
+        } => {
+            let mut fields = entry_fields(*position);
+            fields.extend(region_fields(description));
+            let each = sources.iter().map(|source| FieldValue::from(source.0));
+            fields.push(field("sources", each.collect::<Vec<_>>()));
+            let detail = format!("for a snapshot at {position}; {}", region_text(description));
+            Said::new(detail, fields)
+        }
+        Change::SnapshotReleased { .. } => Said::new("the snapshot does not come", Vec::new()),
         Change::VotersForced {
             conf_ver, failed, ..
         } => {

@@ -148,6 +148,8 @@ fn next(
         | Change::TombstonePlaced { .. }
         | Change::TombstoneCollected { .. }
         | Change::SnapshotBegunOverSources { .. }
+        | Change::SnapshotReserved { .. }
+        | Change::SnapshotReleased { .. }
         | Change::OwnPeerRemoved { .. }
         | Change::PeerCreated { .. }
         | Change::PeerDestroyed { .. }

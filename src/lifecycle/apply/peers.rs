@@ -179,6 +179,7 @@ pub(super) fn bury(
     reason: EvictReason,
 ) {
     withdraw_cache(register, region, reason);
+    register.drop_reservation(region);
     if let Some(slot) = super::slot(register, region) {
         let earlier = slot
             .tombstone

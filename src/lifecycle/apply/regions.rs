@@ -137,6 +137,7 @@ pub(super) fn abandon_bootstrap(
         incarnation,
     };
     hand_over(register, lsn, Some(released), None, [(range, left)])?;
+    register.drop_reservation(region);
     register.slots.remove(&region);
     Ok(())
 }
@@ -338,6 +339,8 @@ fn put_child(
         predecessor,
     } = child;
     let incarnation = Incarnation::new(lsn);
+    // What was about to come was for the predecessor.
+    register.drop_reservation(region.id);
     let slot = register.slots.entry(region.id).or_default();
     // An earlier incarnation's memory may still be on its way out; that comes first.
     if shares_cache && slot.cache == CacheEntry::Absent {

@@ -6,12 +6,12 @@ use torrens_journal::Lsn;
 
 use super::peers::{bury, hand_over, owner, set_stage, withdraw_cache};
 use super::{ApplyError, wrong_stage};
-use crate::lifecycle::register::Claim;
+use crate::lifecycle::register::{Claim, LedgerFault};
 use crate::lifecycle::step::given_up;
 use crate::lifecycle::{
     AbortReason, Applying, DamageReason, Damaged, DeletionCause, EvictReason, Floor, MergedSource,
-    Mode, Normal, PeerStage, Previous, RaftPosition, Register, SnapshotRef, TombstoneCause,
-    Waiting,
+    Mode, Normal, Owner, PeerStage, Previous, RaftPosition, Register, Reservation, SnapshotRef,
+    TombstoneCause, Waiting,
 };
 use crate::{Region, RegionId};
 
@@ -151,10 +151,75 @@ fn take_over(
         range: description.range.clone(),
         owner: owner(region, incarnation),
     };
+    released.extend(
+        register
+            .reservation(region)
+            .map_or(Vec::new(), Reservation::claims),
+    );
     hand_over(register, lsn, released, Some(taken), left)?;
+    // Its keys are the peer's now.
+    register.reservations.remove(&region);
     for (source, tombstone) in buried {
         bury(register, source, tombstone, EvictReason::Merge);
     }
+    Ok(())
+}
+
+pub(super) fn reserve(
+    register: &mut Register,
+    lsn: Lsn,
+    description: &Region,
+    position: RaftPosition,
+    sources: &[RegionId],
+) -> Result<(), ApplyError> {
+    const KIND: &str = "snapshot.reserve";
+    let region = description.id;
+    let Some(incarnation) = register.incarnation(region) else {
+        return Err(wrong_stage(register, region, KIND));
+    };
+    description
+        .validate()
+        .map_err(|source| ApplyError::Description { region, source })?;
+    let own = Owner::Reservation {
+        region,
+        incarnation,
+    };
+    // What belongs to anybody but the peer and the sources could not have been reserved.
+    for claim in register.ledger.overlapping(&description.range) {
+        let may = match claim.owner {
+            owner if owner == own => true,
+            Owner::Peer { region: with, .. } => with == region || sources.contains(&with),
+            Owner::Deletion(_) | Owner::Reservation { .. } => false,
+        };
+        if !may {
+            let (range, by) = (description.range.clone(), claim.owner);
+            return Err(ApplyError::Ledger(LedgerFault::Occupied { range, by }));
+        }
+    }
+    let reservation = Reservation {
+        incarnation,
+        description: Arc::new(description.clone()),
+        position,
+        sources: sources.to_vec(),
+        parts: register.free_parts(&description.range, own),
+        reserved: lsn,
+    };
+    let earlier = register
+        .reservation(region)
+        .map_or(Vec::new(), Reservation::claims);
+    register
+        .ledger
+        .exchange(&earlier, &reservation.claims())
+        .map_err(ApplyError::Ledger)?;
+    register.reservations.insert(region, reservation);
+    Ok(())
+}
+
+pub(super) fn release(register: &mut Register, region: RegionId) -> Result<(), ApplyError> {
+    if register.reservation(region).is_none() {
+        return Err(wrong_stage(register, region, "snapshot.release"));
+    }
+    register.drop_reservation(region);
     Ok(())
 }
 

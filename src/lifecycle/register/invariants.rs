@@ -111,6 +111,14 @@ impl Register {
         for (region, slot) in &self.slots {
             self.check_slot(*region, slot)?;
         }
+        for (region, reservation) in &self.reservations {
+            if self.incarnation(*region) != Some(reservation.incarnation) {
+                return Err(Violation::Position {
+                    region: *region,
+                    lsn: reservation.reserved,
+                });
+            }
+        }
         for (id, deletion) in &self.deletions {
             if id.lsn > self.last_lsn {
                 let region = deletion.cause.region();
@@ -134,7 +142,12 @@ impl Register {
         });
         let owning = self.deletions.iter().filter(|(_, d)| d.cause.owns_range());
         let deletions = owning.map(|(id, d)| (d.range.clone(), Owner::Deletion(*id)));
-        let mut owned: Vec<(KeyRange, Owner)> = peers.chain(deletions).collect();
+        let reserved = self.reservations.values();
+        let reserved = reserved.flat_map(|reservation| {
+            let claims = reservation.claims().into_iter();
+            claims.map(|claim| (claim.range, claim.owner))
+        });
+        let mut owned: Vec<(KeyRange, Owner)> = peers.chain(deletions).chain(reserved).collect();
         owned.sort_unstable_by(|(a, _), (b, _)| a.start().cmp(b.start()));
         for ((first, _), (second, _)) in owned.iter().zip(owned.iter().skip(1)) {
             if first.overlaps(second) {

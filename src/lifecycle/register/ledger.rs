@@ -21,6 +21,13 @@ pub enum Owner {
     },
     /// A pending deletion.
     Deletion(DeletionId),
+    /// A snapshot that a peer is about to get.
+    Reservation {
+        /// Its region.
+        region: RegionId,
+        /// The peer that gets it.
+        incarnation: Incarnation,
+    },
 }
 
 /// One range and its owner.

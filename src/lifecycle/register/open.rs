@@ -22,6 +22,15 @@ pub enum OpenOperation {
         /// The record that began it.
         begun: Lsn,
     },
+    /// Keys that are kept free for a snapshot. After a restart Raft asks for it again: released.
+    Reservation {
+        /// Which region.
+        region: RegionId,
+        /// The peer that was about to get it.
+        incarnation: Incarnation,
+        /// The record that made it.
+        reserved: Lsn,
+    },
     /// A range to clear: clear it again and finish it.
     Deletion {
         /// Which.
@@ -44,7 +53,7 @@ pub enum OpenOperation {
 }
 
 impl Register {
-    /// Everything that was begun and has not ended: snapshot applies, then deletions, then caches.
+    /// Everything that was begun and has not ended: snapshot applies, reservations, deletions, caches.
     pub fn open_operations(&self) -> Vec<OpenOperation> {
         let applies = self.slots.iter().filter_map(|(region, slot)| {
             let peer = slot.peer.as_ref()?;
@@ -70,6 +79,14 @@ impl Register {
                 range: deletion.range.clone(),
                 cause: deletion.cause,
             });
+        let reservations =
+            self.reservations
+                .iter()
+                .map(|(region, reservation)| OpenOperation::Reservation {
+                    region: *region,
+                    incarnation: reservation.incarnation,
+                    reserved: reservation.reserved,
+                });
         let caches = self.slots.iter().filter_map(|(region, slot)| {
             let cache: CacheEntry = slot.cache;
             Some(OpenOperation::Cache {
@@ -78,6 +95,10 @@ impl Register {
                 state: cache.state(),
             })
         });
-        applies.chain(deletions).chain(caches).collect()
+        applies
+            .chain(reservations)
+            .chain(deletions)
+            .chain(caches)
+            .collect()
     }
 }

@@ -5,7 +5,7 @@
 
 use torrens_journal::Lsn;
 
-use super::{Claim, LedgerFault, Owner, Register, Slot};
+use super::{Claim, LedgerFault, Owner, Register, Reservation, Slot};
 use crate::lifecycle::{DeletionId, PendingDeletion};
 use crate::{RegionId, Sequence, StoreId};
 
@@ -26,6 +26,7 @@ pub(crate) enum RegisterItem {
     Head(RegisterHead),
     Slot(RegionId, Slot),
     Deletion(DeletionId, PendingDeletion),
+    Reservation(RegionId, Reservation),
 }
 
 /// Why an item does not fit to those before it.
@@ -55,9 +56,13 @@ impl Register {
         };
         let slots = self.slots.iter();
         let deletions = self.deletions.iter();
+        let reservations = self.reservations.iter();
+        let reservations = reservations
+            .map(|(region, reserved)| RegisterItem::Reservation(*region, reserved.clone()));
         std::iter::once(RegisterItem::Head(head))
             .chain(slots.map(|(region, slot)| RegisterItem::Slot(*region, slot.clone())))
             .chain(deletions.map(|(id, deletion)| RegisterItem::Deletion(*id, deletion.clone())))
+            .chain(reservations)
     }
 
     /// Takes back one piece.
@@ -89,7 +94,7 @@ impl Register {
             }
             RegisterItem::Deletion(id, deletion) => {
                 let last = self.deletions.last_key_value();
-                if last.is_some_and(|(last, _)| *last >= id) {
+                if last.is_some_and(|(last, _)| *last >= id) || !self.reservations.is_empty() {
                     return Err(RestoreError::Order);
                 }
                 let claim = deletion.cause.owns_range().then(|| Claim {
@@ -100,6 +105,20 @@ impl Register {
                     .exchange(&[], claim.as_slice())
                     .map_err(RestoreError::Ledger)?;
                 self.deletions.insert(id, deletion);
+                Ok(())
+            }
+            RegisterItem::Reservation(region, reservation) => {
+                let last = self.reservations.last_key_value();
+                let live = self.incarnation(region);
+                if last.is_some_and(|(last, _)| *last >= region)
+                    || live != Some(reservation.incarnation)
+                {
+                    return Err(RestoreError::Order);
+                }
+                self.ledger
+                    .exchange(&[], &reservation.claims())
+                    .map_err(RestoreError::Ledger)?;
+                self.reservations.insert(region, reservation);
                 Ok(())
             }
         }

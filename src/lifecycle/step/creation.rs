@@ -80,6 +80,7 @@ pub(super) fn check_free(register: &Register, region: &Region) -> Result<(), Ref
                 region: id,
                 deletion,
             },
+            Owner::Reservation { region: by, .. } => Refusal::RangeReserved { region: id, by },
         });
     }
     match register.deletion_in(&region.range) {

@@ -160,7 +160,7 @@ pub(super) fn stale(register: &Register, region: &Arc<Region>, given: RegionEpoc
     let (before, after) = register.ledger.neighbours(region.range.start());
     let description = |owner: Owner| match owner {
         Owner::Peer { region, .. } => register.peer(region)?.stage.region().cloned(),
-        Owner::Deletion(_) => None,
+        Owner::Deletion(_) | Owner::Reservation { .. } => None,
     };
     let mut current = vec![Arc::clone(region)];
     current.extend(

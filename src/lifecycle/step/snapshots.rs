@@ -134,6 +134,50 @@ pub(super) fn begin(
     Ok(Outcome::accept_with(change, effects))
 }
 
+/// The same look as at the begin, taken before Raft has the snapshot. A newer one of the peer takes the
+/// place of an earlier one.
+pub(super) fn reserve(
+    register: &Register,
+    id: RegionId,
+    incarnation: Incarnation,
+    (description, known): (&Region, &[RegionId]),
+    position: RaftPosition,
+) -> Result<Outcome, Refusal> {
+    let peer = gate::live(register, id, Some(incarnation))?;
+    let listed = register
+        .store()
+        .and_then(|store| description.peer_on(store));
+    let as_witness = listed.is_some_and(|listed| listed.is_witness);
+    check_description(register, id, peer, description, as_witness)?;
+    check_newer(register, id, peer, description, position.index)?;
+    let sources = check_range(register, id, incarnation, description, known)?;
+    let sources: Vec<RegionId> = sources.iter().map(|source| source.region).collect();
+    if let Some(reserved) = register.reservation(id)
+        && *reserved.description == *description
+        && reserved.position == position
+        && reserved.sources == sources
+    {
+        return Ok(Outcome::AlreadyApplied);
+    }
+    Ok(Outcome::accept(Change::SnapshotReserved {
+        description: description.clone(),
+        position,
+        sources,
+    }))
+}
+
+pub(super) fn release(
+    register: &Register,
+    region: RegionId,
+    incarnation: Incarnation,
+) -> Result<Outcome, Refusal> {
+    gate::live(register, region, Some(incarnation))?;
+    Ok(match register.reservation(region) {
+        Some(_) => Outcome::accept(Change::SnapshotReleased { region }),
+        None => Outcome::AlreadyApplied,
+    })
+}
+
 /// No data comes, so there is no end to wait for; what the peer held before is cleared.
 pub(super) fn install_witness(
     register: &Register,
@@ -265,7 +309,10 @@ fn check_range(
                 let merging = peer.stage.merging();
                 let prepared =
                     merging.is_some_and(|m| m.target == id && m.target_epoch.version < version);
-                let vouched = known.contains(&with) && peer.stage.epoch().version < version;
+                let reserved = register.reservation(id);
+                let vouched = (known.contains(&with)
+                    || reserved.is_some_and(|reserved| reserved.sources.contains(&with)))
+                    && peer.stage.epoch().version < version;
                 let is_applying = matches!(peer.stage, PeerStage::Applying(_));
                 if is_applying || !(prepared || vouched) {
                     return Err(overlap);
@@ -278,6 +325,10 @@ fn check_range(
             }
             Owner::Deletion(deletion) => {
                 busy.get_or_insert(deletion);
+            }
+            Owner::Reservation { region: by, .. } if by == id => {}
+            Owner::Reservation { region: by, .. } => {
+                return Err(Refusal::RangeReserved { region: id, by });
             }
         }
     }

@@ -131,6 +131,21 @@ pub(super) fn event(register: &Register, random: &mut Random) -> Event {
                     };
                 }
             }
+            if random.one_in(3) {
+                return match random.one_in(4) {
+                    true => Event::ReleaseSnapshot {
+                        region,
+                        incarnation,
+                    },
+                    false => Event::ReserveSnapshot {
+                        region,
+                        incarnation,
+                        description: new,
+                        position: at(index + 1),
+                        sources: vec![random.region()],
+                    },
+                };
+            }
             Event::BeginSnapshot {
                 region,
                 incarnation,
@@ -332,7 +347,7 @@ fn merge(register: &Register, random: &mut Random) -> Event {
         .owners()
         .filter_map(|(_, owner)| match owner {
             Owner::Peer { region, .. } => Some(region),
-            Owner::Deletion(_) => None,
+            Owner::Deletion(_) | Owner::Reservation { .. } => None,
         })
         .collect();
     let source = listed.get(pick % listed.len().max(1)).copied();
@@ -535,7 +550,7 @@ fn split(register: &Register, region: RegionId, random: &mut Random) -> Event {
 struct Marks {
     incarnation: Option<Incarnation>,
     epoch: RegionEpoch,
-    floor: u64,
+    floor: Option<u64>,
     highest_peer: u64,
 }
 
@@ -543,12 +558,13 @@ fn marks(register: &Register) -> BTreeMap<RegionId, Marks> {
     let of = |region: RegionId| {
         let peer = register.peer(region);
         let floor = match peer.map(|peer| &peer.stage) {
-            Some(PeerStage::Normal(normal) | PeerStage::Witness(normal)) => normal.floor.index,
-            Some(PeerStage::Waiting(waiting)) => waiting.meta_index.index,
-            Some(PeerStage::Damaged(damaged)) => damaged.floor.index,
+            Some(PeerStage::Normal(normal)) => Some(normal.floor.index),
+            Some(PeerStage::Damaged(damaged)) => Some(damaged.floor.index),
             // What the end will make of it.
-            Some(PeerStage::Applying(applying)) => applying.snapshot.position.index,
-            Some(PeerStage::Uninitialized) | None => 0,
+            Some(PeerStage::Applying(applying)) => Some(applying.snapshot.position.index),
+            // Nothing is here that could be durable.
+            Some(PeerStage::Witness(_) | PeerStage::Waiting(_) | PeerStage::Uninitialized)
+            | None => None,
         };
         let fence = register.tombstone(region);
         Marks {
@@ -587,7 +603,7 @@ fn nothing_goes_back(before: &Register, after: &Register) {
                 "{region}: {was:?} {is:?}"
             );
             assert!(
-                is_undone || is.floor >= was.floor,
+                is.floor.is_none() || is.floor >= was.floor,
                 "{region}: {was:?} {is:?}"
             );
         }

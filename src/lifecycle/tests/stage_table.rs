@@ -71,6 +71,10 @@ force-none       | region-not-found   | peer-tombstoned    | peer-uninitialized 
 place            | peer.tombstone     | -                  | region-lives       | region-lives      | region-lives       | region-lives       | region-lives
 collect          | -                  | peer.collect       | region-lives       | region-lives      | region-lives       | region-lives       | region-lives
 collect-low      | -                  | peer-tombstoned    | region-lives       | region-lives      | region-lives       | region-lives       | region-lives
+reserve          | region-not-found   | incarnation-gone   | snapshot.reserve   | snapshot-applying | snapshot.reserve   | snapshot-applying  | snapshot.reserve
+reserve-overlap  | region-not-found   | incarnation-gone   | range-overlap      | snapshot-applying | range-overlap      | snapshot-applying  | range-overlap
+reserve-gone     | region-not-found   | incarnation-gone   | incarnation-gone   | incarnation-gone  | incarnation-gone   | incarnation-gone   | incarnation-gone
+release          | region-not-found   | incarnation-gone   | -                  | -                 | -                  | -                  | -
 begin-newer      | region-not-found   | incarnation-gone   | snapshot.begin     | snapshot-applying | snapshot.begin     | snapshot-applying  | snapshot.begin
 begin-again      | region-not-found   | incarnation-gone   | snapshot.begin     | -                 | snapshot-stale     | snapshot-applying  | snapshot.begin
 begin-older      | region-not-found   | incarnation-gone   | snapshot.begin     | snapshot-applying | snapshot-stale     | snapshot-applying  | snapshot-stale
@@ -167,6 +171,10 @@ force-none       | -                      | waiting-for-data       | region-merg
 place            | region-lives           | region-lives           | region-lives           | region-lives
 collect          | region-lives           | region-lives           | region-lives           | region-lives
 collect-low      | region-lives           | region-lives           | region-lives           | region-lives
+reserve          | snapshot.reserve       | snapshot.reserve       | snapshot.reserve       | snapshot.reserve
+reserve-overlap  | range-overlap          | range-overlap          | range-overlap          | range-overlap
+reserve-gone     | incarnation-gone       | incarnation-gone       | incarnation-gone       | incarnation-gone
+release          | -                      | -                      | -                      | -
 begin-newer      | snapshot.begin         | snapshot.begin         | snapshot.begin         | snapshot.begin
 begin-again      | snapshot.begin         | snapshot.begin         | snapshot-stale         | snapshot-stale
 begin-older      | snapshot-stale         | snapshot-stale         | snapshot-stale         | snapshot-stale
@@ -208,7 +216,7 @@ cache-lost       | -                      | -                      | -          
 ";
 
 /// The store in each stage of the subject, with the incarnation that a caller would name.
-fn stages() -> BTreeMap<&'static str, (World, Incarnation)> {
+pub(super) fn stages() -> BTreeMap<&'static str, (World, Incarnation)> {
     // A bit of history first, so that "already finished" deletions and barriers exist.
     let mut absent = World::bootstrapped("", "m");
     absent.barrier();
@@ -406,6 +414,13 @@ fn events(world: &World, incarnation: Incarnation) -> Vec<(&'static str, Event)>
         source,
         commit: 8,
     };
+    let reserve = |incarnation, description| Event::ReserveSnapshot {
+        region: region_id,
+        incarnation,
+        description,
+        position: at(31),
+        sources: Vec::new(),
+    };
     let force = |store| Event::ForceVoters {
         region: region_id,
         incarnation: None,
@@ -573,6 +588,19 @@ fn events(world: &World, incarnation: Incarnation) -> Vec<(&'static str, Event)>
         ),
         ("collect", collect(21)),
         ("collect-low", collect(20)),
+        ("reserve", reserve(incarnation, good())),
+        (
+            "reserve-overlap",
+            reserve(incarnation, region(2, "l", "z", (3, 4))),
+        ),
+        ("reserve-gone", reserve(gone, good())),
+        (
+            "release",
+            Event::ReleaseSnapshot {
+                region: region_id,
+                incarnation,
+            },
+        ),
         ("begin-newer", begin(incarnation, 2, 31, good())),
         ("begin-again", begin(incarnation, 2, 20, good())),
         ("begin-older", begin(incarnation, 2, 19, good())),
@@ -744,6 +772,8 @@ fn variant(event: &Event) -> &'static str {
         Event::LeaveJoint { .. } => "leave-joint",
         Event::SwitchWitness { .. } => "witness-self",
         Event::InstallWitness { .. } => "install",
+        Event::ReserveSnapshot { .. } => "reserve",
+        Event::ReleaseSnapshot { .. } => "release",
         Event::PrepareMerge { .. } => "prepare",
         Event::CommitMerge { .. } => "commit",
         Event::RollbackMerge { .. } => "rollback",

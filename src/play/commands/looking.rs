@@ -100,6 +100,9 @@ fn open_operations(world: &mut World, _: &Args) -> Result<Lines, Trouble> {
             cause.region(),
             cause.as_str()
         ),
+        OpenOperation::Reservation { region, .. } => {
+            format!("keys kept free for a snapshot of {region}")
+        }
         OpenOperation::Cache { region, state, .. } => {
             format!("cache of {region} ({})", state.as_str())
         }
