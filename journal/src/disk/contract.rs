@@ -158,6 +158,18 @@ contract! {
         back.resize(5);
         direct.read_exact_at(0, back.as_mut_slice()).unwrap();
         assert_eq!(back.as_slice(), expected);
+        // Zeros in several large pieces, and a last one that is smaller.
+        let length = 3 * 1024 * 1024 + 8 * 4096;
+        let large = place.create("c", &vec![5; length + 2 * 4096]);
+        let around = place.disk.open(&place.path("c"), OpenMode::Direct).unwrap();
+        around.write_zeros(4096, length as u64).unwrap();
+        around.sync_data().unwrap();
+        let bytes = read_all(&*large);
+        let (first, rest) = bytes.split_at(4096);
+        let (zeros, last) = rest.split_at(length);
+        assert!(first.iter().chain(last).all(|byte| *byte == 5));
+        assert!(zeros.iter().all(|byte| *byte == 0));
+        assert_eq!(last.len(), 4096);
         // More buffers than one call takes.
         let many = vec![IoSlice::new(some[0].as_slice()); 1030];
         place.create("b", b"").write_zeros(0, 1030 * 4096).unwrap();
@@ -446,10 +458,11 @@ fn each_disk_says_how_it_syncs() {
         );
         if let Some(method) = path(Place::real(SyncChoice::IoUring)) {
             assert_eq!(method, SyncMethod::IoUring);
-            assert_eq!(
-                path(Place::real(SyncChoice::Auto)),
-                Some(SyncMethod::IoUring)
-            );
+            let auto = Place::real(SyncChoice::Auto).map(|place| place.disk.sync_path());
+            let auto = auto.expect("it needs nothing");
+            assert_eq!(auto.method, SyncMethod::Fdatasync);
+            assert!(auto.zeros_by_io_uring, "{auto:?}");
+            assert_eq!(auto.fallback_reason, None);
         }
     }
 }

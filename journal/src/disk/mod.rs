@@ -64,11 +64,14 @@ pub enum OpenMode {
     Direct,
 }
 
-/// The way in which a sync reaches the device.
+/// The way in which syncs, and the zeros of new segments, reach the device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncPath {
-    /// The mechanism in use.
+    /// The mechanism of syncs.
     pub method: SyncMethod,
+    /// Whether new segments that are written around the page cache get their zeros through io_uring,
+    /// several writes at once.
+    pub zeros_by_io_uring: bool,
     /// Why a preferred mechanism is not in use, for the report; `None` if it is.
     pub fallback_reason: Option<String>,
 }

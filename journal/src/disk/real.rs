@@ -49,12 +49,13 @@ pub type OpHook = Arc<dyn Fn(&'static str, u64) + Send + Sync>;
 /// Which mechanism makes data durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SyncChoice {
-    /// io_uring if the kernel and its policy allow it, else the best plain sync.
+    /// What measured best: the plain sync for syncs, io_uring for the zeros of new segments if the
+    /// kernel and its policy allow it.
     #[default]
     Auto,
-    /// io_uring, or no disk at all.
+    /// io_uring for both, or no disk at all.
     IoUring,
-    /// `fdatasync(2)` (on other systems than Linux their plain full sync).
+    /// `fdatasync(2)` and plain writes (on other systems than Linux their plain full sync).
     Fdatasync,
 }
 

@@ -500,6 +500,7 @@ impl Disk for SimDisk {
     fn sync_path(&self) -> SyncPath {
         SyncPath {
             method: SyncMethod::Simulated,
+            zeros_by_io_uring: false,
             fallback_reason: None,
         }
     }

@@ -94,7 +94,6 @@ impl DiskFile for RealFile {
         let end = offset
             .checked_add(bytes)
             .ok_or(io::ErrorKind::InvalidInput)?;
-        let mut at = offset;
         if self.direct {
             // No page of it enters the cache, so the pieces may be large.
             let block = ZERO_BLOCK.get_or_init(|| {
@@ -102,15 +101,12 @@ impl DiskFile for RealFile {
                 block.resize(ZERO_PAGES);
                 block
             });
-            let whole = block.as_slice();
-            while at < end {
-                let piece = usize::try_from(end - at).unwrap_or(usize::MAX);
-                let zeros = whole.get(..piece).unwrap_or(whole);
-                self.file.write_all_at(zeros, at)?;
-                at += zeros.len() as u64;
-            }
-            return Ok(());
+            return self
+                .shared
+                .syncer
+                .write_zeros(&self.file, block.as_slice(), offset, bytes);
         }
+        let mut at = offset;
         while at < end {
             // The first piece ends at a page boundary, so that none straddles two pages.
             let to_boundary = PAGE_BYTES as u64 - at % PAGE_BYTES as u64;

@@ -1,4 +1,4 @@
-//! Which mechanism makes data durable on this system, chosen once per disk.
+//! Which mechanisms make data durable and write many zeros on this system, chosen once per disk.
 //!
 //! A failed sync is returned as it came and never repeated: the kernel has marked the pages clean
 //! by then, and the next sync would succeed without having written them.
@@ -6,17 +6,20 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 
 use super::super::{SyncMethod, SyncPath};
 use super::SyncChoice;
 
 #[cfg(target_os = "linux")]
-use super::super::uring::Uring;
+use super::super::uring::{self, Uring};
 
-/// The chosen mechanism.
+/// The chosen mechanisms.
 #[derive(Debug)]
 pub(super) struct Syncer {
     mechanism: Mechanism,
+    /// Whether large writes of zeros go through io_uring.
+    zeros_by_io_uring: bool,
     fallback_reason: Option<String>,
 }
 
@@ -28,17 +31,14 @@ enum Mechanism {
 }
 
 impl Syncer {
-    /// The preferred mechanism, or the plain one with the reason.
+    /// What measured best where everything is allowed, with the reason if something is not.
     pub(super) fn auto() -> Syncer {
-        match io_uring() {
-            Ok(mechanism) => Syncer {
-                mechanism,
-                fallback_reason: None,
-            },
-            Err(error) => Syncer {
-                mechanism: Mechanism::Plain,
-                fallback_reason: Some(error.to_string()),
-            },
+        let refused = io_uring().err();
+        Syncer {
+            // The kernel gives a lone sync to a thread of its own: slower than the plain call.
+            mechanism: Mechanism::Plain,
+            zeros_by_io_uring: refused.is_none(),
+            fallback_reason: refused.map(|error| error.to_string()),
         }
     }
 
@@ -48,16 +48,18 @@ impl Syncer {
             SyncChoice::Auto => Ok(Syncer::auto()),
             SyncChoice::IoUring => Ok(Syncer {
                 mechanism: io_uring()?,
+                zeros_by_io_uring: true,
                 fallback_reason: None,
             }),
             SyncChoice::Fdatasync => Ok(Syncer {
                 mechanism: Mechanism::Plain,
+                zeros_by_io_uring: false,
                 fallback_reason: None,
             }),
         }
     }
 
-    /// The mechanism in use, for reports.
+    /// The mechanisms in use, for reports.
     pub(super) fn path(&self) -> SyncPath {
         let method = match &self.mechanism {
             #[cfg(target_os = "linux")]
@@ -67,8 +69,40 @@ impl Syncer {
         };
         SyncPath {
             method,
+            zeros_by_io_uring: self.zeros_by_io_uring,
             fallback_reason: self.fallback_reason.clone(),
         }
+    }
+
+    /// Writes zeros in large pieces, several at once if that is possible here.
+    #[cfg(target_os = "linux")]
+    pub(super) fn write_zeros(
+        &self,
+        file: &File,
+        zeros: &'static [u8],
+        offset: u64,
+        bytes: u64,
+    ) -> io::Result<()> {
+        // One piece gains nothing. Where a ring fails half way the plain call says why, or succeeds:
+        // zeros may be written as often as one likes.
+        if self.zeros_by_io_uring
+            && bytes > zeros.len() as u64
+            && uring::write_zeros(file, zeros, offset, bytes).is_ok()
+        {
+            return Ok(());
+        }
+        plain_zeros(file, zeros, offset, bytes)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn write_zeros(
+        &self,
+        file: &File,
+        zeros: &'static [u8],
+        offset: u64,
+        bytes: u64,
+    ) -> io::Result<()> {
+        plain_zeros(file, zeros, offset, bytes)
     }
 
     /// Makes the file's contents and length durable.
@@ -79,6 +113,20 @@ impl Syncer {
             Mechanism::Plain => plain_sync(file),
         }
     }
+}
+
+fn plain_zeros(file: &File, zeros: &[u8], offset: u64, bytes: u64) -> io::Result<()> {
+    let end = offset
+        .checked_add(bytes)
+        .ok_or(io::ErrorKind::InvalidInput)?;
+    let mut at = offset;
+    while at < end {
+        let left = usize::try_from(end - at).unwrap_or(usize::MAX);
+        let piece = zeros.get(..left).unwrap_or(zeros);
+        file.write_all_at(piece, at)?;
+        at += piece.len() as u64;
+    }
+    Ok(())
 }
 
 #[cfg(target_os = "linux")]
