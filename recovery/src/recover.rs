@@ -320,6 +320,7 @@ pub fn recover<M: StateMachine>(
     report.cut = repaired.cut;
     report.groups_rewritten = repaired.groups_rewritten;
     report.boot = Some(journal.boot());
+    report.writer_path = Some(journal.writer_path().clone());
     report.duration = started.elapsed();
     Ok(Recovered {
         machine: replay.machine,

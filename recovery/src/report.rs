@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use torrens_journal::disk::SyncPath;
-use torrens_journal::{Boot, Lsn, StoreUuid};
+use torrens_journal::{Boot, Lsn, StoreUuid, WriterPath};
 
 use crate::facts::{Evidence, Stop, Witness};
 use crate::repair::RepairInfo;
@@ -25,6 +25,8 @@ pub struct RecoveryReport {
     pub store: Option<StoreUuid>,
     /// How syncs reach the device.
     pub sync_path: SyncPath,
+    /// Which of its two writers the journal goes on with; `None` after an inspection or a refusal.
+    pub writer_path: Option<WriterPath>,
     /// The boot number that writes from now on; `None` after an inspection or a refusal.
     pub boot: Option<Boot>,
     /// The first record in the journal; `None` if it holds none.
@@ -133,6 +135,7 @@ impl RecoveryReport {
         RecoveryReport {
             store: evidence.store,
             sync_path,
+            writer_path: None,
             boot: None,
             first_lsn: evidence
                 .segments
@@ -282,6 +285,12 @@ impl fmt::Display for RecoveryReport {
         write!(f, "sync      {}", self.sync_path.method)?;
         if let Some(reason) = &self.sync_path.fallback_reason {
             write!(f, " ({reason})")?;
+        }
+        if let Some(writer) = &self.writer_path {
+            write!(f, "; writer {}", writer.kind)?;
+            if let Some(reason) = &writer.fallback_reason {
+                write!(f, " ({reason})")?;
+            }
         }
         if let Some(boot) = self.boot {
             write!(f, "; boot {boot}")?;

@@ -2,7 +2,7 @@
 //! the next segments (`segment`).
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::PurgeError;
@@ -43,9 +43,14 @@ impl Inner {
             let path = self.workshop.dir.join(segment.file_name());
             // The directory is synced after each, so that a power cut cannot bring back an older
             // segment without the newer ones.
-            let removed_one = self.take_away(&path);
             let disk = &*self.workshop.disk;
-            if let Err(source) = removed_one.and_then(|()| disk.sync_dir(&self.workshop.dir)) {
+            let taken = self.take_away(&path);
+            let synced = taken.and_then(|aside| Ok((aside, disk.sync_dir(&self.workshop.dir)?)));
+            if let Ok((Some(aside), ())) = &synced {
+                // Only now: until the old name is gone for good, its contents must stay.
+                self.state.lock().recycled.push(aside.clone());
+            }
+            if let Err(source) = synced {
                 // The segments behind this one are all there, and can be pinned again.
                 self.pins.lock().set_oldest(behind);
                 return Err(PurgeError::Io { path, source });
@@ -62,24 +67,23 @@ impl Inner {
         })
     }
 
-    /// Takes the name from a segment. The file is kept under an unfinished name for the blocks that
-    /// it has, if they are wanted.
-    fn take_away(&self, path: &Path) -> io::Result<()> {
+    /// Takes the name from a segment. The file is kept under an unfinished name, which is given back,
+    /// for the blocks that it has, if they are wanted.
+    fn take_away(&self, path: &Path) -> io::Result<Option<PathBuf>> {
         let disk = &*self.workshop.disk;
         let wanted = {
             let state = self.state.lock();
             state.recycled.len() < self.options.get_recycled_segments_max() as usize
         };
         if !wanted {
-            return remove_if_there(disk, path);
+            return remove_if_there(disk, path).map(|()| None);
         }
         let aside = unfinished(path);
         match disk.rename(path, &aside) {
-            Ok(()) => self.state.lock().recycled.push(aside),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+            Ok(()) => Ok(Some(aside)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
-        Ok(())
     }
 
     /// Decides what goes. From then on nothing of it can be pinned.

@@ -1,10 +1,11 @@
 //! A purged segment's blocks serve the next one, and nothing of what was in them comes back.
 
+use std::io;
 use std::sync::Arc;
 
 use torrens_journal::disk::{Disk, RealDisk};
-use torrens_journal::testing::{CutChoice, SimDisk};
-use torrens_journal::{Journal, Lsn, WriterChoice, list};
+use torrens_journal::testing::{CutChoice, SimDisk, SimFault};
+use torrens_journal::{Journal, Lsn, PurgeError, WriterChoice, list};
 
 use crate::support::{KIND, STORE, create, dir, payload, reopen, small, walk};
 
@@ -54,6 +55,39 @@ fn purged_blocks_are_used_again_and_crashes_bring_nothing_back() {
         journal.purge_below(journal.synced()).unwrap();
         journal.close().unwrap();
         assert!(list(&disk, &dir()).unwrap().unfinished.is_empty());
+    }
+}
+
+#[test]
+fn a_file_whose_old_name_may_come_back_keeps_its_contents() {
+    for dies_after in 1.. {
+        let disk = SimDisk::new(13);
+        let journal = create(&disk, small());
+        fill(&journal, 20);
+        // The first segment gets its new name, and the directory is not synced.
+        disk.fail_at(disk.ops() + 2, SimFault::Error(io::ErrorKind::Other));
+        let failed = journal.purge_below(journal.synced()).unwrap_err();
+        assert!(matches!(failed, PurgeError::Io { .. }), "{failed:?}");
+        disk.fail_at(disk.ops() + dies_after, SimFault::Dies);
+        // Enough for a segment in the blocks of the first, if they were used.
+        for number in 21..=32 {
+            let appended = journal.append(KIND, 0, &payload(number, 1300));
+            if appended.is_err() || journal.sync().is_err() {
+                break;
+            }
+        }
+        let synced = journal.synced();
+        let is_done = synced == Lsn::new(32);
+        std::mem::forget(journal);
+        let found = walk(&disk.power_cut(CutChoice::LoseAll));
+        assert_eq!(found.last_lsn(), synced, "died after {dies_after}");
+        for (number, bytes) in (found.first_lsn.get()..).zip(&found.payloads) {
+            assert!(*bytes == payload(number, 1300), "record {number}");
+        }
+        if is_done {
+            assert!(dies_after > 20, "{dies_after}");
+            return;
+        }
     }
 }
 

@@ -133,6 +133,7 @@ impl Disk for FlatDisk {
     fn sync_path(&self) -> SyncPath {
         SyncPath {
             method: SyncMethod::Simulated,
+            zeros_by_io_uring: false,
             fallback_reason: None,
         }
     }
