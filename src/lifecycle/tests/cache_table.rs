@@ -5,7 +5,7 @@ use super::stage_table::rows;
 use super::world::{World, at, epoch, region, snapshot, split, voter, word};
 use crate::lifecycle::{
     CacheEntry, CacheState, Change, DamageReason, Derive, DestroyCause, DropReason, Effect, Event,
-    EvictReason, PeerChange, QueuedLoadFate,
+    EvictReason, PeerChange, QueuedLoadFate, WitnessSwitch,
 };
 use crate::{PeerId, RegionId};
 
@@ -26,6 +26,9 @@ add-peer    | region.change-peers>absent  | region.change-peers>load-requested |
 split       | region.split>absent         | region.split>absent         | region.split>cancelled      | region.split>active               | region.split>cancelled      | region.split>evict-pending      | region.split>evicting       | region.split>cancelled+q      | region.split>evict-pending+q      | region.split>evicting+q
 snapshot    | snapshot.begin>absent       | snapshot.begin>absent       | snapshot.begin>cancelled    | snapshot.begin>evict-pending      | snapshot.begin>cancelled    | snapshot.begin>evict-pending    | snapshot.begin>evicting     | snapshot.begin>cancelled+q    | snapshot.begin>evict-pending+q    | snapshot.begin>evicting+q
 damage      | peer.damage>absent          | peer.damage>absent          | peer.damage>cancelled       | peer.damage>evict-pending         | peer.damage>cancelled       | peer.damage>evict-pending       | peer.damage>evicting        | peer.damage>cancelled+q       | peer.damage>evict-pending+q       | peer.damage>evicting+q
+flashback   | region.flashback-begin>absent | region.flashback-begin>absent | region.flashback-begin>cancelled | region.flashback-begin>evict-pending | region.flashback-begin>cancelled | region.flashback-begin>evict-pending | region.flashback-begin>evicting | region.flashback-begin>cancelled+q | region.flashback-begin>evict-pending+q | region.flashback-begin>evicting+q
+witness     | region.switch-witness>absent | region.switch-witness>absent | region.switch-witness>cancelled | region.switch-witness>evict-pending | region.switch-witness>cancelled | region.switch-witness>evict-pending | region.switch-witness>evicting | region.switch-witness>cancelled+q | region.switch-witness>evict-pending+q | region.switch-witness>evicting+q
+install     | snapshot.witness>absent | snapshot.witness>absent | snapshot.witness>cancelled | snapshot.witness>evict-pending | snapshot.witness>cancelled | snapshot.witness>evict-pending | snapshot.witness>evicting | snapshot.witness>cancelled+q | snapshot.witness>evict-pending+q | snapshot.witness>evicting+q
 destroy     | peer.destroy-begin>absent   | peer.destroy-begin>absent   | peer.destroy-begin>cancelled | peer.destroy-begin>evict-pending | peer.destroy-begin>cancelled | peer.destroy-begin>evict-pending | peer.destroy-begin>evicting | peer.destroy-begin>cancelled+q | peer.destroy-begin>evict-pending+q | peer.destroy-begin>evicting+q
 remove-self | region.remove-self>absent   | region.remove-self>absent   | region.remove-self>cancelled | region.remove-self>evict-pending | region.remove-self>cancelled | region.remove-self>evict-pending | region.remove-self>evicting | region.remove-self>cancelled+q | region.remove-self>evict-pending+q | region.remove-self>evicting+q
 ";
@@ -77,6 +80,33 @@ fn event(world: &World, name: &str) -> Event {
             snapshot: snapshot(9),
             sources: Vec::new(),
         },
+        "flashback" => Event::BeginFlashback {
+            region: region_id,
+            incarnation: None,
+            epoch: epoch(1, 1),
+            position: at(6),
+        },
+        "witness" => Event::SwitchWitness {
+            region: region_id,
+            incarnation: None,
+            epoch: epoch(1, 1),
+            position: at(6),
+            switches: vec![WitnessSwitch {
+                peer: PeerId(11),
+                witness: true,
+            }],
+        },
+        "install" => {
+            let mut description = region(1, "", "", (1, 1));
+            description.peers[0].is_witness = true;
+            Event::InstallWitness {
+                region: region_id,
+                incarnation,
+                description,
+                position: at(9),
+                sources: Vec::new(),
+            }
+        }
         "damage" => Event::Damage {
             region: region_id,
             incarnation,
@@ -196,6 +226,8 @@ fn a_queued_load_that_makes_no_sense_any_more_is_dropped_with_the_reason() {
         ("split", DropReason::RangeChanged),
         ("snapshot", DropReason::NotServing),
         ("damage", DropReason::NotServing),
+        ("flashback", DropReason::NotServing),
+        ("witness", DropReason::NotServing),
         ("destroy", DropReason::IncarnationGone),
     ] {
         let mut world = world("evicting+q");
