@@ -151,6 +151,11 @@ fn take_over(
         range: description.range.clone(),
         owner: owner(region, incarnation),
     };
+    // Data must not come over keys that are still to be cleared, whoever owns them.
+    let busy = register.deletion_in(&description.range);
+    if let Some(deletion) = busy.filter(|_| !as_witness) {
+        return Err(ApplyError::Deletion { deletion });
+    }
     released.extend(
         register
             .reservation(region)
