@@ -480,3 +480,83 @@ fn flashback_lets_in_nobody_but_who_sets_the_region_back() {
     assert_eq!(*position, at(9));
     assert!(world.register.admit_read(RegionId(1), epoch(1, 1)).is_ok());
 }
+
+/// Regions 1 `.. m` and 2 `m ..` whose peers here are witnesses.
+fn witnesses() -> World {
+    let mut world = World::new();
+    for (id, start, end) in [(1, "", "m"), (2, "m", "")] {
+        let incarnation = world.create(id);
+        world.accept(&Event::InstallWitness {
+            region: RegionId(id),
+            incarnation,
+            description: witness(id, start, end, 2),
+            position: at(6),
+            sources: Vec::new(),
+        });
+    }
+    world
+}
+
+fn witness(id: u64, start: &str, end: &str, version: u64) -> Region {
+    let mut description = region(id, start, end, (1, version));
+    description.peers[0].is_witness = true;
+    description
+}
+
+#[test]
+fn witnesses_merge_without_data_and_wait_where_the_source_is_not_here() {
+    let mut world = witnesses();
+    world.accept(&prepare(&world, 2, 1, 7));
+    let described = world.description(2);
+    let event = commit(&world, 1, described, 8, 7);
+    let mut without = world.clone();
+    world.accept(&event);
+    assert_eq!(world.description(1).range, range("", ""));
+    let stage = world.register.peer(RegionId(1)).unwrap().stage.name();
+    assert_eq!(stage, "witness");
+
+    without.accept(&Event::Destroy {
+        region: RegionId(2),
+        incarnation: None,
+        peer: PeerId(21),
+        cause: DestroyCause::Operator,
+    });
+    let waits = WaitReason::SourceMissing {
+        source_region: RegionId(2),
+    };
+    assert_eq!(without.ask(&event), Outcome::Wait(waits));
+    // The description of the merged region is the way on, once the source's keys are free.
+    let install = Event::InstallWitness {
+        region: RegionId(1),
+        incarnation: without.incarnation(1),
+        description: witness(1, "", "", 4),
+        position: at(8),
+        sources: Vec::new(),
+    };
+    assert_eq!(word(&without.ask(&install)), "range-busy");
+    without.finish_deletions();
+    without.accept(&install);
+    assert_eq!(without.ask(&event), Outcome::AlreadyApplied);
+}
+
+#[test]
+fn a_witness_of_the_merged_region_ends_the_sources_that_it_covers() {
+    let mut world = witnesses();
+    world.accept(&prepare(&world, 2, 1, 7));
+    world.accept(&Event::InstallWitness {
+        region: RegionId(1),
+        incarnation: world.incarnation(1),
+        description: witness(1, "", "t", 5),
+        position: at(20),
+        sources: Vec::new(),
+    });
+    let Change::WitnessInstalled { sources, .. } = world.last_change() else {
+        panic!("{:?}", world.last_change());
+    };
+    assert_eq!(sources.len(), 1);
+    let tombstone = world.register.tombstone(RegionId(2)).unwrap();
+    assert_eq!(tombstone.merge_target(), Some(RegionId(1)));
+    let pending: Vec<_> = world.register.deletions().collect();
+    assert_eq!(pending.len(), 1, "nothing was held inside");
+    assert_eq!(pending[0].1.range, range("t", ""));
+}
