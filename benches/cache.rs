@@ -11,11 +11,12 @@
 )]
 #![expect(
     clippy::print_stderr,
-    reason = "memory is no time that divan could show"
+    reason = "ratios and memory are nothing that divan could show"
 )]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
@@ -35,7 +36,45 @@ const VALUE: [u8; 100] = [7; 100];
 const SCANNED: usize = 100_000;
 
 fn main() {
+    if std::env::var_os("WRITES").is_some() {
+        compare_writes();
+        return;
+    }
     divan::main();
+}
+
+/// Writes with a cached region and without, in turns, since a store gets slower as it grows:
+/// `WRITES=1 cargo bench --bench cache`.
+fn compare_writes() {
+    const TURNS: usize = 12;
+    for per_batch in [1, 16] {
+        let turn = || {
+            let (begun, mut row) = (Instant::now(), random());
+            for _ in 0..4000 / per_batch {
+                let mut batch = WriteBatch::new();
+                for _ in 0..per_batch {
+                    batch.put(key(row()), VALUE);
+                }
+                FURNISHED.write(&batch);
+            }
+            begun.elapsed().as_secs_f64()
+        };
+        let mut ratios: Vec<f64> = (0..TURNS)
+            .map(|_| {
+                FURNISHED.make_absent();
+                let absent = turn();
+                FURNISHED.make_active();
+                turn() / absent
+            })
+            .collect();
+        ratios.sort_by(f64::total_cmp);
+        eprintln!(
+            "writes of {per_batch}: {:.3} x with a cached region ({:.3} .. {:.3})",
+            ratios[TURNS / 2],
+            ratios[TURNS / 4],
+            ratios[TURNS * 3 / 4]
+        );
+    }
 }
 
 fn rows() -> u64 {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::layers::{Layers, Stage, packed_bytes};
 use super::load::CacheLoader;
@@ -148,9 +148,13 @@ impl RegionCache {
     /// can see: later pins refuse older reads. Readers and writers go on meanwhile. Says whether it
     /// did; not if another merge is running or it is not loaded.
     pub fn merge(&self, floor: Sequence) -> bool {
-        let Some(_merging) = self.shared.merging.try_lock() else {
-            return false;
-        };
+        self.begin_merge(floor).is_some_and(Merging::finish)
+    }
+
+    /// The first half of a merge: what was written so far is set apart, so that writers leave it as
+    /// it is.
+    pub(super) fn begin_merge(&self, floor: Sequence) -> Option<Merging<'_>> {
+        let running = self.shared.merging.try_lock()?;
         self.shared.merge_asked.store(false, Ordering::Relaxed);
         let frozen = self.publish(|layers| {
             if matches!(layers.stage, Stage::Ready { .. }) {
@@ -158,22 +162,15 @@ impl RegionCache {
                 layers.recent.clear();
             }
         });
-        let Stage::Ready { floor: before } = frozen.stage else {
-            return false;
-        };
-        let floor = floor.max(before);
-        let families = merge(&frozen, &self.shared.range, floor, &self.shared.meter);
-        let packed_bytes = packed_bytes(&families);
-        drop(frozen);
-        let merged = self.publish(|layers| {
-            if matches!(layers.stage, Stage::Ready { .. }) {
-                layers.families = Arc::new(families);
-                layers.packed_bytes = packed_bytes;
-                layers.frozen = Arc::default();
-                layers.stage = Stage::Ready { floor };
-            }
-        });
-        matches!(merged.stage, Stage::Ready { .. })
+        match frozen.stage {
+            Stage::Ready { floor: before } => Some(Merging {
+                cache: self,
+                frozen,
+                floor: floor.max(before),
+                _running: running,
+            }),
+            Stage::Loading | Stage::Gone => None,
+        }
     }
 
     /// Lets go of the memory: nothing is taken or served from now on. Pins keep what they hold.
@@ -219,5 +216,38 @@ impl RegionCache {
         let layers = Arc::new(layers);
         self.shared.layers.store(Arc::clone(&layers));
         layers
+    }
+}
+
+/// A merge that is under way. Dropping it leaves everything to the next one.
+pub(super) struct Merging<'a> {
+    cache: &'a RegionCache,
+    frozen: Arc<Layers>,
+    floor: Sequence,
+    _running: MutexGuard<'a, ()>,
+}
+
+impl Merging<'_> {
+    /// Packs, and publishes the result in place of what was set apart; says whether that is still
+    /// wanted.
+    pub(super) fn finish(self) -> bool {
+        let Merging {
+            cache,
+            frozen,
+            floor,
+            ..
+        } = self;
+        let families = merge(&frozen, cache.range(), floor, &cache.shared.meter);
+        let packed_bytes = packed_bytes(&families);
+        drop(frozen);
+        let merged = cache.publish(|layers| {
+            if matches!(layers.stage, Stage::Ready { .. }) {
+                layers.families = Arc::new(families);
+                layers.packed_bytes = packed_bytes;
+                layers.frozen = Arc::default();
+                layers.stage = Stage::Ready { floor };
+            }
+        });
+        matches!(merged.stage, Stage::Ready { .. })
     }
 }

@@ -4,6 +4,7 @@ use crate::store::{self, ColumnFamily, DataStore, Direction, MemoryStore, StoreB
 use crate::{Key, KeyRange, Sequence, Value};
 
 mod histories;
+mod orders;
 
 const CF: ColumnFamily = ColumnFamily::DEFAULT;
 
