@@ -23,9 +23,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::core::Core;
-use crate::cache::{
-    CacheMeter, CachePin, CacheRefusal, CacheSettings, Counting, Labels, RegionCache,
-};
+use crate::cache::{CacheMeter, CachePin, CacheSettings, Counting, Labels, RegionCache};
 use crate::{Incarnation, KeyRange, RegionId, Sequence};
 
 mod api;
@@ -186,12 +184,7 @@ impl Caches {
         if attached.incarnation != incarnation {
             return None;
         }
-        let pinned = attached.cache.pin(sequence);
-        drop(state);
-        if let Err(CacheRefusal::TooOld { .. }) = pinned {
-            self.counting.views_too_old.add(1);
-        }
-        pinned.ok()
+        attached.cache.pin(sequence).ok()
     }
 
     /// Stops mirroring into, and new reads from, the region's cache. The caller holds the latch.

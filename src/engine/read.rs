@@ -71,15 +71,15 @@ impl Core {
             self.choose_sequence(region, normal.incarnation, at, collected)
         })?;
         let sequence = pin.sequence();
-        let cache = match published.cache_state(region) {
-            CacheState::Active => self.caches.pin(region, normal.incarnation, sequence),
-            _ => None,
-        };
+        let is_active = published.cache_state(region) == CacheState::Active;
+        let cache = is_active.then(|| self.caches.pin(region, normal.incarnation, sequence));
+        let cache = cache.flatten();
         let described = Arc::clone(&normal.region);
         drop(published);
         let counting = &self.caches.counting;
         match cache {
             Some(_) => counting.views_from_memory.add(1),
+            None if is_active => counting.views_too_old.add(1),
             None => counting.views_uncached.add(1),
         }
         let reads = Reads {

@@ -63,8 +63,7 @@ impl Core {
             .map_err(|error| self.barriers.fail(error))?;
         if !batch.range_deletes().is_empty() {
             // Before anybody reads at the new sequence: memory holds what the store now hides.
-            // Serving less needs no record: one that could not be written changes nothing here.
-            let _ = self.evict_latched(region, EvictReason::DeleteRange, Cause::Host);
+            self.stop_caching(region, EvictReason::DeleteRange);
         } else {
             self.mirror(region, incarnation, batch, sequence);
         }

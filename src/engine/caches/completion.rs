@@ -91,7 +91,7 @@ impl CacheTicket {
     }
 
     /// Calls `tell` once with how it ended: now, or on the thread that publishes the end. It must be
-    /// short.
+    /// short, and not call the engine.
     pub fn on_done(&self, tell: impl FnOnce(CacheOutcome) + Send + 'static) {
         let mut state = self.shared.state.lock();
         match state.outcome {

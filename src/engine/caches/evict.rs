@@ -7,7 +7,7 @@ use super::{CacheTicket, Caches};
 use crate::engine::background::Job;
 use crate::engine::core::Core;
 use crate::engine::{Answer, EngineError};
-use crate::lifecycle::{CacheEntry, Cause, Event, EvictReason};
+use crate::lifecycle::{CacheEntry, CacheState, Cause, Event, EvictReason};
 use crate::{KeyRange, RegionId};
 
 /// How long it is remembered at least that a region was sent away.
@@ -26,7 +26,7 @@ impl Core {
     }
 
     /// As [`Core::evict_for`]; the caller holds the latch.
-    pub(in crate::engine) fn evict_latched(
+    pub(super) fn evict_latched(
         &self,
         region: RegionId,
         reason: EvictReason,
@@ -39,6 +39,24 @@ impl Core {
         let (answer, effects) = self.settle(decision?)?;
         self.queue.push_effects(effects);
         Ok(answer)
+    }
+
+    /// Evicts a region whose data changes in a way that is not mirrored into memory. A load that did
+    /// not begin yet will see the change, and stays. The caller holds the latch.
+    pub(in crate::engine) fn stop_caching(&self, region: RegionId, reason: EvictReason) {
+        self.caches.detach(region);
+        match self.with_decided(|register| register.cache_state(region)) {
+            CacheState::Absent | CacheState::LoadRequested => return,
+            CacheState::Loading
+            | CacheState::Active
+            | CacheState::Cancelled
+            | CacheState::EvictPending
+            | CacheState::Evicting => {}
+        }
+        // Serving less needs no record: one that could not be written changes nothing here.
+        if let Ok(decision) = self.decide(&Event::Evict { region, reason }, Cause::Host) {
+            self.queue.push_effects(decision.effects);
+        }
     }
 
     /// Evicts every region that overlaps a range; answers which ones had something to evict.

@@ -72,6 +72,9 @@ impl Core {
             let published = self.published();
             let is_live = |region| published.peer(region).is_some();
             self.caches.heats.end_round(is_live);
+            self.caches
+                .leadership
+                .retain(|region, incarnation| published.incarnation(region) == Some(incarnation));
         }
         self.carry_out()
     }
@@ -178,14 +181,14 @@ impl Core {
                 (label, reads, std::cmp::Reverse(*region))
             });
         }
-        let (stop, mut expected) = (settings.stop_load_bytes_effective(), self.caches.bytes());
+        if self.caches.bytes() >= settings.stop_load_bytes_effective() {
+            return;
+        }
         for _ in 0..WARM_AT_A_TIME {
-            let Some((region, _)) = left.pop().filter(|_| expected < stop) else {
-                // Memory is short, or all are asked for.
+            let Some((region, _)) = left.pop() else {
                 return;
             };
             self.load_by_keeper(region, LoadReason::WarmRestart);
-            expected = expected.saturating_add(1);
         }
         if !left.is_empty() {
             self.caches.warm.lock().append(&mut left);

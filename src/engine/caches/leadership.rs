@@ -86,7 +86,7 @@ impl Leadership {
     }
 
     /// Forgets peers that are gone.
-    fn retain(&self, is_live: impl Fn(RegionId, Incarnation) -> bool) {
+    pub(super) fn retain(&self, is_live: impl Fn(RegionId, Incarnation) -> bool) {
         let mut known = self.known.lock();
         known.retain(|region, known| is_live(*region, known.incarnation));
     }
@@ -104,9 +104,6 @@ impl Core {
         let range = {
             let published = self.published();
             if published.incarnation(region) != Some(incarnation) {
-                self.caches.leadership.retain(|region, incarnation| {
-                    published.incarnation(region) == Some(incarnation)
-                });
                 return Ok(LeadershipAnswer::PeerGone);
             }
             let peer = published.peer(region);

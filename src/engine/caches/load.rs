@@ -12,8 +12,9 @@ use crate::lifecycle::{CacheEntry, Cause, Event, EvictReason, LoadReason};
 use crate::store::{Direction, StoreError, WriteBatch, scan_at};
 use crate::{Incarnation, KeyRange, RegionEpoch, RegionId, Sequence};
 
-/// Rows between two looks at whether the load is still wanted and has room.
+/// Rows, and bytes, between two looks at whether the load is still wanted and has room.
 const ROWS_PER_LOOK: u64 = 512;
+const BYTES_PER_LOOK: usize = 1 << 20;
 
 /// Why a load ended early.
 enum Stopped {
@@ -109,7 +110,7 @@ impl Core {
         if used >= settings.capacity_bytes {
             // The write is in the store; that memory serves less is said as soon as it can be.
             self.caches.send_away(region);
-            let _ = self.evict_latched(region, EvictReason::MemoryLimit, Cause::Collector);
+            self.stop_caching(region, EvictReason::MemoryLimit);
         } else if used > settings.evict_bytes_effective() {
             self.queue.push(Job::Relieve);
         }
@@ -217,13 +218,15 @@ impl Core {
         sequence: Sequence,
     ) -> Result<(), Stopped> {
         let mut loader = cache.loader(sequence);
-        let mut rows = 0_u64;
+        let (mut rows, mut bytes) = (0_u64, 0);
         for cf in self.families.iter() {
             for row in scan_at(&*self.data, cf, range, sequence, Direction::Forward) {
-                if rows.is_multiple_of(ROWS_PER_LOOK) {
-                    self.look_at_load(region, loading)?;
-                }
                 let (key, value) = row.map_err(Stopped::Failed)?;
+                bytes += key.len() + value.len();
+                if rows.is_multiple_of(ROWS_PER_LOOK) || bytes >= BYTES_PER_LOOK {
+                    self.look_at_load(region, loading)?;
+                    bytes = 0;
+                }
                 loader.push(cf, &key, &value);
                 rows += 1;
             }

@@ -17,7 +17,8 @@ pub struct CacheReport {
     pub settings: Arc<CacheSettings>,
     /// Bytes that cached regions, and views that pin their memory, take.
     pub bytes: u64,
-    /// Bytes of that which only views hold: of regions that were evicted, or merged since.
+    /// Bytes of that which only views hold, of regions that were evicted, or merged since; and of what
+    /// belongs to no region alone, which is little.
     pub bytes_held_by_views: u64,
     /// Totals since the store was opened.
     pub counters: CacheCounters,
