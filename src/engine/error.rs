@@ -3,8 +3,9 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use torrens_journal::{AppendError, CloseError, MarkError, PurgeError};
+use torrens_journal::{AppendError, CloseError, Lsn, MarkError, PurgeError};
 use torrens_recovery::RecoveryError;
 use torrens_recovery::checkpoint::CheckpointError;
 
@@ -181,6 +182,17 @@ pub enum EngineError {
     /// The mark file could not be written; nothing is lost but evidence.
     #[error("the mark could not be written")]
     Mark(#[source] MarkError),
+    /// The record is durable; the mark that would prove it is not.
+    #[error("the record is durable, the mark that proves it could not be written")]
+    NotWitnessed(#[source] Arc<MarkError>),
+    /// A position was waited for that no record has yet.
+    #[error("there is no record at LSN {lsn} yet, the last is {appended}")]
+    NoSuchRecord {
+        /// The position that was asked for.
+        lsn: Lsn,
+        /// The last record there is.
+        appended: Lsn,
+    },
     /// The journal is durable, but could not be marked as closed in order.
     #[error("the journal was not closed in order")]
     Close(#[source] CloseError),
@@ -237,6 +249,8 @@ impl EngineError {
             EngineError::SequencesExhausted => "sequences-exhausted",
             EngineError::Purge(_) => "purge-failed",
             EngineError::Mark(_) => "mark-failed",
+            EngineError::NotWitnessed(_) => "not-witnessed",
+            EngineError::NoSuchRecord { .. } => "no-such-record",
             EngineError::Close(_) => "close-failed",
             EngineError::Append(_) => "append-failed",
             EngineError::NoPeer { .. } => "no-peer",

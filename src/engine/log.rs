@@ -42,6 +42,10 @@ impl Log {
         self.journal()?.wait_durable(lsn).map_err(sync_error)
     }
 
+    pub(super) fn wait_witnessed(&self, lsn: Lsn) -> Result<(), EngineError> {
+        self.journal()?.wait_witnessed(lsn).map_err(sync_error)
+    }
+
     pub(super) fn sync(&self) -> Result<Lsn, EngineError> {
         self.journal()?.sync().map_err(sync_error)
     }
@@ -100,9 +104,8 @@ pub(super) fn append_error(error: AppendError) -> EngineError {
 
 pub(super) fn sync_error(error: SyncError) -> EngineError {
     match error {
-        SyncError::NotAppended { lsn, appended } => {
-            unreachable!("only appended records are waited for: LSN {lsn} of {appended}")
-        }
+        SyncError::NotAppended { lsn, appended } => EngineError::NoSuchRecord { lsn, appended },
+        SyncError::NotWitnessed(error) => EngineError::NotWitnessed(error),
         // Poisoned, and whatever may be added: the outcome is unknown.
         _ => EngineError::Poisoned,
     }

@@ -495,6 +495,18 @@ impl Engine {
         self.core.journal.synced()
     }
 
+    /// Waits until a durable mark says that the record at `lsn` is durable. From then on its loss, by
+    /// whatever damage, is seen as a loss at the next opening and never taken for the usual trace of
+    /// a crash. For transitions whose silent loss would be worst (a destroy, a merge, a change of
+    /// epoch): give it the LSN that [`Answer::Accepted`] carries. Costs one more small write.
+    ///
+    /// # Errors
+    /// [`EngineError::NotWitnessed`] if the record is durable and the mark could not be written;
+    /// [`EngineError::NoSuchRecord`] for a position that no record has yet.
+    pub fn witness(&self, lsn: Lsn) -> Result<(), EngineError> {
+        self.core.journal.wait_witnessed(lsn)
+    }
+
     /// The journal's counters.
     pub fn journal_stats(&self) -> JournalStats {
         self.core.journal.stats()

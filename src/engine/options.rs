@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use torrens_journal::JournalOptions;
 use torrens_journal::disk::{Disk, RealDisk, RealDiskOptions, SyncChoice};
+use torrens_journal::{JournalOptions, WriterChoice};
 use torrens_recovery::Progress;
 
 use super::background::{Background, Schedule};
@@ -40,6 +40,7 @@ pub struct Options {
     pub(super) checkpoint_records: u64,
     pub(super) background: Background,
     pub(super) sync: SyncChoice,
+    pub(super) writer: WriterChoice,
     pub(super) disk: Option<Arc<dyn Disk>>,
     pub(super) data: Arc<dyn StoreFactory>,
     pub(super) families: ColumnFamilies,
@@ -61,6 +62,7 @@ impl fmt::Debug for Options {
             .field("checkpoint_records", &self.checkpoint_records)
             .field("background", &self.background)
             .field("sync", &self.sync)
+            .field("writer", &self.writer)
             .field("disk", &self.disk)
             .field("data", &self.data)
             .field("families", &self.families)
@@ -80,6 +82,7 @@ impl Default for Options {
             checkpoint_records: 100_000,
             background: Background::default(),
             sync: SyncChoice::Auto,
+            writer: WriterChoice::Auto,
             disk: None,
             data: Arc::new(SledFactory::default()),
             families: ColumnFamilies::default(),
@@ -100,6 +103,13 @@ impl Options {
     /// Whether opening may create, and may write; default [`OpenMode::CreateIfMissing`].
     pub fn mode(mut self, mode: OpenMode) -> Self {
         self.mode = mode;
+        self
+    }
+
+    /// Which of the two writers the journal uses; default the faster one where it works. The report of
+    /// the opening says which it is, and why not the other.
+    pub fn writer(mut self, writer: WriterChoice) -> Self {
+        self.writer = writer;
         self
     }
 
@@ -189,7 +199,9 @@ impl Options {
     }
 
     pub(super) fn journal(&self) -> JournalOptions {
-        JournalOptions::default().segment_bytes(self.segment_bytes)
+        JournalOptions::default()
+            .segment_bytes(self.segment_bytes)
+            .writer(self.writer)
     }
 
     pub(super) fn schedule(&self) -> Schedule {

@@ -48,6 +48,38 @@ fn after_a_failed_sync_nothing_is_acknowledged_until_the_store_is_reopened() {
 }
 
 #[test]
+fn the_loss_of_a_witnessed_transition_is_never_taken_for_the_trace_of_a_crash() {
+    for witnessed in [false, true] {
+        let world = World::new(9);
+        let (engine, _) = world.open().unwrap();
+        bootstrap(&engine).unwrap();
+        let answer = engine
+            .create_peer(RegionId(2), PeerId(20), StoreId(5), EPOCH)
+            .unwrap();
+        let lsn = answer.lsn().unwrap();
+        if witnessed {
+            engine.witness(lsn).unwrap();
+        }
+        let late = engine.witness(lsn.next().unwrap()).unwrap_err();
+        assert_eq!(late.code(), "no-such-record");
+        let world = world.power_cut(CutChoice::LoseAll, Lost::Unflushed);
+        // The device loses the last group, which was acknowledged.
+        let segments = world.disk.files().into_iter();
+        let path = segments.filter(|path| path.extension().is_some_and(|e| e == "seg"));
+        let path = path.last().unwrap();
+        let bytes = world.disk.contents(&path).unwrap();
+        let last = bytes.iter().rposition(|byte| *byte != 0).unwrap() / 4096 * 4096;
+        world.disk.corrupt(&path, last as u64, &[0; 4096]).unwrap();
+        match world.open() {
+            // Nothing can tell this from a crash before the sync returned.
+            Ok((_, report)) if !witnessed => assert!(!report.recovery.decided, "{report}"),
+            Err(error) if witnessed => assert_eq!(error.code(), "open-recovery"),
+            other => panic!("witnessed {witnessed}: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_full_disk_is_an_answer_and_the_engine_goes_on_when_there_is_space() {
     let world = World::new(9);
     let (engine, _) = world.open().unwrap();
