@@ -22,7 +22,8 @@ pub use engine::{
     Answer, Background, CacheCheck, CacheOutcome, CacheReport, CacheTicket, CachedRegion,
     CheckOutcome, Engine, EngineError, EvictingRegion, LeadershipAnswer, LeadershipRole, OpenError,
     OpenMode, OpenReport, Options, PinnedSlice, Preload, PreloadOutcome, PreloadRefusal,
-    PreloadTicket, RaftStart, ReadError, RegionStatus, RegionView, Row, Rows, Taken, WriteAnswer,
+    PreloadTicket, RaftStart, ReadError, RegionDigest, RegionStatus, RegionView, Row, Rows, Taken,
+    WriteAnswer,
 };
 pub use epoch::RegionEpoch;
 pub use ids::{Incarnation, PeerId, RegionId, StoreId};

@@ -343,6 +343,7 @@ impl Core {
         let marked = self.journal.mark();
         let since = self.journal.synced().distance_from(self.last_checkpoint());
         let collected = self.collect_some();
+        let swept = self.sweep_snapshots();
         let kept = match since >= schedule.checkpoint_records {
             true => self.checkpoint().map(drop),
             false => Ok(()),
@@ -352,6 +353,7 @@ impl Core {
             .and(marked)
             .and(kept)
             .and(collected)
+            .and(swept)
     }
 }
 

@@ -112,6 +112,8 @@ pub(super) struct Core {
     pub(super) closed: AtomicBool,
     /// A sync of the journal failed.
     poisoned: AtomicBool,
+    /// A peer went since the staged snapshots were looked through.
+    pub(super) snapshots_to_sweep: AtomicBool,
     /// Held while a checkpoint is written: one at a time.
     pub(super) checkpointing: Mutex<()>,
     /// Position of the newest checkpoint.
@@ -177,6 +179,7 @@ impl Core {
             effects: Mutex::new(()),
             closed: AtomicBool::new(false),
             poisoned: AtomicBool::new(false),
+            snapshots_to_sweep: AtomicBool::new(true),
             checkpointing: Mutex::new(()),
             checkpointed: AtomicU64::new(checkpoint.map_or(0, Lsn::get)),
             opened_at: ceiling,

@@ -17,6 +17,29 @@ pub(super) fn clear(data: &dyn DataStore, range: &KeyRange) -> Result<(), Engine
         .map_err(EngineError::Data)
 }
 
+/// How far a snapshot apply is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotProgress {
+    /// What is being done.
+    pub step: SnapshotStep,
+    /// Rows that are in the data store.
+    pub rows_done: u64,
+    /// Rows of the snapshot.
+    pub rows: u64,
+}
+
+/// The steps of a snapshot apply, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum SnapshotStep {
+    /// The range's old keys are being removed.
+    Clear,
+    /// The rows are being written.
+    Ingest,
+    /// They are being made durable.
+    Flush,
+}
+
 /// Replaces the data of the snapshot's range by the rows of the staged file, all at one sequence
 /// number, and then writes the region's row. Not durable before the next flush.
 ///
@@ -36,18 +59,44 @@ pub(super) fn ingest(
             name: staged.name,
         }));
     }
+    ingest_verified(data, reader, staged, row, sequence, &mut |_| {})
+}
+
+/// As [`ingest`], of a file that was verified under the latch that is still held.
+pub(super) fn ingest_verified(
+    data: &dyn DataStore,
+    reader: &SnapshotReader,
+    staged: &StagedSnapshot,
+    row: &RegionRow,
+    sequence: Sequence,
+    progress: &mut dyn FnMut(SnapshotProgress),
+) -> Result<(), EngineError> {
     let region = &reader.meta().region;
+    let mut tell = |step, rows_done| {
+        let rows = staged.rows;
+        progress(SnapshotProgress {
+            step,
+            rows_done,
+            rows,
+        });
+    };
+    tell(SnapshotStep::Clear, 0);
     clear(data, &region.range)?;
+    tell(SnapshotStep::Ingest, 0);
+    let mut done = 0;
     let mut batch = StoreBatch::new();
     for version in reader.rows()? {
         let version = version?;
         batch.put_version(version.cf, &version.key, sequence, Some(&version.value));
+        done += 1;
         if batch.bytes() >= INGEST_BATCH_BYTES {
             data.apply(&std::mem::take(&mut batch))?;
+            tell(SnapshotStep::Ingest, done);
         }
     }
     // The row goes last: as long as it is missing, the region's data counts as missing.
     batch.put_region_row(region.id, row);
     data.apply(&batch)?;
+    tell(SnapshotStep::Flush, done);
     Ok(())
 }

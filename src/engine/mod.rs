@@ -60,12 +60,13 @@ pub use caches::{
     LeadershipAnswer, LeadershipRole, Preload, PreloadOutcome, PreloadRefusal, PreloadTicket,
 };
 pub use collect::CollectionStats;
+pub use effects::{SnapshotProgress, SnapshotStep};
 pub use error::{EngineError, OpenError, ReadError};
 pub use options::{OpenMode, Options};
 pub use read::{RegionView, Rows};
 pub use report::OpenReport;
 pub use row::{PinnedSlice, Row};
-pub use snapshots::Taken;
+pub use snapshots::{Digested, RegionDigest, Taken};
 pub use status::{RaftStart, RegionStatus};
 
 use self::core::Core;
@@ -255,6 +256,15 @@ impl Engine {
         self.core.take_snapshot(region, epoch)
     }
 
+    /// Hashes the region's rows as they are now: index, term, epoch, configuration and hash are of one
+    /// applied index, so replicas at the same index can be compared.
+    ///
+    /// # Errors
+    /// The data store could not be read.
+    pub fn digest(&self, region: RegionId, epoch: RegionEpoch) -> Result<Digested, EngineError> {
+        self.core.digest(region, epoch)
+    }
+
     /// Copies a snapshot from outside into the store's own folder, verifies all of it and syncs it.
     /// One of that name that is staged already is verified and kept, and `from` is not read.
     ///
@@ -293,7 +303,8 @@ impl Engine {
         incarnation: Incarnation,
         staged: &StagedSnapshot,
     ) -> Result<Answer, EngineError> {
-        self.core.apply_snapshot(region, incarnation, staged, &[])
+        self.core
+            .apply_snapshot(region, incarnation, staged, &[], &mut |_| {})
     }
 
     /// As [`Engine::apply_snapshot`], of a region that took in others whose peers here are behind and
@@ -307,7 +318,20 @@ impl Engine {
         sources: &[RegionId],
     ) -> Result<Answer, EngineError> {
         self.core
-            .apply_snapshot(region, incarnation, staged, sources)
+            .apply_snapshot(region, incarnation, staged, sources, &mut |_| {})
+    }
+
+    /// As [`apply_snapshot`](Self::apply_snapshot), telling `progress` how far it is, a few times a
+    /// megabyte. It is called under the region's latch: it must be quick and ask nothing of the engine.
+    pub fn apply_snapshot_with(
+        &self,
+        region: RegionId,
+        incarnation: Incarnation,
+        staged: &StagedSnapshot,
+        mut progress: impl FnMut(SnapshotProgress),
+    ) -> Result<Answer, EngineError> {
+        self.core
+            .apply_snapshot(region, incarnation, staged, &[], &mut progress)
     }
 
     /// Asks for the region to be held in memory. It is filled in the background; if an eviction is

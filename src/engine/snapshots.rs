@@ -8,18 +8,22 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use super::collect::ReadPin;
 use super::core::Core;
+use super::effects::SnapshotProgress;
+use super::fence::Fence;
 use super::{Answer, EngineError, effects};
 use crate::lifecycle::{
     AbortReason, Cause, Event, Floor, PeerStage, Refusal, Register, SnapshotRef,
 };
 use crate::snapshot::{
-    self, FoundFile, SnapshotError, SnapshotMeta, SnapshotName, SnapshotReader, SnapshotWriter,
-    StagedSnapshot,
+    self, ContentHasher, FoundFile, SnapshotError, SnapshotMeta, SnapshotName, SnapshotReader,
+    SnapshotWriter, StagedSnapshot,
 };
-use crate::store::{Direction, RegionRow, scan_at};
-use crate::{Incarnation, RaftPosition, RegionEpoch, RegionId};
+use crate::store::{ColumnFamily, Direction, RegionRow, Value, scan_at};
+use crate::{Incarnation, Key, RaftPosition, Region, RegionEpoch, RegionId};
 
 /// Most bytes of a snapshot that is taken in from outside: 64 GiB.
 const RECEIVE_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
@@ -33,19 +37,52 @@ pub enum Taken {
     Refused(Refusal),
 }
 
+/// What a region's data is at one applied index: for comparing replicas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegionDigest {
+    /// The region's description, its peers' roles (Raft's configuration) and epoch with it.
+    pub region: Region,
+    /// The last entry whose effects are in the rows.
+    pub position: RaftPosition,
+    /// Rows that it has.
+    pub rows: u64,
+    /// Hash of the rows; the same for a snapshot of them
+    /// ([`SnapshotReader::verify_content`](crate::snapshot::SnapshotReader::verify_content)).
+    pub hash: u32,
+}
+
+/// The answer to a request for a digest.
+#[derive(Clone, Debug)]
+pub enum Digested {
+    /// It was computed while writes went on; all of it is of one applied index.
+    Digest(RegionDigest),
+    /// The region may not be read with that epoch.
+    Refused(Refusal),
+}
+
+/// A region's data at one moment, kept while it is read.
+struct Moment {
+    region: Arc<Region>,
+    incarnation: Incarnation,
+    position: RaftPosition,
+    pin: ReadPin,
+    fence: Arc<Fence>,
+}
+
 impl Core {
-    pub(super) fn take_snapshot(
+    /// Pins a region as it is now.
+    fn moment(
         &self,
         region: RegionId,
         epoch: RegionEpoch,
-    ) -> Result<Taken, EngineError> {
+    ) -> Result<Result<Moment, Refusal>, EngineError> {
         self.check_open()?;
         // Under the latch no write runs: the row and the sequence belong together.
-        let latch = self.latches.hold(region);
+        let _latch = self.latches.hold(region);
         let published = self.published();
         let admitted = match published.admit_read(region, epoch) {
             Ok(admitted) => admitted,
-            Err(refusal) => return Ok(Taken::Refused(refusal)),
+            Err(refusal) => return Ok(Err(refusal)),
         };
         let (description, incarnation) = (admitted.region, admitted.incarnation);
         let fence = self.fences.current(region);
@@ -58,35 +95,90 @@ impl Core {
         let pin = self.pins.pin(&description.range, |_| {
             Ok::<_, EngineError>(self.sequencer.last_begun())
         })?;
-        let sequence = pin.sequence();
-        drop(latch);
+        Ok(Ok(Moment {
+            region: description,
+            incarnation,
+            position,
+            pin,
+            fence,
+        }))
+    }
 
+    /// Gives every row of that moment away; the refusal if the data went away meanwhile.
+    fn walk_moment(
+        &self,
+        moment: &Moment,
+        mut row: impl FnMut(ColumnFamily, &Key, &Value) -> Result<(), EngineError>,
+    ) -> Result<Option<Refusal>, EngineError> {
+        let (range, sequence) = (&moment.region.range, moment.pin.sequence());
+        for cf in self.families.iter() {
+            for item in scan_at(&*self.data, cf, range, sequence, Direction::Forward) {
+                let (key, value) = item?;
+                row(cf, &key, &value)?;
+            }
+        }
+        let region = moment.region.id;
+        // What was read is no picture of anything then.
+        Ok(moment.fence.is_tripped().then(|| Refusal::IncarnationGone {
+            region,
+            given: moment.incarnation,
+            live: self.published().incarnation(region),
+        }))
+    }
+
+    pub(super) fn take_snapshot(
+        &self,
+        region: RegionId,
+        epoch: RegionEpoch,
+    ) -> Result<Taken, EngineError> {
+        let moment = match self.moment(region, epoch)? {
+            Ok(moment) => moment,
+            Err(refusal) => return Ok(Taken::Refused(refusal)),
+        };
         let meta = SnapshotMeta {
-            region: (*description).clone(),
-            index: position.index,
-            term: position.term,
-            sequence,
+            region: (*moment.region).clone(),
+            index: moment.position.index,
+            term: moment.position.term,
+            sequence: moment.pin.sequence(),
         };
         let disk = Arc::clone(&self.disk);
         let id = self.disk.random_u64();
         let mut writer = SnapshotWriter::create(disk, &self.layout.snapshots, id, &meta)?;
-        let range = &description.range;
-        for cf in self.families.iter() {
-            for row in scan_at(&*self.data, cf, range, sequence, Direction::Forward) {
-                let (key, value) = row?;
-                writer.push_cf(cf, &key, &value)?;
-            }
+        let gone =
+            self.walk_moment(
+                &moment,
+                |cf, key, value| Ok(writer.push_cf(cf, key, value)?),
+            )?;
+        match gone {
+            Some(refusal) => Ok(Taken::Refused(refusal)),
+            None => Ok(Taken::Snapshot(writer.finish()?)),
         }
-        if fence.is_tripped() {
-            let live = self.published().incarnation(region);
-            // The data went away while it was read: what was written is no picture of anything.
-            return Ok(Taken::Refused(Refusal::IncarnationGone {
-                region,
-                given: incarnation,
-                live,
-            }));
-        }
-        Ok(Taken::Snapshot(writer.finish()?))
+    }
+
+    pub(super) fn digest(
+        &self,
+        region: RegionId,
+        epoch: RegionEpoch,
+    ) -> Result<Digested, EngineError> {
+        let moment = match self.moment(region, epoch)? {
+            Ok(moment) => moment,
+            Err(refusal) => return Ok(Digested::Refused(refusal)),
+        };
+        let (mut rows, mut hasher) = (0, ContentHasher::default());
+        let gone = self.walk_moment(&moment, |cf, key, value| {
+            rows += 1;
+            hasher.push(cf, key, value);
+            Ok(())
+        })?;
+        Ok(match gone {
+            Some(refusal) => Digested::Refused(refusal),
+            None => Digested::Digest(RegionDigest {
+                region: (*moment.region).clone(),
+                position: moment.position,
+                rows,
+                hash: hasher.finish(),
+            }),
+        })
     }
 
     pub(super) fn receive_snapshot(
@@ -97,7 +189,8 @@ impl Core {
         self.check_open()?;
         let disk = Arc::clone(&self.disk);
         let folder = &self.layout.snapshots;
-        match snapshot::receive(disk, folder, name, from, RECEIVE_BYTES_MAX) {
+        let families = Some(&self.families);
+        match snapshot::receive_only(disk, folder, name, from, RECEIVE_BYTES_MAX, families) {
             Ok((_, staged)) => Ok(staged),
             // Sent twice, or staged before a crash: it is here already, if it is whole.
             Err(SnapshotError::Exists { .. }) => Ok(self.open_snapshot(name)?.verify()?),
@@ -115,11 +208,8 @@ impl Core {
     }
 
     pub(super) fn open_snapshot(&self, name: SnapshotName) -> Result<SnapshotReader, EngineError> {
-        Ok(SnapshotReader::open(
-            &*self.disk,
-            &self.layout.snapshots,
-            name,
-        )?)
+        let opened = SnapshotReader::open(&*self.disk, &self.layout.snapshots, name)?;
+        Ok(opened.only(self.families.clone()))
     }
 
     pub(super) fn remove_unused_snapshot(&self, name: SnapshotName) -> Result<bool, EngineError> {
@@ -132,6 +222,47 @@ impl Core {
         self.remove_snapshot(name)
     }
 
+    /// Background: removes the staged files that nobody can apply or send any more, because the peer
+    /// that they were for, or were taken of, is gone. At opening and whenever a peer went.
+    pub(super) fn sweep_snapshots(&self) -> Result<(), EngineError> {
+        if !self.snapshots_to_sweep.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        for name in self.staged_snapshots()? {
+            let _latch = self.latches.hold(name.region);
+            let used = self.with_decided(|register| in_use(register, name))
+                || in_use(&self.published(), name);
+            if !used && self.is_orphan(name)? {
+                self.remove_snapshot(name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a staged file belongs to a peer that is durably gone, or to nobody.
+    fn is_orphan(&self, name: SnapshotName) -> Result<bool, EngineError> {
+        let meta = match self.open_snapshot(name) {
+            Ok(reader) => reader.meta().clone(),
+            // Nothing that can be applied: it was whole when it got its name.
+            Err(EngineError::Snapshot(SnapshotError::Fault { .. })) => return Ok(true),
+            Err(EngineError::Snapshot(SnapshotError::Missing { .. })) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let published = self.published();
+        let Some(store) = published.store() else {
+            return Ok(false);
+        };
+        let Some(of) = meta.region.peer_on(store).map(|peer| peer.id) else {
+            return Ok(true);
+        };
+        let live = published.peer(name.region).map(|peer| peer.peer);
+        let tombstone = published.tombstone(name.region);
+        Ok(match live {
+            Some(live) => live > of,
+            None => tombstone.is_some_and(|stone| stone.highest_peer >= of),
+        })
+    }
+
     fn remove_snapshot(&self, name: SnapshotName) -> Result<bool, EngineError> {
         Ok(snapshot::remove(&*self.disk, &self.layout.snapshots, name)?)
     }
@@ -142,6 +273,7 @@ impl Core {
         incarnation: Incarnation,
         staged: &StagedSnapshot,
         sources: &[RegionId],
+        progress: &mut dyn FnMut(SnapshotProgress),
     ) -> Result<Answer, EngineError> {
         self.check_open()?;
         self.barriers.check()?;
@@ -202,7 +334,7 @@ impl Core {
         }
         self.withdraw(region, incarnation);
         self.queue.push_effects(effects);
-        self.ingest_and_end(region, incarnation, &reader, staged)
+        self.ingest_and_end(region, incarnation, (&reader, staged), progress)
     }
 
     /// From a durable begin to a durable end.
@@ -210,8 +342,8 @@ impl Core {
         &self,
         region: RegionId,
         incarnation: Incarnation,
-        reader: &SnapshotReader,
-        staged: &StagedSnapshot,
+        (reader, staged): (&SnapshotReader, &StagedSnapshot),
+        progress: &mut dyn FnMut(SnapshotProgress),
     ) -> Result<Answer, EngineError> {
         let data = RaftPosition {
             index: reader.meta().index,
@@ -226,7 +358,7 @@ impl Core {
         };
         let guard = self.begin_sequence()?;
         let sequence = guard.sequence();
-        match effects::ingest(&*self.data, reader, staged, &row, sequence) {
+        match effects::ingest_verified(&*self.data, reader, staged, &row, sequence, progress) {
             // Before the write counts as complete: see `collect`.
             Ok(()) => self.rows.note_ingested(region, incarnation, data, sequence),
             Err(EngineError::Data(error)) => return Err(self.barriers.fail(error)),

@@ -1,6 +1,8 @@
 //! The transitions that a host calls, each with what must hold around its decision: the latch, the
 //! barrier before it, the effects after it.
 
+use std::sync::atomic::Ordering;
+
 use super::background::Job;
 use super::core::Core;
 use super::{Answer, EngineError, RaftStart, status};
@@ -288,6 +290,7 @@ impl Core {
     pub(super) fn withdraw(&self, region: RegionId, incarnation: Incarnation) {
         self.caches.detach_of(region, incarnation);
         self.fences.trip(region);
+        self.snapshots_to_sweep.store(true, Ordering::Release);
     }
 
     /// Waits for the barrier that covers the region's last write, if it is not durable yet. The

@@ -15,7 +15,7 @@ use super::frame::{
     header_meta_bytes,
 };
 use super::{SnapshotFault, SnapshotMeta};
-use crate::{ColumnFamily, Key, Region, Value, WriteBatch};
+use crate::{ColumnFamilies, ColumnFamily, Key, Region, Value, WriteBatch};
 
 /// One row of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub(super) struct Totals {
     pub(super) checksum: u32,
     pub(super) bytes: u64,
     pub(super) rows: u64,
+    /// Over the rows alone.
+    pub(super) content: u32,
 }
 
 /// Reads a snapshot from a stream.
@@ -60,6 +62,10 @@ pub(super) struct SnapshotDecoder<R> {
     found: Counts,
     chunk: Chunk,
     previous: Option<(ColumnFamily, Key)>,
+    /// Rows of other families are refused.
+    families: Option<ColumnFamilies>,
+    /// Over the payloads of the chunks so far.
+    content: crc32fast::Hasher,
     totals: Option<Totals>,
     stopped: bool,
 }
@@ -106,9 +112,17 @@ impl<R: Read> SnapshotDecoder<R> {
             found: Counts::default(),
             chunk: Chunk::default(),
             previous: None,
+            families: None,
+            content: crc32fast::Hasher::new(),
             totals: None,
             stopped: false,
         })
+    }
+
+    /// Refuses rows of any family but these.
+    pub(super) fn only(mut self, families: Option<ColumnFamilies>) -> Self {
+        self.families = families;
+        self
     }
 
     /// What the header says.
@@ -159,6 +173,16 @@ impl<R: Read> SnapshotDecoder<R> {
                 row: number,
                 key: row.key,
                 range,
+            }
+            .into());
+        }
+        let is_new = self.previous.as_ref().is_none_or(|(cf, _)| *cf != row.cf);
+        let families = self.families.as_ref();
+        if is_new && families.is_some_and(|families| !families.contains(row.cf)) {
+            let family = row.cf.number();
+            return Err(SnapshotFault::UnknownFamily {
+                row: number,
+                family,
             }
             .into());
         }
@@ -224,6 +248,7 @@ impl<R: Read> SnapshotDecoder<R> {
             }
             .into());
         }
+        self.content.update(&chunk.payload);
         chunk.offset = offset;
         chunk.position = 0;
         chunk.rows_left = header.rows;
@@ -278,6 +303,7 @@ impl<R: Read> SnapshotDecoder<R> {
             checksum: stored,
             bytes: end,
             rows: found.rows,
+            content: self.content.clone().finalize(),
         });
         Ok(())
     }

@@ -96,6 +96,14 @@ pub enum SnapshotFault {
         /// The region's range.
         range: KeyRange,
     },
+    /// A row of a column family that this store does not have.
+    #[error("row {row} is of column family {family}, which this store does not have")]
+    UnknownFamily {
+        /// Number of the row, from 0.
+        row: u64,
+        /// Number of the family.
+        family: u8,
+    },
     /// The trailer counts something else than what came before it.
     #[error("the trailer says {declared} {what}, the file has {found}")]
     Count {

@@ -13,7 +13,7 @@
 
 use super::SnapshotFault;
 use super::meta::META_BYTES_MAX;
-use crate::{Region, WriteBatch};
+use crate::{ColumnFamily, Region, WriteBatch};
 
 pub(super) const MAGIC: [u8; 8] = *b"TORRSNAP";
 pub(super) const FORMAT: u16 = 1;
@@ -174,6 +174,28 @@ impl Counts {
             payload_bytes: u64::from_le_bytes(fields.take()),
         };
         (counts, fields.u32())
+    }
+}
+
+/// The hash of a snapshot's rows, of rows that are not in a file.
+#[derive(Clone, Debug, Default)]
+pub struct ContentHasher {
+    hasher: crc32fast::Hasher,
+}
+
+impl ContentHasher {
+    /// Adds a row; rows come in ascending order of (column family, key).
+    pub fn push(&mut self, cf: ColumnFamily, key: &[u8], value: &[u8]) {
+        self.hasher.update(&[cf.number()]);
+        self.hasher.update(&(key.len() as u32).to_le_bytes());
+        self.hasher.update(&(value.len() as u32).to_le_bytes());
+        self.hasher.update(key);
+        self.hasher.update(value);
+    }
+
+    /// The hash: that of [`SnapshotReader::verify_content`](super::SnapshotReader::verify_content).
+    pub fn finish(self) -> u32 {
+        self.hasher.finalize()
     }
 }
 

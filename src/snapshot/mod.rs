@@ -29,10 +29,10 @@ mod tests;
 
 pub use decode::SnapshotRow;
 pub use error::{SnapshotError, SnapshotFault};
-pub use frame::{CHUNK_PAYLOAD_BYTES_MAX, ROW_BYTES_MAX};
+pub use frame::{CHUNK_PAYLOAD_BYTES_MAX, ContentHasher, ROW_BYTES_MAX};
 pub use meta::SnapshotMeta;
 pub use name::{NameError, SnapshotName};
 pub use reader::{SnapshotReader, SnapshotRows, check_bytes};
-pub use receive::receive;
+pub use receive::{receive, receive_only};
 pub use staging::{FoundFile, StagedSnapshot, list, remove, remove_unfinished};
 pub use writer::SnapshotWriter;

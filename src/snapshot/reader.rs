@@ -13,6 +13,7 @@ use super::staging::io_error;
 use super::{
     SnapshotError, SnapshotFault, SnapshotMeta, SnapshotName, SnapshotRow, StagedSnapshot,
 };
+use crate::ColumnFamilies;
 
 const BUFFER_BYTES: usize = 64 * 1024;
 
@@ -24,6 +25,7 @@ pub struct SnapshotReader {
     name: SnapshotName,
     meta: SnapshotMeta,
     bytes: u64,
+    families: Option<ColumnFamilies>,
 }
 
 impl SnapshotReader {
@@ -58,7 +60,14 @@ impl SnapshotReader {
             name,
             meta,
             bytes,
+            families: None,
         })
+    }
+
+    /// Refuses rows of any family but these from now on.
+    pub fn only(mut self, families: ColumnFamilies) -> SnapshotReader {
+        self.families = Some(families);
+        self
     }
 
     /// What the header says.
@@ -81,16 +90,26 @@ impl SnapshotReader {
     /// # Errors
     /// `Fault` with the first thing that is wrong, else `Io`.
     pub fn verify(&self) -> Result<StagedSnapshot, SnapshotError> {
+        Ok(self.verify_content()?.0)
+    }
+
+    /// As [`verify`](Self::verify), with a hash of the rows alone (their CRC-32 as they lie in the
+    /// file): two replicas with the same rows at the same applied index have the same.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub fn verify_content(&self) -> Result<(StagedSnapshot, u32), SnapshotError> {
         let mut decoder = self.decoder()?;
         let totals = decoder
             .finish()
             .map_err(|stop| told(self.name, &self.path, stop))?;
-        Ok(StagedSnapshot {
+        let staged = StagedSnapshot {
             name: self.name,
             checksum: totals.checksum,
             bytes: totals.bytes,
             rows: totals.rows,
-        })
+        };
+        Ok((staged, totals.content))
     }
 
     /// The rows in ascending order of (column family, key), checked like
@@ -113,6 +132,7 @@ impl SnapshotReader {
 
     fn decoder(&self) -> Result<SnapshotDecoder<BufReader<FileSource>>, SnapshotError> {
         SnapshotDecoder::new(FileSource::buffered(self.file.clone(), self.bytes))
+            .map(|decoder| decoder.only(self.families.clone()))
             .map_err(|stop| told(self.name, &self.path, stop))
     }
 }

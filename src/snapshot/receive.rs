@@ -12,6 +12,7 @@ use torrens_journal::disk::Disk;
 use super::decode::{SnapshotDecoder, Stop};
 use super::writer::StagingFile;
 use super::{SnapshotError, SnapshotFault, SnapshotMeta, SnapshotName, StagedSnapshot};
+use crate::ColumnFamilies;
 
 /// Copies a snapshot of at most `bytes_max` bytes from `source` into `dir`, which must exist,
 /// checking all of it on the way. The stream ends where the snapshot does. The header must be that of `name`. Nothing of `source` decides
@@ -30,6 +31,21 @@ pub fn receive(
     source: impl Read,
     bytes_max: u64,
 ) -> Result<(SnapshotMeta, StagedSnapshot), SnapshotError> {
+    receive_only(disk, dir, name, source, bytes_max, None)
+}
+
+/// As [`receive`], refusing rows of any other family than `families`, if some are given.
+///
+/// # Errors
+/// As [`receive`].
+pub fn receive_only(
+    disk: Arc<dyn Disk>,
+    dir: &Path,
+    name: SnapshotName,
+    source: impl Read,
+    bytes_max: u64,
+    families: Option<&ColumnFamilies>,
+) -> Result<(SnapshotMeta, StagedSnapshot), SnapshotError> {
     let file = StagingFile::create(disk, dir, name)?;
     let mut tee = Tee {
         source: BufReader::new(source),
@@ -37,7 +53,7 @@ pub fn receive(
         left: bytes_max,
         stopped: None,
     };
-    let outcome = walk(&mut tee, name);
+    let outcome = walk(&mut tee, name, families.cloned());
     match (tee.stopped.take(), outcome) {
         // The tee's own reason is the real one; the decoder saw only an error without words.
         (Some(Stopped::Write(error)), _) => Err(error),
@@ -63,8 +79,9 @@ pub fn receive(
 fn walk<R: Read>(
     tee: &mut Tee<R>,
     name: SnapshotName,
+    families: Option<ColumnFamilies>,
 ) -> Result<(SnapshotMeta, StagedSnapshot), Stop> {
-    let mut decoder = SnapshotDecoder::new(tee)?;
+    let mut decoder = SnapshotDecoder::new(tee)?.only(families);
     decoder.meta().check_name(name)?;
     let totals = decoder.finish()?;
     let staged = StagedSnapshot {

@@ -241,6 +241,112 @@ fn a_staged_file_lost_in_a_crash_takes_the_apply_back() {
 }
 
 #[test]
+fn a_snapshot_and_a_digest_of_one_index_have_one_hash_and_a_restored_peer_has_it_too() {
+    let world = World::new(2);
+    let (engine, _) = world.open().unwrap();
+    let incarnation = create(&engine, 70);
+    let staged = receive(&engine, &sent(70, ("b", "y"), 40, &["c", "d", "x"]));
+    let mut steps = Vec::new();
+    let applied = engine.apply_snapshot_with(ID, incarnation, &staged, |progress| {
+        assert_eq!(progress.rows, 3);
+        steps.push((progress.step, progress.rows_done));
+    });
+    assert!(applied.unwrap().holds());
+    use torrens::engine::SnapshotStep::*;
+    assert_eq!(steps, [(Clear, 0), (Ingest, 0), (Flush, 3)]);
+    let digest = |engine: &Engine| match engine.digest(ID, epoch(engine, 7)).unwrap() {
+        torrens::engine::Digested::Digest(digest) => digest,
+        other => panic!("{other:?}"),
+    };
+    let before = digest(&engine);
+    assert_eq!((before.position.index, before.rows), (40, 3));
+    let Taken::Snapshot(taken) = engine.take_snapshot(ID, epoch(&engine, 7)).unwrap() else {
+        panic!("a serving region gives a snapshot")
+    };
+    let reader = engine.open_snapshot(taken.name).unwrap();
+    assert_eq!(reader.verify_content().unwrap(), (taken, before.hash));
+    assert_eq!(reader.meta().region, before.region);
+    written(engine.write(ID, epoch(&engine, 7), at(41), &puts(&["c"], "later"))).unwrap();
+    assert_ne!(digest(&engine).hash, before.hash);
+    let stale = engine.digest(ID, EPOCH).unwrap();
+    assert!(
+        matches!(stale, torrens::engine::Digested::Refused(_)),
+        "{stale:?}"
+    );
+}
+
+#[test]
+fn staged_files_go_with_the_peer_that_they_were_for_and_no_others() {
+    let world = World::new(2);
+    let (engine, _) = world.open().unwrap();
+    let incarnation = create(&engine, 70);
+    let first = receive(&engine, &sent(70, ("b", "y"), 40, &["c"]));
+    assert!(
+        engine
+            .apply_snapshot(ID, incarnation, &first)
+            .unwrap()
+            .holds()
+    );
+    let own = receive(&engine, &sent(70, ("b", "y"), 50, &["c"]));
+    let next = receive(&engine, &sent(71, ("b", "y"), 60, &["c"]));
+    let Taken::Snapshot(taken) = engine.take_snapshot(ID, epoch(&engine, 7)).unwrap() else {
+        panic!("a serving region gives a snapshot")
+    };
+    engine.tick().unwrap();
+    assert_eq!(engine.snapshots().unwrap().len(), 3, "its peer lives");
+    destroy(&engine, 7, 70).unwrap();
+    engine.tick().unwrap();
+    let left = engine.snapshots().unwrap();
+    assert_eq!(left, [next.name], "without {} and {}", own.name, taken.name);
+    // The same after a crash that came before the sweep.
+    drop(engine);
+    let world = world.power_cut(CutChoice::LoseAll, Lost::Unflushed);
+    let (engine, _) = world.open().unwrap();
+    create(&engine, 72);
+    engine.tick().unwrap();
+    assert_eq!(engine.snapshots().unwrap(), []);
+}
+
+#[test]
+fn rows_of_a_family_that_the_store_lacks_are_refused_before_anything_is_staged() {
+    let world = World::new(2);
+    let families = [("default", 0), ("lock", 1), ("write", 2), ("raft", 7)];
+    let families = torrens::ColumnFamilies::new(families).unwrap();
+    let (name, bytes) = {
+        let other = World::new(3);
+        let (engine, _) = other
+            .options()
+            .column_families(families)
+            .open("store")
+            .unwrap();
+        let incarnation = create(&engine, 70);
+        let staged = receive(&engine, &sent(70, ("b", "y"), 40, &["c"]));
+        assert!(
+            engine
+                .apply_snapshot(ID, incarnation, &staged)
+                .unwrap()
+                .holds()
+        );
+        let mut batch = torrens::WriteBatch::new();
+        batch.put_cf(torrens::ColumnFamily::new(7), key("c"), *b"x");
+        written(engine.write(ID, epoch(&engine, 7), at(41), &batch)).unwrap();
+        let Taken::Snapshot(taken) = engine.take_snapshot(ID, epoch(&engine, 7)).unwrap() else {
+            panic!("a serving region gives a snapshot")
+        };
+        let path = taken.name.path_in(Path::new("store/snapshots"));
+        (taken.name, other.disk.contents(&path).unwrap())
+    };
+    let (engine, _) = world.open().unwrap();
+    let refused = engine.receive_snapshot(name, bytes.as_slice()).unwrap_err();
+    let text = format!("{refused:?}");
+    assert!(
+        text.contains("UnknownFamily { row: 1, family: 7 }"),
+        "{text}"
+    );
+    assert_eq!(engine.snapshots().unwrap(), []);
+}
+
+#[test]
 fn taking_a_snapshot_while_writes_go_on_gives_one_moment() {
     let world = World::new(2);
     let (engine, _) = world.open().unwrap();
