@@ -19,11 +19,11 @@ pub mod store;
 
 pub use cache::{CacheCounters, CacheDecision, CacheSettingError, CacheSettings, Label, LabelId};
 pub use engine::{
-    Answer, Background, CacheCheck, CacheOutcome, CacheReport, CacheTicket, CachedRegion,
-    CheckOutcome, Engine, EngineError, EvictingRegion, LeadershipAnswer, LeadershipRole, OpenError,
-    OpenMode, OpenReport, Options, PinnedSlice, Preload, PreloadOutcome, PreloadRefusal,
-    PreloadTicket, RaftStart, ReadError, RegionDigest, RegionStatus, RegionView, Row, Rows, Taken,
-    WriteAnswer,
+    Answer, Background, BackupError, BackupReport, CacheCheck, CacheOutcome, CacheReport,
+    CacheTicket, CachedRegion, CheckOutcome, Engine, EngineError, EvictingRegion, LeadershipAnswer,
+    LeadershipRole, OpenError, OpenMode, OpenReport, Options, PinnedSlice, Preload, PreloadOutcome,
+    PreloadRefusal, PreloadTicket, RaftStart, ReadError, RegionDigest, RegionStatus, RegionView,
+    Row, Rows, Taken, WriteAnswer,
 };
 pub use epoch::RegionEpoch;
 pub use ids::{Incarnation, PeerId, RegionId, StoreId};

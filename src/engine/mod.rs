@@ -27,6 +27,8 @@ use crate::{Incarnation, PeerId, RaftPosition, Region, RegionEpoch, RegionId, Se
 mod answer;
 mod append;
 mod background;
+mod backup;
+mod backup_manifest;
 mod barrier;
 mod caches;
 mod collect;
@@ -55,6 +57,8 @@ mod write;
 
 pub use answer::{Answer, WriteAnswer};
 pub use background::Background;
+pub use backup::{BackupError, BackupReport};
+pub use backup_manifest::ManifestFault;
 pub use caches::{
     CacheCheck, CacheOutcome, CacheReport, CacheTicket, CachedRegion, CheckOutcome, EvictingRegion,
     LeadershipAnswer, LeadershipRole, Preload, PreloadOutcome, PreloadRefusal, PreloadTicket,
@@ -263,6 +267,19 @@ impl Engine {
     /// The data store could not be read.
     pub fn digest(&self, region: RegionId, epoch: RegionEpoch) -> Result<Digested, EngineError> {
         self.core.digest(region, epoch)
+    }
+
+    /// Writes a backup of the store as it is at one moment into `target`, which is missing or empty,
+    /// while reads, writes and transitions go on; snapshot applies and the clearing of destroyed
+    /// ranges wait for its end. [`Options::restore`] makes a store of it.
+    ///
+    /// # Errors
+    /// [`BackupError`]; what was written is no backup then, and may be removed.
+    ///
+    /// # Durability
+    /// On `Ok` the backup is complete and synced.
+    pub fn backup(&self, target: impl AsRef<std::path::Path>) -> Result<BackupReport, BackupError> {
+        self.core.backup(target.as_ref())
     }
 
     /// Copies a snapshot from outside into the store's own folder, verifies all of it and syncs it.

@@ -12,7 +12,7 @@ use torrens_recovery::Progress;
 
 use super::background::{Background, Schedule};
 use super::report::OpenReport;
-use super::{Engine, OpenError};
+use super::{BackupError, BackupReport, Engine, OpenError};
 use crate::StoreId;
 use crate::cache::CacheSettings;
 use crate::store::{ColumnFamilies, SledFactory, StoreFactory};
@@ -196,6 +196,25 @@ impl Options {
     /// data store that is damaged or gone does not: its regions come back *damaged*.
     pub fn open(self, dir: impl AsRef<Path>) -> Result<(Engine, OpenReport), OpenError> {
         super::open::open(self, dir.as_ref())
+    }
+
+    /// Makes a store in `dir`, which is missing or empty, of the backup in `backup`, under the id that
+    /// [`store`](Self::store) gives, which no region of the backup may know. Everything of the
+    /// backup is verified first. The new store has the backed-up peers in place of the old store's,
+    /// with a higher `conf_ver` in every region, and another journal identity; the old store may
+    /// live on, and what was sent to it is refused here.
+    ///
+    /// # Errors
+    /// [`BackupError`]; a directory that was begun does not open, and may be removed.
+    ///
+    /// # Durability
+    /// On `Ok` the new store is complete and synced.
+    pub fn restore(
+        self,
+        backup: impl AsRef<Path>,
+        dir: impl AsRef<Path>,
+    ) -> Result<BackupReport, BackupError> {
+        super::backup::restore(&self, backup.as_ref(), dir.as_ref())
     }
 
     pub(super) fn journal(&self) -> JournalOptions {

@@ -8,6 +8,7 @@
 #![allow(unreachable_pub, reason = "one binary, no library")]
 
 mod attack;
+mod backup;
 mod caches;
 mod crash_points;
 mod data_store_lost;

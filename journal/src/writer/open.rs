@@ -15,7 +15,7 @@ use crate::disk::Disk;
 use crate::error::{OpenError, ReadError};
 use crate::format::{self, MARK_FILE_NAME, PAGE_BYTES, SEGMENT_HEADER_BYTES};
 use crate::group::GroupFlags;
-use crate::header::SegmentHeader;
+use crate::header::{Predecessor, SegmentHeader};
 use crate::ids::{Boot, SegmentId, StoreUuid};
 use crate::lsn::Lsn;
 use crate::mark::read_marks;
@@ -71,6 +71,50 @@ impl Journal {
         store: StoreUuid,
         options: JournalOptions,
     ) -> Result<Journal, OpenError> {
+        Journal::create_from(disk, dir, store, options, None)
+    }
+
+    /// As [`create`](Self::create), for a store whose state up to `last_lsn` is kept elsewhere (a
+    /// checkpoint): the first record gets the next LSN. The first segment is number 2, as if the one
+    /// before it had been purged.
+    ///
+    /// # Durability
+    /// As [`create`](Self::create).
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), and [`OpenError::Exhausted`] if no LSN is left.
+    pub fn create_after(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        store: StoreUuid,
+        options: JournalOptions,
+        last_lsn: Lsn,
+    ) -> Result<Journal, OpenError> {
+        let before = Predecessor {
+            segment: SegmentId::FIRST,
+            last_lsn,
+            end_offset_bytes: SEGMENT_HEADER_BYTES + PAGE_BYTES,
+            chain: 0,
+        };
+        Journal::create_from(disk, dir, store, options, Some(before))
+    }
+
+    fn create_from(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        store: StoreUuid,
+        options: JournalOptions,
+        predecessor: Option<Predecessor>,
+    ) -> Result<Journal, OpenError> {
+        let last_lsn = predecessor.map_or(Lsn::ZERO, |before| before.last_lsn);
+        let no_segment = OpenError::Exhausted { what: "segment" };
+        let id = match predecessor {
+            None => SegmentId::FIRST,
+            Some(before) => before.segment.next().ok_or(no_segment)?,
+        };
+        let first_lsn = last_lsn
+            .next()
+            .ok_or(OpenError::Exhausted { what: "LSN" })?;
         options.validate()?;
         disk.create_dir_all(dir).map_err(|source| OpenError::Io {
             path: dir.to_owned(),
@@ -87,7 +131,6 @@ impl Journal {
         }
         remove_unfinished(&*disk, dir, &listing)?;
 
-        let id = SegmentId::FIRST;
         let file_bytes = options.get_segment_bytes();
         let (workshop, writer_path) = workshop(&disk, dir, store, options);
         let spare = workshop
@@ -99,11 +142,11 @@ impl Journal {
             store,
             segment: id,
             salt: spare.salt,
-            first_lsn: Lsn::FIRST,
+            first_lsn,
             file_bytes,
             boot: Boot::FIRST,
-            predecessor: None,
-            oldest_needed_lsn: Lsn::FIRST,
+            predecessor,
+            oldest_needed_lsn: first_lsn,
             wall_clock_micros: disk.wall_clock_micros(),
         };
         workshop
@@ -117,7 +160,7 @@ impl Journal {
         let tail = Tail {
             segment: id,
             end_offset_bytes: SEGMENT_HEADER_BYTES,
-            last_lsn: Lsn::ZERO,
+            last_lsn,
             chain: 0,
             group_number: 0,
             sealed: false,
@@ -125,9 +168,9 @@ impl Journal {
         };
         let spans = vec![Span {
             segment: id,
-            first_lsn: Lsn::FIRST,
+            first_lsn,
         }];
-        let state = state_at(&tail, Boot::FIRST, spare.segment, spans, Lsn::FIRST);
+        let state = state_at(&tail, Boot::FIRST, spare.segment, spans, first_lsn);
         let inner = assemble(workshop, writer_path, options, state, marks);
         Ok(started(inner))
     }

@@ -1,0 +1,246 @@
+//! Backups: one moment of a store that goes on, and a store made of it that nobody takes for the old
+//! one.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use torrens::store::{Lost, MemoryFactory, MemoryStore};
+use torrens::{
+    Background, BackupError, BackupReport, Engine, OpenError, Options, RegionId, StoreId,
+    WriteAnswer, WriteBatch,
+};
+use torrens_journal::testing::{CutChoice, SimDisk};
+
+use crate::support::*;
+
+const NEW: StoreId = StoreId(9);
+
+/// The backup's own machine: the same disk, a data store of its own.
+fn options(disk: &SimDisk, data: &MemoryStore, store: StoreId) -> Options {
+    Engine::options()
+        .store(store)
+        .segment_bytes(32 * 1024)
+        .background(Background::Manual)
+        .disk(Arc::new(disk.clone()))
+        .data(Arc::new(MemoryFactory::new(data.clone())))
+}
+
+/// Two regions with data, flushed and not, a destroyed one, and a checkpoint in the middle.
+fn furnished(world: &World) -> Engine {
+    let (engine, _) = world.open().unwrap();
+    bootstrap(&engine).unwrap();
+    written(engine.write(RegionId(1), EPOCH, at(6), &puts(&["a", "z"], "first"))).unwrap();
+    split_at_m(&engine).unwrap();
+    engine.checkpoint().unwrap();
+    let epoch = epoch(&engine, 1);
+    written(engine.write(RegionId(1), epoch, at(8), &puts(&["b"], "second"))).unwrap();
+    engine.flush().unwrap();
+    let mut batch = puts(&["y"], "third");
+    batch.delete(key("z"));
+    written(engine.write(RegionId(2), epoch, at(6), &batch)).unwrap();
+    engine
+}
+
+fn back_up(engine: &Engine) -> BackupReport {
+    engine.backup("backup").unwrap()
+}
+
+#[test]
+fn a_restored_store_is_the_moment_of_the_backup_under_its_own_name() {
+    let world = World::new(2);
+    let engine = furnished(&world);
+    let (seen, held) = (Seen::of(&engine), rows(&engine));
+    let report = back_up(&engine);
+    assert_eq!((report.store, report.regions, report.rows), (STORE, 2, 3));
+    assert_eq!(report.lsn, engine.synced());
+    // The old store goes on and knows nothing of it.
+    let now = epoch(&engine, 1);
+    written(engine.write(RegionId(1), now, at(9), &puts(&["c"], "later"))).unwrap();
+    destroy(&engine, 2, 20).unwrap();
+
+    let data = MemoryStore::new();
+    let restored = options(&world.disk, &data, NEW)
+        .restore("backup", "new")
+        .unwrap();
+    assert_eq!(restored, report);
+    // Complete and durable: the power may go now.
+    let disk = world.disk.power_cut(CutChoice::LoseAll);
+    let data = data.power_cut(Lost::Unflushed);
+    let (new, opened) = options(&disk, &data, NEW).open("new").unwrap();
+    assert!(
+        opened.damaged.is_empty() && opened.data_store_lost.is_none(),
+        "{opened}"
+    );
+    assert_eq!(rows(&new), held);
+    for (region, (peer, stage, description)) in &seen.peers {
+        let (peer_now, stage_now, description_now) = &Seen::of(&new).peers[region];
+        assert_eq!((peer_now, stage_now), (peer, stage));
+        let (before, after) = (
+            description.as_ref().unwrap(),
+            description_now.as_ref().unwrap(),
+        );
+        assert_eq!(after.range, before.range);
+        assert_eq!(after.epoch.version, before.epoch.version);
+        assert_eq!(after.epoch.conf_ver, before.epoch.conf_ver + 1);
+        assert_eq!(after.peer_on(NEW).map(|peer| peer.id), Some(*peer));
+        assert_eq!(after.peer_on(STORE), None);
+    }
+    let start = new.raft_start(RegionId(2)).unwrap();
+    assert_eq!(
+        (
+            start.data.index,
+            new.raft_start(RegionId(1)).unwrap().data.index
+        ),
+        (6, 8)
+    );
+    // What was sent to the old store is refused.
+    let behind = engine.region(RegionId(1)).unwrap().region.unwrap().epoch;
+    let late = new.change_peers(
+        RegionId(1),
+        behind,
+        at(9),
+        torrens::PeerChange::Add {
+            peer: torrens::Peer::learner(torrens::PeerId(77), StoreId(8)),
+        },
+    );
+    let late = late.unwrap();
+    assert!(!late.holds(), "{late:?}");
+    // It lives as every other: transitions, writes, checkpoints, restarts.
+    let now = epoch(&new, 1);
+    written(new.write(RegionId(1), now, at(9), &puts(&["d"], "own"))).unwrap();
+    new.checkpoint().unwrap();
+    new.close().unwrap();
+    let (new, _) = options(&disk, &data, NEW).open("new").unwrap();
+    assert_eq!(rows(&new).len(), held.len() + 1);
+    drop(new);
+    let old_name = options(&disk, &data, STORE).open("new").unwrap_err();
+    assert!(
+        matches!(old_name, OpenError::OtherStore { .. }),
+        "{old_name}"
+    );
+}
+
+#[test]
+fn a_backup_is_of_one_moment_while_writes_and_splits_go_on() {
+    let world = World::new(3);
+    let (engine, _) = world.open_with(Background::Thread).unwrap();
+    bootstrap(&engine).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (host, stop) = (&engine, &stop);
+        scope.spawn(move || {
+            // Each entry writes its index under both keys: a moment shows one index in both.
+            for index in 6.. {
+                if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    return;
+                }
+                if index == 40 {
+                    let split = torrens::Split {
+                        region: RegionId(1),
+                        incarnation: None,
+                        epoch: EPOCH,
+                        position: at(index),
+                        boundaries: vec![key("m")],
+                        children: vec![torrens::NewRegion {
+                            id: RegionId(2),
+                            peers: vec![peer(20, STORE.0)],
+                        }],
+                        derive: torrens::Derive::Left,
+                    };
+                    holds(host.split(split)).unwrap();
+                    continue;
+                }
+                let batch = puts(&["a", "b"], &index.to_string());
+                written(host.write(RegionId(1), epoch(host, 1), at(index), &batch)).unwrap();
+                if index > 40 {
+                    let batch = puts(&["y", "z"], &index.to_string());
+                    written(host.write(RegionId(2), epoch(host, 2), at(index), &batch)).unwrap();
+                }
+            }
+        });
+        for round in 0..8 {
+            let (backup, new) = (format!("backup{round}"), format!("new{round}"));
+            engine.backup(&backup).unwrap();
+            let data = MemoryStore::new();
+            options(&world.disk, &data, NEW)
+                .restore(&backup, &new)
+                .unwrap();
+            let (restored, opened) = options(&world.disk, &data, NEW).open(&new).unwrap();
+            assert!(opened.damaged.is_empty(), "{opened}");
+            let mut of_region: BTreeMap<RegionId, Vec<Vec<u8>>> = BTreeMap::new();
+            for ((region, _), value) in rows(&restored) {
+                of_region.entry(region).or_default().push(value);
+            }
+            for (region, values) in of_region {
+                let index = restored.raft_start(region).unwrap().data.index;
+                assert_eq!(values[0], values[1], "{region}");
+                let written: u64 = String::from_utf8(values[0].clone())
+                    .unwrap()
+                    .parse()
+                    .unwrap();
+                // An entry without data of its own may be the last one.
+                assert!(
+                    written == index || index == 40,
+                    "{region}: {written}, not {index}"
+                );
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn what_is_no_whole_backup_is_refused_before_anything_is_made() {
+    let world = World::new(2);
+    let engine = furnished(&world);
+    back_up(&engine);
+    let twice = engine.backup("backup").unwrap_err();
+    assert!(matches!(twice, BackupError::NotEmpty { .. }), "{twice}");
+    let restore = |disk: &SimDisk, store: StoreId| {
+        let refused = options(disk, &MemoryStore::new(), store).restore("backup", "new");
+        let untouched = disk.files().iter().all(|path| !path.starts_with("new"));
+        assert!(untouched, "nothing was made");
+        refused.unwrap_err().code()
+    };
+    assert_eq!(restore(&world.disk, STORE), "backup-store-id-taken");
+    let files: Vec<_> = world.disk.files();
+    let of_backup = files.iter().filter(|path| path.starts_with("backup"));
+    for path in of_backup {
+        let disk = world.disk.process_kill();
+        let bytes = disk.contents(path).unwrap();
+        let at = bytes.len() as u64 / 2;
+        disk.corrupt(path, at, &[!bytes[at as usize]]).unwrap();
+        let code = restore(&disk, NEW);
+        let expected = match path.file_name().and_then(|name| name.to_str()) {
+            Some("MANIFEST") => ["backup-incomplete"; 2],
+            Some(name) if name.ends_with(".snap") => ["backup-rows", "backup-file-mismatch"],
+            _ => ["backup-checkpoint"; 2],
+        };
+        assert!(expected.contains(&code), "{}: {code}", path.display());
+        let disk = world.disk.process_kill();
+        torrens_journal::disk::Disk::remove(&disk, path).unwrap();
+        restore(&disk, NEW);
+    }
+    assert!(Path::new("backup/MANIFEST").starts_with("backup"));
+}
+
+#[test]
+fn a_backup_that_a_crash_cut_short_is_none() {
+    let world = World::new(2);
+    let engine = furnished(&world);
+    let report = back_up(&engine);
+    // The manifest is durable when the backup answers, and everything that it names before that.
+    let disk = world.disk.power_cut(CutChoice::LoseAll);
+    let data = MemoryStore::new();
+    let restored = options(&disk, &data, NEW).restore("backup", "new").unwrap();
+    assert_eq!(restored, report);
+    torrens_journal::disk::Disk::remove(&disk, Path::new("backup/MANIFEST")).unwrap();
+    let cut = options(&disk, &data, NEW)
+        .restore("backup", "other")
+        .unwrap_err();
+    assert!(matches!(cut, BackupError::Manifest { .. }), "{cut}");
+    // And an empty write goes on in the store that was backed up.
+    let answer = engine.write(RegionId(1), epoch(&engine, 1), at(9), &WriteBatch::new());
+    assert!(matches!(answer.unwrap(), WriteAnswer::Applied { .. }));
+}
