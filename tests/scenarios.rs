@@ -13,8 +13,12 @@ use std::path::{Path, PathBuf};
 use torrens::StoreId;
 use torrens::play::{Crash, Place, PlayOptions, Scenario, Step, World, difference, parse, play};
 
+#[path = "scenarios/coverage.rs"]
+mod coverage;
 #[path = "scenarios/orders.rs"]
 mod orders;
+#[path = "scenarios/random.rs"]
+mod random;
 
 /// Deaths of one file in a sample.
 const DEATHS: u64 = 8;

@@ -80,4 +80,40 @@ impl Args {
         };
         self.all(name).filter_map(child).collect()
     }
+
+    /// Every peer id of that name.
+    pub(super) fn ids(&self, name: &'static str) -> Vec<PeerId> {
+        let id = |value: &Value| match value {
+            Value::Peer(id) => Some(*id),
+            _ => None,
+        };
+        self.all(name).filter_map(id).collect()
+    }
+
+    /// Every store of that name.
+    pub(super) fn stores(&self, name: &'static str) -> Vec<StoreId> {
+        let store = |value: &Value| match value {
+            Value::Store(store) => Some(*store),
+            _ => None,
+        };
+        self.all(name).filter_map(store).collect()
+    }
+
+    /// Every region of that name.
+    pub(super) fn regions(&self, name: &'static str) -> Vec<RegionId> {
+        let region = |value: &Value| match value {
+            Value::Region(region) => Some(*region),
+            _ => None,
+        };
+        self.all(name).filter_map(region).collect()
+    }
+
+    /// Every listed peer of that name.
+    pub(super) fn listed(&self, name: &'static str) -> Vec<Peer> {
+        let listed = |value: &Value| match value {
+            Value::Peers(peers) => Some(peers.clone()),
+            _ => None,
+        };
+        self.all(name).filter_map(listed).flatten().collect()
+    }
 }

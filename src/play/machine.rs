@@ -162,14 +162,22 @@ impl Machine {
         }
     }
 
-    /// Opens the store; new segments of its journal have that many bytes, if it says so.
+    /// Opens the store; new segments of its journal have that many bytes, and its id is that one, if it
+    /// says so.
     pub(super) fn open(
         &mut self,
         mode: OpenMode,
         segment_bytes: Option<u64>,
+        id: Option<StoreId>,
     ) -> Result<OpenReport, Trouble> {
+        let id = id.unwrap_or(self.store);
         if self.engine.is_some() {
-            return Err(Trouble::Script(format!("{} is open already", self.store)));
+            // As a second process would: it must not get in.
+            let second = self.options(mode, segment_bytes.unwrap_or(SEGMENT_BYTES));
+            return Err(match second.store(id).open(self.dir()) {
+                Err(error) => Trouble::Open(Box::new(error)),
+                Ok(_) => Trouble::Script(format!("{} was opened twice", self.store)),
+            });
         }
         // The next process has the data store as the last one left it, without its failures.
         if let Ground::Sim { disk, data } = &self.ground
@@ -180,6 +188,7 @@ impl Machine {
         }
         let (engine, report) = self
             .options(mode, segment_bytes.unwrap_or(SEGMENT_BYTES))
+            .store(id)
             .open(self.dir())
             .map_err(|error| Trouble::Open(Box::new(error)))?;
         self.engine = Some(engine);

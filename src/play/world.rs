@@ -160,7 +160,7 @@ impl World {
         let words = |trouble: Trouble| show::trouble(&trouble).join("; ");
         let machine = self.machine_of(store).map_err(words)?;
         machine
-            .open(crate::OpenMode::CreateIfMissing, None)
+            .open(crate::OpenMode::CreateIfMissing, None, None)
             .map_err(words)?;
         self.check(store)
     }

@@ -186,6 +186,7 @@ impl Alphabet {
                     incarnation,
                     description: description.clone(),
                     snapshot: snapshot(index),
+                    sources: Vec::new(),
                 });
                 events.push(Event::EndSnapshot {
                     region,

@@ -153,7 +153,7 @@ impl StoreModel {
     fn decided(&self, register: &Register, event: &Event) -> Option<Change> {
         match step(register, event) {
             Outcome::Accepted(accepted) => Some(accepted.change),
-            Outcome::AlreadyApplied => None,
+            Outcome::AlreadyApplied | Outcome::Wait(_) => None,
             Outcome::Refused(refusal) => {
                 let code = refusal.code();
                 self.note(|reached| reached.refusals.extend([code]));
@@ -361,7 +361,9 @@ impl Store {
                     }
                 }
                 Outcome::AlreadyApplied => {}
-                Outcome::Refused(_) => self.broken = Some(Breach::Unfinished),
+                Outcome::Refused(_) | Outcome::Wait(_) => {
+                    self.broken = Some(Breach::Unfinished);
+                }
             }
         }
         let before = std::mem::replace(&mut self.published, self.decided.clone());

@@ -40,6 +40,7 @@ const EVENTS: Kind = Kind::Word(&[
     "begin-evict",
     "end-evict",
     "lose-cache",
+    "commit-merge",
 ]);
 const SIDES: Kind = Kind::Word(&["left", "right"]);
 const CAUSES: Kind = Kind::Word(&["operator", "removed", "larger-peer"]);
@@ -229,6 +230,23 @@ fn event_of(world: &mut World, args: &Args) -> Result<Event, Trouble> {
         "begin-evict" => Event::EvictBegin { region: region()? },
         "end-evict" => Event::EvictEnd { region: region()? },
         "lose-cache" => Event::CacheLost { region: region()? },
+        "commit-merge" => {
+            let source = args.opt_region("of").unwrap_or(RegionId(0));
+            let register = machine.engine()?.register();
+            let here = register
+                .peer(source)
+                .and_then(|peer| peer.stage.region().cloned());
+            let unknown = || Trouble::Script(format!("{source} is not described here"));
+            let here = here.ok_or_else(unknown)?;
+            Event::CommitMerge {
+                region: region()?,
+                incarnation: given(machine)?,
+                epoch: epoch(machine)?,
+                position: args.position("at")?,
+                source: (*here).clone(),
+                commit: index,
+            }
+        }
         other => return Err(Trouble::Script(format!("there is no event {other}"))),
     })
 }

@@ -9,6 +9,7 @@ use crate::play::world::{Lines, Trouble, World};
 use crate::store::Direction;
 use crate::{ColumnFamily, RegionView, WriteBatch};
 
+const MODES: Kind = Kind::Word(&["flashback"]);
 const FAMILIES: Kind = Kind::Word(&["default", "lock", "write"]);
 
 pub(super) const COMMANDS: &[CommandSpec] = &[
@@ -21,6 +22,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             many("delete", Kind::Key),
             may("cf", FAMILIES),
             may("epoch", Kind::Epoch),
+            may("during", MODES),
         ],
         write,
         "Applies the data of one Raft entry.",
@@ -32,6 +34,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             at("key", Kind::Key),
             may("cf", FAMILIES),
             may("epoch", Kind::Epoch),
+            may("during", MODES),
         ],
         get,
         "Reads one key now, and says whether memory or the store answered.",
@@ -43,6 +46,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             may("cf", FAMILIES),
             may("epoch", Kind::Epoch),
             may("order", Kind::Word(&["forward", "reverse"])),
+            may("during", MODES),
         ],
         scan,
         "Reads all rows of the region now.",
@@ -53,6 +57,8 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             at("as", Kind::Name),
             at("region", Kind::Region),
             may("epoch", Kind::Epoch),
+            may("during", MODES),
+            may("sequence-of", Kind::Name),
         ],
         view,
         "Pins the region's data as it is now, under a name.",
@@ -78,6 +84,18 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         &[at("view", Kind::Name)],
         drop_view,
         "Lets a view go.",
+    ),
+    command(
+        "safe-point",
+        &[may("view", Kind::Name)],
+        safe_point,
+        "Versions are kept for reads at this view's sequence, or at none.",
+    ),
+    command(
+        "collect-versions",
+        &[],
+        collect_versions,
+        "Removes the versions that nobody can read any more, and says whether there were any.",
     ),
     command(
         "raft-start",
@@ -123,7 +141,11 @@ fn write(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
     for key in args.keys("delete") {
         batch.delete_cf(cf, key);
     }
-    let answer = machine.engine()?.write(region, epoch, position, &batch)?;
+    let engine = machine.engine()?;
+    let answer = match args.opt_word("during") {
+        Some(_) => engine.write_in_flashback(region, epoch, position, &batch)?,
+        None => engine.write(region, epoch, position, &batch)?,
+    };
     Ok(show::write_answer(&answer))
 }
 
@@ -131,7 +153,16 @@ fn look(world: &mut World, args: &Args) -> Result<RegionView, Trouble> {
     let machine = world.machine()?;
     let region = args.region("region")?;
     let epoch = epoch_of(machine, region, args.opt_epoch("epoch"))?;
-    Ok(machine.engine()?.view(region, epoch)?)
+    let engine = machine.engine()?;
+    if args.opt_word("during").is_some() {
+        return Ok(engine.view_in_flashback(region, epoch)?);
+    }
+    let Some(earlier) = args.opt_text("sequence-of") else {
+        return Ok(engine.view(region, epoch)?);
+    };
+    let unknown = || Trouble::Script(format!("there is no view {earlier}"));
+    let sequence = machine.views.get(&earlier).ok_or_else(unknown)?.sequence();
+    Ok(engine.view_at(region, epoch, sequence)?)
 }
 
 fn get(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
@@ -191,6 +222,26 @@ fn drop_view(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
     held(world, args)?;
     world.machine()?.views.remove(&args.text("view")?);
     Ok(vec!["ok".to_owned()])
+}
+
+fn safe_point(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
+    let machine = world.machine()?;
+    let sequence = match args.opt_text("view") {
+        None => None,
+        Some(name) => {
+            let unknown = || Trouble::Script(format!("there is no view {name}"));
+            Some(machine.views.get(&name).ok_or_else(unknown)?.sequence())
+        }
+    };
+    machine.engine()?.set_safe_point(sequence);
+    Ok(vec!["ok".to_owned()])
+}
+
+fn collect_versions(world: &mut World, _: &Args) -> Result<Lines, Trouble> {
+    let removed = world.machine()?.engine()?.collect_versions()?;
+    Ok(vec![
+        if removed == 0 { "none" } else { "removed" }.to_owned(),
+    ])
 }
 
 fn raft_start(world: &mut World, args: &Args) -> Result<Lines, Trouble> {

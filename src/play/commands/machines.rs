@@ -28,7 +28,11 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
     ),
     command(
         "open",
-        &[may("mode", MODES), may("segment", Kind::Number)],
+        &[
+            may("mode", MODES),
+            may("segment", Kind::Number),
+            may("id", Kind::Store),
+        ],
         open,
         "Opens the store, recovering it first.",
     ),
@@ -131,7 +135,9 @@ fn open(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
         Some("read-only") => OpenMode::ReadOnly,
         _ => OpenMode::CreateIfMissing,
     };
-    let report = world.machine()?.open(mode, args.opt_number("segment"))?;
+    let report = world
+        .machine()?
+        .open(mode, args.opt_number("segment"), args.opt_store("id"))?;
     let mut lines = vec![match report.created {
         true => "created".to_owned(),
         false => format!("opened, {}", report.recovery.verdict.name()),

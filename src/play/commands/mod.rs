@@ -9,6 +9,8 @@ mod checking;
 mod data;
 mod looking;
 mod machines;
+mod merges;
+mod orders;
 mod snapshots;
 mod transitions;
 
@@ -23,6 +25,8 @@ pub(super) use checking::check;
 pub(super) const ALL: &[&[CommandSpec]] = &[
     machines::COMMANDS,
     transitions::COMMANDS,
+    merges::COMMANDS,
+    orders::COMMANDS,
     snapshots::COMMANDS,
     caches::COMMANDS,
     data::COMMANDS,

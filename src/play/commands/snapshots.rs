@@ -67,9 +67,10 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             at("region", Kind::Region),
             at("snapshot", Kind::Name),
             may("incarnation", Kind::Incarnation),
+            many("over", Kind::Region),
         ],
         apply,
-        "Replaces the peer's region and data by the staged snapshot: begin, clear, ingest, flush, end.",
+        "Replaces the peer's region and data by the staged snapshot: begin, clear, ingest, flush, end. Regions in `over` were merged into it and end here.",
     ),
     command(
         "remove-snapshot",
@@ -246,7 +247,8 @@ fn apply(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
     let region = args.region("region")?;
     let incarnation = creation_of(machine, region, args.opt_ordinal("incarnation"))?;
     let engine = machine.engine()?;
-    let answer = engine.apply_snapshot(region, incarnation, &staged)?;
+    let sources = args.regions("over");
+    let answer = engine.apply_snapshot_over(region, incarnation, &staged, &sources)?;
     world.answered(answer)
 }
 

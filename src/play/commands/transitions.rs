@@ -3,10 +3,11 @@
 use super::epoch_of;
 use crate::lifecycle::{DestroyCause, PeerChange};
 use crate::play::args::Args;
+use crate::play::machine::Machine;
 use crate::play::spec::{CommandSpec, at, command, many, may, must};
 use crate::play::value::Kind;
 use crate::play::world::{Lines, Trouble, World};
-use crate::{Derive, KeyRange, Region, RegionEpoch, Split, StoreId};
+use crate::{Derive, KeyRange, RaftPosition, Region, RegionEpoch, RegionId, Split, StoreId};
 
 const SIDES: Kind = Kind::Word(&["left", "right"]);
 const CAUSES: Kind = Kind::Word(&["operator", "removed", "larger-peer"]);
@@ -154,11 +155,19 @@ fn split(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
     world.answered(answer)
 }
 
-fn change(world: &mut World, args: &Args, change: PeerChange) -> Result<Lines, Trouble> {
-    let machine = world.machine()?;
+/// Region, epoch and position of a committed entry.
+pub(super) fn at_entry(
+    machine: &Machine,
+    args: &Args,
+) -> Result<(RegionId, RegionEpoch, RaftPosition), Trouble> {
     let region = args.region("region")?;
     let epoch = epoch_of(machine, region, args.opt_epoch("epoch"))?;
-    let position = args.position("at")?;
+    Ok((region, epoch, args.position("at")?))
+}
+
+fn change(world: &mut World, args: &Args, change: PeerChange) -> Result<Lines, Trouble> {
+    let machine = world.machine()?;
+    let (region, epoch, position) = at_entry(machine, args)?;
     let engine = machine.engine()?;
     let answer = engine.change_peers(region, epoch, position, change)?;
     world.answered(answer)
