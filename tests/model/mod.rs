@@ -369,7 +369,7 @@ impl Store {
         let before = std::mem::replace(&mut self.published, self.decided.clone());
         self.look_back_at(&before);
         let is_open = |operation: &OpenOperation| match operation {
-            OpenOperation::SnapshotApply { .. } => true,
+            OpenOperation::SnapshotApply { .. } | OpenOperation::Reservation { .. } => true,
             OpenOperation::Deletion { .. } => !is_file_lost,
             OpenOperation::Cache { state, .. } => *state != CacheState::LoadRequested,
         };
@@ -404,6 +404,14 @@ fn ending(register: &Register, operation: &OpenOperation, is_file_lost: bool) ->
                 index: snapshot.position.index,
                 barrier: register.barrier(),
             },
+        },
+        OpenOperation::Reservation {
+            region,
+            incarnation,
+            ..
+        } => Event::ReleaseSnapshot {
+            region: *region,
+            incarnation: *incarnation,
         },
         OpenOperation::Deletion { deletion, .. } => Event::FinishDeletion {
             deletion: *deletion,

@@ -10,6 +10,7 @@ mod data;
 mod looking;
 mod machines;
 mod merges;
+mod messages;
 mod orders;
 mod snapshots;
 mod transitions;
@@ -26,6 +27,7 @@ pub(super) const ALL: &[&[CommandSpec]] = &[
     machines::COMMANDS,
     transitions::COMMANDS,
     merges::COMMANDS,
+    messages::COMMANDS,
     orders::COMMANDS,
     snapshots::COMMANDS,
     caches::COMMANDS,
