@@ -239,9 +239,10 @@ pub(super) fn ledger(register: &Register) -> Lines {
                 });
                 cause.unwrap_or_else(|| deletion.to_string())
             }
-            // Owners that are neither are shown as they name themselves.
-            #[allow(unreachable_patterns)]
-            other => format!("{other:?}"),
+            Owner::Reservation {
+                region,
+                incarnation,
+            } => format!("kept free for {region}{incarnation}"),
         };
         format!("{} {owner}", range(&keys))
     };
