@@ -91,6 +91,12 @@ const NOT_FOR_SCENARIOS: &[&str] = &[
     "column_families",
     "wait_idle",
     "apply_snapshot",
+    // Copies, checks and choices of a host that leave the store's answers as they are; `apply_snapshot`
+    // with a watcher is `apply_snapshot_over`.
+    "apply_snapshot_with",
+    "backup",
+    "digest",
+    "witness",
     "read_journal",
     "follow",
     "subscribe",
