@@ -385,7 +385,7 @@ fn moved(before: &Register, store: StoreId, generation: [u8; 16]) -> Result<Regi
                 *head = RegisterHead {
                     store: Some(store),
                     generation,
-                    ..head.clone()
+                    ..*head
                 };
             }
             RegisterItem::Slot(_, slot) => {

@@ -66,7 +66,7 @@ fn the_loss_of_a_witnessed_transition_is_never_taken_for_the_trace_of_a_crash() 
         // The device loses the last group, which was acknowledged.
         let segments = world.disk.files().into_iter();
         let path = segments.filter(|path| path.extension().is_some_and(|e| e == "seg"));
-        let path = path.last().unwrap();
+        let path = path.max().unwrap();
         let bytes = world.disk.contents(&path).unwrap();
         let last = bytes.iter().rposition(|byte| *byte != 0).unwrap() / 4096 * 4096;
         world.disk.corrupt(&path, last as u64, &[0; 4096]).unwrap();
