@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use torrens_journal::disk::{Disk, RealDisk};
 use torrens_journal::testing::{CutChoice, SimDisk, SimFault};
-use torrens_journal::{Journal, Lsn, PurgeError, WriterChoice, list};
+use torrens_journal::{Journal, Lsn, PurgeError, SegmentReader, WriterChoice, list};
 
 use crate::support::{KIND, STORE, create, dir, payload, reopen, small, walk};
 
@@ -43,6 +43,11 @@ fn purged_blocks_are_used_again_and_crashes_bring_nothing_back() {
                 for (number, bytes) in (found.first_lsn.get()..).zip(&found.payloads) {
                     assert!(*bytes == payload(number, 1300), "{cut:?}, record {number}");
                 }
+                // Everything is synced: behind the end there are real zeros, whatever was there.
+                let tail = found.tail.unwrap();
+                let reader = SegmentReader::open(&after, &dir(), tail.segment, Some(STORE));
+                let behind = reader.unwrap().is_zero_from(tail.end_offset_bytes).unwrap();
+                assert_eq!(behind, None, "{cut:?}");
                 // The next writer clears up.
                 let next = reopen(&after, small().writer(writer));
                 fill(&next, 8);
@@ -93,21 +98,25 @@ fn a_file_whose_old_name_may_come_back_keeps_its_contents() {
 
 #[test]
 fn a_purged_file_of_another_size_is_not_used() {
-    let disk = SimDisk::new(12);
-    let journal = create(&disk, small());
-    fill(&journal, 12);
-    journal.close().unwrap();
-    let journal = reopen(&disk, small().segment_bytes(64 * 1024));
-    fill(&journal, 20);
-    let purged = journal.purge_below(journal.synced()).unwrap();
-    assert!(purged.segments.len() >= 2);
-    fill(&journal, 60);
-    for entry in list(&disk, &dir()).unwrap().segments.iter().skip(1) {
-        assert_eq!(entry.bytes, 64 * 1024);
+    for [before, now] in [[32, 64], [64, 32]] {
+        let disk = SimDisk::new(12);
+        let journal = create(&disk, small().segment_bytes(before * 1024));
+        fill(&journal, 40);
+        journal.close().unwrap();
+        let journal = reopen(&disk, small().segment_bytes(now * 1024));
+        fill(&journal, 20);
+        let purged = journal.purge_below(journal.synced()).unwrap();
+        assert!(purged.segments.len() >= 2);
+        let last_old = journal.stats().segments;
+        fill(&journal, 60);
+        let listing = list(&disk, &dir()).unwrap();
+        assert!(listing.segments.len() as u64 > last_old + 2);
+        for entry in listing.segments.iter().skip(1) {
+            assert_eq!(entry.bytes, now * 1024);
+        }
+        journal.close().unwrap();
+        assert_eq!(walk(&disk).last_lsn(), Lsn::new(120));
     }
-    journal.close().unwrap();
-    let found = walk(&disk);
-    assert_eq!(found.last_lsn(), Lsn::new(92));
 }
 
 #[test]
