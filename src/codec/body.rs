@@ -482,10 +482,12 @@ pub(super) fn put_body(payload: &mut Vec<u8>, change: &Change) {
         | Change::BootstrapConfirmed { region: _ }
         | Change::BootstrapAbandoned { region: _ }
         | Change::CacheLoadRequested { region: _ }
+        | Change::CacheLoadWaits { region: _ }
         | Change::CacheLoading { region: _ }
         | Change::CacheActive { region: _ }
         | Change::CacheEvicting { region: _ } => {}
         Change::CacheLoadUnqueued { region: _, reason }
+        | Change::CacheGoneLoadWaits { region: _, reason }
         | Change::CacheCancelled { region: _, reason }
         | Change::CacheEvictPending { region: _, reason } => {
             bytes::put(payload, &WireEvict::from(*reason));
@@ -836,6 +838,11 @@ pub(super) fn take_body(
         ChangeKind::CacheLoadUnqueued => {
             let (region, reason) = (region()?, take_reason(rest, what)?);
             Change::CacheLoadUnqueued { region, reason }
+        }
+        ChangeKind::CacheLoadWaits => Change::CacheLoadWaits { region: region()? },
+        ChangeKind::CacheGoneLoadWaits => {
+            let (region, reason) = (region()?, take_reason(rest, what)?);
+            Change::CacheGoneLoadWaits { region, reason }
         }
         ChangeKind::CacheLoading => Change::CacheLoading { region: region()? },
         ChangeKind::CacheActive => Change::CacheActive { region: region()? },

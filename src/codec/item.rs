@@ -24,6 +24,7 @@ const TAG_HEAD: u8 = 1;
 const TAG_SLOT: u8 = 2;
 const TAG_DELETION: u8 = 3;
 const TAG_RESERVATION: u8 = 4;
+const TAG_RETIRING: u8 = 5;
 
 #[derive(Encode, Decode)]
 struct WireHead {
@@ -129,6 +130,7 @@ enum WireCache {
     Cancelled(WireLeaving),
     EvictPending(WireLeaving),
     Evicting(WireLeaving),
+    LoadQueued(u64),
 }
 
 #[derive(Encode, Decode)]
@@ -149,6 +151,12 @@ struct WireDeletion<'a> {
     id: WireDeletionId,
     range: WireRange<'a>,
     cause: WireDeletionCause,
+}
+
+#[derive(Encode, BorrowDecode)]
+struct WireRetiring<'a> {
+    region: u64,
+    range: WireRange<'a>,
 }
 
 #[derive(Encode, BorrowDecode)]
@@ -191,6 +199,11 @@ pub fn save_register<E>(
                 item.extend([TAG_RESERVATION, ITEM_VERSION]);
                 bytes::put(&mut item, &reservation_to_wire(*region, reservation));
             }
+            RegisterItem::Retiring(region, range) => {
+                item.extend([TAG_RETIRING, ITEM_VERSION]);
+                let (region, range) = (region.0, range.into());
+                bytes::put(&mut item, &WireRetiring { region, range });
+            }
         }
         sink(&item)?;
     }
@@ -225,6 +238,10 @@ pub fn load_item(register: &mut Register, item: &[u8]) -> Result<(), CodecError>
             RegisterItem::Deletion(wire.id.try_into()?, deletion)
         }
         TAG_RESERVATION => reservation_from_wire(bytes::take(&mut rest, "a reservation item")?)?,
+        TAG_RETIRING => {
+            let wire: WireRetiring<'_> = bytes::take(&mut rest, "an item of retiring memory")?;
+            RegisterItem::Retiring(RegionId(wire.region), wire.range.try_into()?)
+        }
         found => return Err(CodecError::UnknownItem { found }),
     };
     bytes::end(rest, "an item")?;
@@ -499,6 +516,9 @@ fn cache_to_wire(cache: CacheEntry) -> WireCache {
         CacheEntry::LoadRequested { incarnation } => {
             WireCache::LoadRequested(wire::from_incarnation(incarnation))
         }
+        CacheEntry::LoadQueued { incarnation } => {
+            WireCache::LoadQueued(wire::from_incarnation(incarnation))
+        }
         CacheEntry::Loading { incarnation } => {
             WireCache::Loading(wire::from_incarnation(incarnation))
         }
@@ -542,6 +562,9 @@ fn cache_from_wire(wire: WireCache) -> Result<CacheEntry, CodecError> {
     Ok(match wire {
         WireCache::Absent => CacheEntry::Absent,
         WireCache::LoadRequested(created) => CacheEntry::LoadRequested {
+            incarnation: wire::incarnation(created)?,
+        },
+        WireCache::LoadQueued(created) => CacheEntry::LoadQueued {
             incarnation: wire::incarnation(created)?,
         },
         WireCache::Loading(created) => CacheEntry::Loading {

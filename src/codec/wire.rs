@@ -80,6 +80,7 @@ mirror!(
         Disabled,
         Mismatch,
         Witness,
+        SplitBeforeLoad,
     }
 );
 mirror!(

@@ -308,7 +308,9 @@ impl Core {
             let loads = register
                 .slots()
                 .filter_map(|(region, slot)| match slot.cache {
-                    CacheEntry::LoadRequested { incarnation } => {
+                    // What it waited for ended with the process.
+                    CacheEntry::LoadRequested { incarnation }
+                    | CacheEntry::LoadQueued { incarnation } => {
                         Some(Job::Load(region, incarnation))
                     }
                     CacheEntry::Absent

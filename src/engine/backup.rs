@@ -406,7 +406,7 @@ fn moved(before: &Register, store: StoreId, generation: [u8; 16]) -> Result<Regi
                     }
                 }
             }
-            RegisterItem::Deletion(..) => {}
+            RegisterItem::Deletion(..) | RegisterItem::Retiring(..) => {}
             // The snapshot that it waits for was sent to the old store.
             RegisterItem::Reservation(..) => continue,
         }

@@ -29,7 +29,7 @@ use super::{Answer, EngineError};
 use crate::codec;
 use crate::lifecycle::{
     Accepted, Cause, Change, ChildFate, Durability, Effect, Event, Outcome, Record, Register,
-    SplitChild, Stamp, apply, step,
+    SplitChild, Stamp, apply, preceding, step,
 };
 use crate::sequence::Sequencer;
 use crate::store::{ColumnFamilies, VersionedStore};
@@ -242,7 +242,7 @@ impl Core {
     ) -> Result<Decision, EngineError> {
         self.check_open()?;
         let mut decided = self.decided.lock();
-        let Accepted { change, effects } = match step(&decided, event) {
+        let mut accepted = match step(&decided, event) {
             Outcome::Accepted(accepted) => accepted,
             Outcome::Wait(reason) => return Ok(self.no_change(&decided, Answer::Wait(reason))),
             Outcome::AlreadyApplied => return Ok(self.no_change(&decided, Answer::AlreadyApplied)),
@@ -250,23 +250,18 @@ impl Core {
                 return Ok(self.no_change(&decided, Answer::Refused(refusal)));
             }
         };
+        if let Some(first) = preceding(&decided, event)
+            && let Outcome::Accepted(before) = step(&decided, &first)
+        {
+            self.append(&mut decided, before.change, cause, |_, _| {})?;
+            // Building on the new record, with the same answer.
+            if let Outcome::Accepted(after) = step(&decided, event) {
+                accepted = after;
+            }
+        }
+        let Accepted { change, effects } = accepted;
         let durability = change.durability();
-        let (_, boot) = self.journal.store_and_boot()?;
-        let (wall_clock_micros, boot) = (self.disk.wall_clock_micros(), boot.get());
-        let stamp = Stamp {
-            wall_clock_micros,
-            boot,
-            cause,
-        };
-        let record = Record::new(&decided, change, stamp);
-        let (kind, payload) = codec::encode(&record);
-        let tag = record.header.region.map_or(0, region_tag);
-        let lsn = self.note_poison(self.journal.append(kind, tag, &payload))?;
-        apply(&mut decided, lsn, &record)
-            .expect("an accepted outcome applies to the state that it was decided on");
-        prepare(&decided, lsn);
-        let subject = record.header.incarnation;
-        self.unpublished.lock().push_back((lsn, record));
+        let (lsn, subject) = self.append(&mut decided, change, cause, prepare)?;
         let (answer, effects) = (Answer::Accepted { lsn }, effects.at(lsn));
         Ok(Decision {
             answer,
@@ -275,6 +270,33 @@ impl Core {
             basis: lsn,
             durability,
         })
+    }
+
+    /// Appends the record of a change that was decided on `decided`, and moves that.
+    fn append(
+        &self,
+        decided: &mut Register,
+        change: Change,
+        cause: Cause,
+        prepare: impl FnOnce(&Register, Lsn),
+    ) -> Result<(Lsn, Option<Incarnation>), EngineError> {
+        let (_, boot) = self.journal.store_and_boot()?;
+        let (wall_clock_micros, boot) = (self.disk.wall_clock_micros(), boot.get());
+        let stamp = Stamp {
+            wall_clock_micros,
+            boot,
+            cause,
+        };
+        let record = Record::new(decided, change, stamp);
+        let (kind, payload) = codec::encode(&record);
+        let tag = record.header.region.map_or(0, region_tag);
+        let lsn = self.note_poison(self.journal.append(kind, tag, &payload))?;
+        apply(decided, lsn, &record)
+            .expect("an accepted outcome applies to the state that it was decided on");
+        prepare(decided, lsn);
+        let subject = record.header.incarnation;
+        self.unpublished.lock().push_back((lsn, record));
+        Ok((lsn, subject))
     }
 
     fn no_change(&self, decided: &Register, answer: Answer) -> Decision {

@@ -28,6 +28,9 @@ impl Engine {
     /// the host applied entries meanwhile that gave keys of the range to a new region. `sources` are
     /// regions that the caller knows to have been merged into this one.
     ///
+    /// A refusal leaves no record, as no refusal does: nothing changed, so there is nothing to replay, and a
+    /// host that is sent the same snapshot again and again would fill the journal with it.
+    ///
     /// # Durability
     /// Appended only: after a restart Raft asks for the snapshot again, and the keys are released.
     pub fn reserve_snapshot(

@@ -156,6 +156,7 @@ fn cached(register: &Register) -> Vec<(RegionId, Incarnation)> {
             }
             CacheEntry::Absent
             | CacheEntry::LoadRequested { .. }
+            | CacheEntry::LoadQueued { .. }
             | CacheEntry::Cancelled { .. }
             | CacheEntry::EvictPending { .. }
             | CacheEntry::Evicting { .. } => None,

@@ -486,6 +486,17 @@ fn of_change(change: &Change) -> Said {
             format!("behind the eviction, for version {version}"),
             vec![field("version", *version)],
         ),
+        Change::CacheLoadWaits { .. } => Said::new(
+            "behind the evictions of other regions that hold its keys",
+            Vec::new(),
+        ),
+        Change::CacheGoneLoadWaits { reason, .. } => Said::new(
+            format!(
+                "{}; the queued load waits for other regions' evictions",
+                reason.as_str()
+            ),
+            vec![field("reason", reason.as_str()), field("queued", "waits")],
+        ),
         Change::CacheLoadUnqueued { reason, .. }
         | Change::CacheCancelled { reason, .. }
         | Change::CacheEvictPending { reason, .. } => {

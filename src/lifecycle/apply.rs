@@ -18,7 +18,7 @@ use torrens_journal::Lsn;
 use super::register::LedgerFault;
 use super::step::{changed, changed_jointly, joint_left, switched};
 use super::{CacheState, Change, DeletionId, MergeSource, Mode, Record, Register, Slot};
-use crate::{Incarnation, PeerId, RegionError, RegionId, Sequence, StoreId};
+use crate::{Incarnation, KeyRange, PeerId, RegionError, RegionId, Sequence, StoreId};
 
 /// Why a record cannot have followed the state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -140,6 +140,7 @@ pub fn apply(register: &mut Register, lsn: Lsn, record: &Record) -> Result<(), A
     }
     check_header(register, record)?;
     let change = &record.change;
+    let held = held_in_memory(register, change);
     match change {
         Change::StoreIdentified { store } => regions::identify(register, *store),
         Change::DataStoreReplaced { generation } => {
@@ -294,6 +295,8 @@ pub fn apply(register: &mut Register, lsn: Lsn, record: &Record) -> Result<(), A
         Change::CacheLoadRequested { .. }
         | Change::CacheLoadQueued { .. }
         | Change::CacheLoadUnqueued { .. }
+        | Change::CacheLoadWaits { .. }
+        | Change::CacheGoneLoadWaits { .. }
         | Change::CacheLoading { .. }
         | Change::CacheActive { .. }
         | Change::CacheCancelled { .. }
@@ -302,7 +305,50 @@ pub fn apply(register: &mut Register, lsn: Lsn, record: &Record) -> Result<(), A
         | Change::CacheGone { .. } => caching::apply(register, change),
     }?;
     note_record(register, lsn, change);
+    note_retiring(register, change, held);
     Ok(())
+}
+
+/// The regions that the change concerns whose memory holds data, and the keys that it holds.
+fn held_in_memory(register: &Register, change: &Change) -> Vec<(RegionId, KeyRange)> {
+    let also = match change.change_kind().is_cache() {
+        true => Vec::new(),
+        false => change.also(),
+    };
+    let held = |region: RegionId| {
+        let slot = register.slot(region)?;
+        let is_held = match slot.cache.state() {
+            CacheState::Loading | CacheState::Active => true,
+            CacheState::Absent
+            | CacheState::LoadRequested
+            | CacheState::LoadQueued
+            | CacheState::Cancelled
+            | CacheState::EvictPending
+            | CacheState::Evicting => false,
+        };
+        let region_held = slot.peer.as_ref().filter(|_| is_held)?.stage.region()?;
+        Some((region, region_held.range.clone()))
+    };
+    change
+        .region()
+        .into_iter()
+        .chain(also)
+        .filter_map(held)
+        .collect()
+}
+
+/// Memory on its way out keeps the keys that it held, until it is gone.
+fn note_retiring(register: &mut Register, change: &Change, held: Vec<(RegionId, KeyRange)>) {
+    for (region, range) in held {
+        if register.cache_state(region).is_leaving() {
+            register.retiring.insert(region, range);
+        }
+    }
+    if let Some(region) = change.region()
+        && !register.cache_state(region).is_leaving()
+    {
+        register.retiring.remove(&region);
+    }
 }
 
 /// A record says what it was decided on; that must be what is there.

@@ -11,6 +11,10 @@
 //!           (or to LoadRequested, if a load was queued meanwhile and still makes sense)
 //! ```
 //!
+//! Memory on its way out keeps the keys that it held until it is gone, whatever becomes of its region. A
+//! load of another region that has some of these keys waits for that too: Absent goes to LoadQueued, and
+//! from there straight to Loading when the last such eviction has ended.
+//!
 //! Not here: the memory (`crate::cache`), when a load or an eviction runs (`engine`).
 
 use crate::{Incarnation, RegionId};
@@ -23,6 +27,12 @@ pub enum CacheEntry {
     Absent,
     /// A load was asked for and has not begun; no memory is held.
     LoadRequested {
+        /// The peer it is for.
+        incarnation: Incarnation,
+    },
+    /// A load was asked for, and memory of other regions that holds some of its keys is still on its way
+    /// out; no memory is held.
+    LoadQueued {
         /// The peer it is for.
         incarnation: Incarnation,
     },
@@ -74,6 +84,8 @@ pub enum CacheState {
     Absent,
     /// See [`CacheEntry::LoadRequested`].
     LoadRequested,
+    /// See [`CacheEntry::LoadQueued`].
+    LoadQueued,
     /// See [`CacheEntry::Loading`].
     Loading,
     /// See [`CacheEntry::Active`].
@@ -157,6 +169,8 @@ pub enum EvictReason {
     Mismatch,
     /// The peer became a witness.
     Witness,
+    /// The region was split before its load had begun: what was asked for is no more.
+    SplitBeforeLoad,
 }
 
 /// Why the store itself asks for a load that nobody else asked for.
@@ -180,6 +194,7 @@ impl CacheEntry {
         match self {
             CacheEntry::Absent => CacheState::Absent,
             CacheEntry::LoadRequested { .. } => CacheState::LoadRequested,
+            CacheEntry::LoadQueued { .. } => CacheState::LoadQueued,
             CacheEntry::Loading { .. } => CacheState::Loading,
             CacheEntry::Active { .. } => CacheState::Active,
             CacheEntry::Cancelled { .. } => CacheState::Cancelled,
@@ -193,6 +208,7 @@ impl CacheEntry {
         match self {
             CacheEntry::Absent => None,
             CacheEntry::LoadRequested { incarnation }
+            | CacheEntry::LoadQueued { incarnation }
             | CacheEntry::Loading { incarnation }
             | CacheEntry::Active { incarnation, .. }
             | CacheEntry::Cancelled { incarnation, .. }
@@ -206,6 +222,7 @@ impl CacheEntry {
         match self {
             CacheEntry::Absent
             | CacheEntry::LoadRequested { .. }
+            | CacheEntry::LoadQueued { .. }
             | CacheEntry::Loading { .. }
             | CacheEntry::Active { .. } => None,
             CacheEntry::Cancelled { queued, .. }
@@ -218,7 +235,9 @@ impl CacheEntry {
     /// under way can no longer be right): serving less needs nobody's consent.
     pub(super) const fn withdrawn(self, reason: EvictReason) -> CacheEntry {
         match self {
-            CacheEntry::Absent | CacheEntry::LoadRequested { .. } => CacheEntry::Absent,
+            CacheEntry::Absent
+            | CacheEntry::LoadRequested { .. }
+            | CacheEntry::LoadQueued { .. } => CacheEntry::Absent,
             CacheEntry::Loading { incarnation } => CacheEntry::Cancelled {
                 incarnation,
                 reason,
@@ -237,10 +256,23 @@ impl CacheEntry {
 }
 
 impl CacheState {
+    /// Whether memory is on its way out: it serves nobody any more and is not gone yet.
+    pub const fn is_leaving(self) -> bool {
+        match self {
+            CacheState::Cancelled | CacheState::EvictPending | CacheState::Evicting => true,
+            CacheState::Absent
+            | CacheState::LoadRequested
+            | CacheState::LoadQueued
+            | CacheState::Loading
+            | CacheState::Active => false,
+        }
+    }
+
     /// Every state, in the order of a cache's life.
-    pub const ALL: [CacheState; 7] = [
+    pub const ALL: [CacheState; 8] = [
         CacheState::Absent,
         CacheState::LoadRequested,
+        CacheState::LoadQueued,
         CacheState::Loading,
         CacheState::Active,
         CacheState::Cancelled,
@@ -253,6 +285,7 @@ impl CacheState {
         match self {
             CacheState::Absent => "absent",
             CacheState::LoadRequested => "load-requested",
+            CacheState::LoadQueued => "load-queued",
             CacheState::Loading => "loading",
             CacheState::Active => "active",
             CacheState::Cancelled => "cancelled",
@@ -284,11 +317,12 @@ impl EvictReason {
             EvictReason::Disabled => "disabled",
             EvictReason::Mismatch => "mismatch",
             EvictReason::Witness => "witness",
+            EvictReason::SplitBeforeLoad => "split-before-load",
         }
     }
 
     /// Every reason, in the order of their numbers in the journal.
-    pub const ALL: [EvictReason; 18] = [
+    pub const ALL: [EvictReason; 19] = [
         EvictReason::Requested,
         EvictReason::MemoryLimit,
         EvictReason::LoadFailed,
@@ -307,6 +341,7 @@ impl EvictReason {
         EvictReason::Disabled,
         EvictReason::Mismatch,
         EvictReason::Witness,
+        EvictReason::SplitBeforeLoad,
     ];
 }
 

@@ -313,6 +313,19 @@ pub enum Change {
         /// The region's version that it was asked for.
         version: u64,
     },
+    /// A load was asked for, and waits for the end of other regions' evictions, whose memory holds some
+    /// of its keys.
+    CacheLoadWaits {
+        /// Which region.
+        region: RegionId,
+    },
+    /// No memory is held; the load that was queued behind it waits for other regions' evictions too.
+    CacheGoneLoadWaits {
+        /// Which region.
+        region: RegionId,
+        /// Why the memory went.
+        reason: EvictReason,
+    },
     /// A queued load is not wanted any more.
     CacheLoadUnqueued {
         /// Which region.
@@ -477,6 +490,8 @@ impl Change {
             | Change::CacheLoadRequested { .. }
             | Change::CacheLoadQueued { .. }
             | Change::CacheLoadUnqueued { .. }
+            | Change::CacheLoadWaits { .. }
+            | Change::CacheGoneLoadWaits { .. }
             | Change::CacheLoading { .. }
             | Change::CacheActive { .. }
             | Change::CacheCancelled { .. }
@@ -526,6 +541,8 @@ impl Change {
             | Change::CacheLoadRequested { region }
             | Change::CacheLoadQueued { region, .. }
             | Change::CacheLoadUnqueued { region, .. }
+            | Change::CacheLoadWaits { region }
+            | Change::CacheGoneLoadWaits { region, .. }
             | Change::CacheLoading { region }
             | Change::CacheActive { region }
             | Change::CacheCancelled { region, .. }

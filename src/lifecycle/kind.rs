@@ -95,11 +95,15 @@ pub enum ChangeKind {
     CacheEvicting = 0x0508,
     /// See [`Change::CacheGone`].
     CacheGone = 0x0509,
+    /// See [`Change::CacheLoadWaits`].
+    CacheLoadWaits = 0x050a,
+    /// See [`Change::CacheGoneLoadWaits`].
+    CacheGoneLoadWaits = 0x050b,
 }
 
 impl ChangeKind {
     /// Every kind, by number.
-    pub const ALL: [ChangeKind; 43] = [
+    pub const ALL: [ChangeKind; 45] = [
         ChangeKind::StoreIdentified,
         ChangeKind::DataStoreReplaced,
         ChangeKind::SequencesLeased,
@@ -143,6 +147,8 @@ impl ChangeKind {
         ChangeKind::CacheEvictPending,
         ChangeKind::CacheEvicting,
         ChangeKind::CacheGone,
+        ChangeKind::CacheLoadWaits,
+        ChangeKind::CacheGoneLoadWaits,
     ];
 
     /// The stable number.
@@ -201,6 +207,8 @@ impl ChangeKind {
             ChangeKind::CacheEvictPending => "cache.evict-pending",
             ChangeKind::CacheEvicting => "cache.evicting",
             ChangeKind::CacheGone => "cache.gone",
+            ChangeKind::CacheLoadWaits => "cache.wait",
+            ChangeKind::CacheGoneLoadWaits => "cache.gone-wait",
         }
     }
 
@@ -226,7 +234,9 @@ impl ChangeKind {
             | ChangeKind::CacheCancelled
             | ChangeKind::CacheEvictPending
             | ChangeKind::CacheEvicting
-            | ChangeKind::CacheGone => Durability::AppendOnly,
+            | ChangeKind::CacheGone
+            | ChangeKind::CacheLoadWaits
+            | ChangeKind::CacheGoneLoadWaits => Durability::AppendOnly,
             ChangeKind::StoreIdentified
             | ChangeKind::DataStoreReplaced
             | ChangeKind::SequencesLeased
@@ -309,6 +319,8 @@ impl Change {
             Change::CacheEvictPending { .. } => ChangeKind::CacheEvictPending,
             Change::CacheEvicting { .. } => ChangeKind::CacheEvicting,
             Change::CacheGone { .. } => ChangeKind::CacheGone,
+            Change::CacheLoadWaits { .. } => ChangeKind::CacheLoadWaits,
+            Change::CacheGoneLoadWaits { .. } => ChangeKind::CacheGoneLoadWaits,
         }
     }
 

@@ -78,5 +78,5 @@ pub use register::{
     Admitted, OpenOperation, Owner, Register, Reservation, RestoreError, Slot, Violation,
 };
 pub(crate) use register::{RegisterHead, RegisterItem};
-pub use step::step;
+pub use step::{preceding, step};
 pub use tombstone::{DestroyCause, Tombstone, TombstoneCause};

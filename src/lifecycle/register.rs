@@ -50,6 +50,8 @@ pub struct Register {
     pub(super) slots: BTreeMap<RegionId, Slot>,
     pub(super) deletions: BTreeMap<DeletionId, PendingDeletion>,
     pub(super) reservations: BTreeMap<RegionId, Reservation>,
+    /// Memory of caches on its way out, and the keys that it held.
+    pub(super) retiring: BTreeMap<RegionId, KeyRange>,
     pub(super) ledger: Ledger,
 }
 
@@ -165,6 +167,12 @@ impl Register {
         self.slots
             .get(&region)
             .map_or(CacheEntry::Absent, |slot| slot.cache)
+    }
+
+    /// The caches whose memory is on its way out, and the keys that it held when it stopped serving, by
+    /// region id. A load of any of these keys waits for its end.
+    pub fn retiring(&self) -> impl Iterator<Item = (RegionId, &KeyRange)> {
+        self.retiring.iter().map(|(region, range)| (*region, range))
     }
 
     /// The state of a region's cache.

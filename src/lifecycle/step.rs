@@ -17,6 +17,7 @@ mod ordered;
 mod snapshots;
 mod splitting;
 
+pub(super) use self::caching::waits_for;
 pub(super) use self::conf_change::{changed, changed_jointly, joint_left, switched};
 pub(super) use self::destroying::later;
 pub(super) use self::ordered::forced;
@@ -120,6 +121,10 @@ pub fn step(register: &Register, event: &Event) -> Outcome {
             position,
             change,
         } => {
+            let changes = std::slice::from_ref(change);
+            if conf_change::has_removed_own(register, *region, *incarnation, *epoch, changes) {
+                return Outcome::AlreadyApplied;
+            }
             let entry = entry(register, *region, *incarnation, *epoch, *position);
             entry.and_then(|entry| conf_change::change_peers(register, entry, *change))
         }
@@ -130,6 +135,9 @@ pub fn step(register: &Register, event: &Event) -> Outcome {
             position,
             changes,
         } => {
+            if conf_change::has_removed_own(register, *region, *incarnation, *epoch, changes) {
+                return Outcome::AlreadyApplied;
+            }
             let entry = entry(register, *region, *incarnation, *epoch, *position);
             entry.and_then(|entry| conf_change::enter_joint(register, entry, changes))
         }
@@ -235,6 +243,53 @@ pub fn step(register: &Register, event: &Event) -> Outcome {
         Event::CacheLost { region } => caching::lost(register, *region),
     };
     decided.unwrap_or_else(Outcome::Refused)
+}
+
+/// An event that has to be decided and recorded before `event`, which [`step`] accepts: what `event` takes
+/// the sense from does not go without a record of its own. The answer to `event` is the same afterwards.
+pub fn preceding(register: &Register, event: &Event) -> Option<Event> {
+    match event {
+        Event::Split(split) => caching::dropped_by_split(register, split.region),
+        Event::Identify { .. }
+        | Event::Bootstrap { .. }
+        | Event::PrepareBootstrap { .. }
+        | Event::ConfirmBootstrap { .. }
+        | Event::AbandonBootstrap { .. }
+        | Event::RecoverRegion { .. }
+        | Event::ForceVoters { .. }
+        | Event::PlaceTombstone { .. }
+        | Event::CollectTombstone { .. }
+        | Event::CreateByMessage { .. }
+        | Event::ChangePeers { .. }
+        | Event::PrepareMerge { .. }
+        | Event::CommitMerge { .. }
+        | Event::RollbackMerge { .. }
+        | Event::BeginFlashback { .. }
+        | Event::EndFlashback { .. }
+        | Event::EnterJoint { .. }
+        | Event::LeaveJoint { .. }
+        | Event::SwitchWitness { .. }
+        | Event::ReserveSnapshot { .. }
+        | Event::ReleaseSnapshot { .. }
+        | Event::InstallWitness { .. }
+        | Event::BeginSnapshot { .. }
+        | Event::EndSnapshot { .. }
+        | Event::AbortSnapshot { .. }
+        | Event::Destroy { .. }
+        | Event::FinishDeletion { .. }
+        | Event::Damage { .. }
+        | Event::Barrier { .. }
+        | Event::NewDataStore { .. }
+        | Event::SequenceLease { .. }
+        | Event::LoadRequest { .. }
+        | Event::LoadBegin { .. }
+        | Event::LoadEnd { .. }
+        | Event::LoadCancel { .. }
+        | Event::Evict { .. }
+        | Event::EvictBegin { .. }
+        | Event::EvictEnd { .. }
+        | Event::CacheLost { .. } => None,
+    }
 }
 
 /// The entry that an event is about, for the live peer that its caller means.

@@ -7,6 +7,7 @@
 )]
 
 mod apply_strict;
+mod cache_overlap;
 mod cache_table;
 mod cases;
 mod epochs;

@@ -23,7 +23,7 @@ pub struct CrashPoint {
     /// What has just been done there.
     pub help: &'static str,
     area: Area,
-    op: &'static str,
+    ops: &'static [&'static str],
 }
 
 /// Which kind of file an operation was done to.
@@ -44,12 +44,17 @@ pub(super) enum When {
     After,
 }
 
-const fn point(name: &'static str, area: Area, op: &'static str, help: &'static str) -> CrashPoint {
+const fn point(
+    name: &'static str,
+    area: Area,
+    ops: &'static [&'static str],
+    help: &'static str,
+) -> CrashPoint {
     CrashPoint {
         name,
         help,
         area,
-        op,
+        ops,
     }
 }
 
@@ -58,140 +63,151 @@ pub const POINTS: &[CrashPoint] = &[
     point(
         "journal.created",
         Area::Journal,
-        op::CREATE,
+        &[op::CREATE],
         "a new segment has a name, not yet durable",
     ),
     point(
         "journal.zeroed",
         Area::Journal,
-        op::WRITE_ZEROS,
+        &[op::WRITE_ZEROS],
         "a new segment has its blocks",
     ),
     point(
         "journal.written",
         Area::Journal,
-        op::WRITE,
+        &[op::WRITE],
         "a segment's header is written",
     ),
     point(
         "journal.appended",
         Area::Journal,
-        op::STORE,
+        &[op::STORE],
         "a group of records is stored, not yet synced",
     ),
     point(
         "journal.synced",
         Area::Journal,
-        op::SYNC,
+        &[op::SYNC],
         "a segment is synced: what it holds is durable",
     ),
     point(
         "journal.renamed",
         Area::Journal,
-        op::RENAME,
+        &[op::RENAME],
         "a segment has another name",
     ),
     point(
         "journal.removed",
         Area::Journal,
-        op::REMOVE,
+        &[op::REMOVE],
         "a segment that a checkpoint replaced is removed",
     ),
     point(
         "journal.listed",
         Area::Journal,
-        op::SYNC_DIR,
+        &[op::SYNC_DIR],
         "the names of the segments are durable",
     ),
     point(
         "mark.written",
         Area::Mark,
-        op::WRITE,
+        &[op::WRITE],
         "the mark is written, not yet synced",
     ),
-    point("mark.synced", Area::Mark, op::SYNC, "the mark is durable"),
+    point(
+        "mark.synced",
+        Area::Mark,
+        &[op::SYNC],
+        "the mark is durable",
+    ),
     point(
         "checkpoint.created",
         Area::Checkpoint,
-        op::CREATE,
+        &[op::CREATE],
         "a checkpoint's file has a name",
     ),
     point(
         "checkpoint.written",
         Area::Checkpoint,
-        op::WRITE,
+        &[op::WRITE],
         "a part of a checkpoint is written",
     ),
     point(
         "checkpoint.synced",
         Area::Checkpoint,
-        op::SYNC,
+        &[op::SYNC],
         "a checkpoint's contents are durable",
     ),
     point(
         "checkpoint.renamed",
         Area::Checkpoint,
-        op::RENAME,
+        &[op::RENAME],
         "a checkpoint has its final name",
     ),
     point(
         "checkpoint.listed",
         Area::Checkpoint,
-        op::SYNC_DIR,
+        &[op::SYNC_DIR],
         "that name is durable",
     ),
     point(
         "checkpoint.removed",
         Area::Checkpoint,
-        op::REMOVE,
+        &[op::REMOVE],
         "an older checkpoint is removed",
     ),
     point(
         "snapshot.created",
         Area::Snapshot,
-        op::CREATE,
+        &[op::CREATE],
         "a snapshot's file has a name",
     ),
     point(
         "snapshot.written",
         Area::Snapshot,
-        op::WRITE,
+        &[op::WRITE],
         "a part of a snapshot is written",
     ),
     point(
         "snapshot.synced",
         Area::Snapshot,
-        op::SYNC,
+        &[op::SYNC],
         "a snapshot's contents are durable",
     ),
     point(
         "snapshot.renamed",
         Area::Snapshot,
-        op::RENAME,
+        &[op::RENAME],
         "a snapshot has its final name",
     ),
     point(
         "snapshot.listed",
         Area::Snapshot,
-        op::SYNC_DIR,
+        &[op::SYNC_DIR],
         "that name is durable",
     ),
     point(
         "snapshot.removed",
         Area::Snapshot,
-        op::REMOVE,
+        &[op::REMOVE],
         "a snapshot's file is removed",
+    ),
+    point(
+        "snapshot.cleared",
+        Area::Data,
+        &["store.clear"],
+        "the keys of a range are removed: before a snapshot's rows come, or because nobody owns them",
     ),
     point(
         "data.applied",
         Area::Data,
-        "store.apply",
+        &["store.apply", "store.clear"],
         "the data store took a batch (of a write, of a clear, of an ingest)",
     ),
     point(
         "data.flushed",
         Area::Data,
-        "store.flush",
+        &["store.flush"],
         "the data store's batches are durable",
     ),
 ];
@@ -203,7 +219,7 @@ impl CrashPoint {
     }
 
     fn is_at(&self, op: &SimOp) -> bool {
-        self.op == op.name && area_of(op) == Some(self.area)
+        self.ops.contains(&op.name) && area_of(op) == Some(self.area)
     }
 }
 

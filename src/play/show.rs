@@ -211,6 +211,7 @@ pub(super) fn cache(region: RegionId, entry: &CacheEntry) -> String {
         | CacheEntry::Evicting { reason, .. } => line.push_str(&format!(" ({})", reason.as_str())),
         CacheEntry::Absent
         | CacheEntry::LoadRequested { .. }
+        | CacheEntry::LoadQueued { .. }
         | CacheEntry::Loading { .. }
         | CacheEntry::Active { .. } => {}
     }

@@ -27,7 +27,8 @@ use rows::Rows;
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Asked before every mutating call with its name (`store.apply`, `store.flush`); an error stops
+/// Asked before every mutating call with its name (`store.apply`, `store.clear` for a batch that only
+/// removes keys, `store.flush`); an error stops
 /// the call before it does anything.
 pub type StoreHook = Arc<dyn Fn(&'static str) -> io::Result<()> + Send + Sync>;
 
@@ -249,7 +250,11 @@ impl State {
 
 impl DataStore for MemoryStore {
     fn apply(&self, batch: &StoreBatch) -> Result<(), StoreError> {
-        self.mutate("store.apply", |state| {
+        let operation = match batch.is_removal() {
+            true => "store.clear",
+            false => "store.apply",
+        };
+        self.mutate(operation, |state| {
             apply_to(&mut state.live, batch);
             state.unflushed.push(batch.clone());
         })

@@ -158,6 +158,12 @@ impl StoreBatch {
         self.ops.is_empty()
     }
 
+    /// Whether it removes keys and sets none.
+    pub fn is_removal(&self) -> bool {
+        let is_delete = |op: &StoreOp| matches!(op, StoreOp::Delete { .. });
+        !self.ops.is_empty() && self.ops.iter().all(is_delete)
+    }
+
     /// Sum of the lengths of raw keys and values, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes

@@ -249,6 +249,7 @@ impl Watch {
                 // Something may have been asked for since; the eviction has ended.
                 CacheEntry::Absent
                 | CacheEntry::LoadRequested { .. }
+                | CacheEntry::LoadQueued { .. }
                 | CacheEntry::Loading { .. }
                 | CacheEntry::Active { .. } => Some(CacheOutcome::Done),
             },
@@ -258,7 +259,9 @@ impl Watch {
                 }
                 match entry {
                     CacheEntry::Active { .. } => Some(CacheOutcome::Done),
-                    CacheEntry::LoadRequested { .. } | CacheEntry::Loading { .. } => None,
+                    CacheEntry::LoadRequested { .. }
+                    | CacheEntry::LoadQueued { .. }
+                    | CacheEntry::Loading { .. } => None,
                     CacheEntry::Absent => Some(CacheOutcome::Cancelled(None)),
                     CacheEntry::Cancelled { reason, queued, .. }
                     | CacheEntry::EvictPending { reason, queued, .. }

@@ -46,7 +46,7 @@ impl Core {
     pub(in crate::engine) fn stop_caching(&self, region: RegionId, reason: EvictReason) {
         self.caches.detach(region);
         match self.with_decided(|register| register.cache_state(region)) {
-            CacheState::Absent | CacheState::LoadRequested => return,
+            CacheState::Absent | CacheState::LoadRequested | CacheState::LoadQueued => return,
             CacheState::Loading
             | CacheState::Active
             | CacheState::Cancelled

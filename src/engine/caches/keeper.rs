@@ -130,6 +130,7 @@ impl Core {
                 }
                 CacheState::Absent
                 | CacheState::LoadRequested
+                | CacheState::LoadQueued
                 | CacheState::Loading
                 | CacheState::Cancelled
                 | CacheState::EvictPending

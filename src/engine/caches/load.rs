@@ -143,9 +143,12 @@ impl Core {
         // Attach and choose the sequence under the latch: no write runs, so every version is either
         // in the store at or below `sequence`, or will be mirrored.
         let latch = self.latches.hold(region);
-        let requested = CacheEntry::LoadRequested { incarnation };
+        let is_asked_for = |entry| {
+            entry == CacheEntry::LoadRequested { incarnation }
+                || entry == CacheEntry::LoadQueued { incarnation }
+        };
         if let (true, Some(reason)) = (
-            self.with_decided(|register| register.cache(region) == requested),
+            self.with_decided(|register| is_asked_for(register.cache(region))),
             self.reason_not_to_load(),
         ) {
             return self.cancel_load(region, incarnation, reason);

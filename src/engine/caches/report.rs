@@ -118,6 +118,7 @@ impl Core {
                 | CacheEntry::Evicting { reason, .. } => Some(reason),
                 CacheEntry::Absent
                 | CacheEntry::LoadRequested { .. }
+                | CacheEntry::LoadQueued { .. }
                 | CacheEntry::Loading { .. }
                 | CacheEntry::Active { .. } => None,
             };

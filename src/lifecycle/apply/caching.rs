@@ -2,6 +2,7 @@
 
 use super::{ApplyError, slot};
 use crate::RegionId;
+use crate::lifecycle::step::waits_for;
 use crate::lifecycle::{CacheEntry, Change, QueuedLoad, QueuedLoadFate, Register};
 
 pub(super) fn apply(register: &mut Register, change: &Change) -> Result<(), ApplyError> {
@@ -34,6 +35,7 @@ fn next(
         Change::CacheLoadRequested { .. } => match entry {
             C::Absent => requested(register, region),
             C::LoadRequested { .. }
+            | C::LoadQueued { .. }
             | C::Loading { .. }
             | C::Active { .. }
             | C::Cancelled { .. }
@@ -52,8 +54,26 @@ fn next(
             entry.queued()?;
             with_queued(entry, None)
         }
+        Change::CacheLoadWaits { .. } => match entry {
+            C::Absent => queued(register, region),
+            C::LoadRequested { .. }
+            | C::LoadQueued { .. }
+            | C::Loading { .. }
+            | C::Active { .. }
+            | C::Cancelled { .. }
+            | C::EvictPending { .. }
+            | C::Evicting { .. } => None,
+        },
+        Change::CacheGoneLoadWaits { .. } => {
+            let load = entry.queued()?;
+            let next = queued(register, region)?;
+            (next.incarnation() == Some(load.incarnation)).then_some(next)
+        }
         Change::CacheLoading { .. } => match entry {
             C::LoadRequested { incarnation } => Some(C::Loading { incarnation }),
+            C::LoadQueued { incarnation } => {
+                (!waits_for(register, region, None)).then_some(C::Loading { incarnation })
+            }
             C::Absent
             | C::Loading { .. }
             | C::Active { .. }
@@ -68,6 +88,7 @@ fn next(
             }),
             C::Absent
             | C::LoadRequested { .. }
+            | C::LoadQueued { .. }
             | C::Active { .. }
             | C::Cancelled { .. }
             | C::EvictPending { .. }
@@ -77,6 +98,7 @@ fn next(
             C::Loading { .. } => Some(entry.withdrawn(reason)),
             C::Absent
             | C::LoadRequested { .. }
+            | C::LoadQueued { .. }
             | C::Active { .. }
             | C::Cancelled { .. }
             | C::EvictPending { .. }
@@ -86,6 +108,7 @@ fn next(
             C::Active { .. } => Some(entry.withdrawn(reason)),
             C::Absent
             | C::LoadRequested { .. }
+            | C::LoadQueued { .. }
             | C::Loading { .. }
             | C::Cancelled { .. }
             | C::EvictPending { .. }
@@ -108,6 +131,7 @@ fn next(
             }),
             C::Absent
             | C::LoadRequested { .. }
+            | C::LoadQueued { .. }
             | C::Loading { .. }
             | C::Active { .. }
             | C::Evicting { .. } => None,
@@ -168,6 +192,13 @@ fn requested(register: &Register, region: RegionId) -> Option<CacheEntry> {
     Some(CacheEntry::LoadRequested { incarnation })
 }
 
+/// A load for the live peer that waits for other regions' evictions; none if it does not serve.
+fn queued(register: &Register, region: RegionId) -> Option<CacheEntry> {
+    let incarnation = register.incarnation(region)?;
+    register.serving(region, incarnation)?;
+    Some(CacheEntry::LoadQueued { incarnation })
+}
+
 /// The entry with another load behind it; none if nothing can wait there.
 fn with_queued(entry: CacheEntry, queued: Option<QueuedLoad>) -> Option<CacheEntry> {
     match entry {
@@ -200,6 +231,7 @@ fn with_queued(entry: CacheEntry, queued: Option<QueuedLoad>) -> Option<CacheEnt
         }),
         CacheEntry::Absent
         | CacheEntry::LoadRequested { .. }
+        | CacheEntry::LoadQueued { .. }
         | CacheEntry::Loading { .. }
         | CacheEntry::Active { .. } => None,
     }

@@ -315,6 +315,7 @@ fn share_cache(register: &mut Register, id: RegionId) -> bool {
         CacheEntry::Active { .. } => true,
         CacheEntry::Absent
         | CacheEntry::LoadRequested { .. }
+        | CacheEntry::LoadQueued { .. }
         | CacheEntry::Loading { .. }
         | CacheEntry::Cancelled { .. }
         | CacheEntry::EvictPending { .. }

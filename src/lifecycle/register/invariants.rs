@@ -204,6 +204,7 @@ impl Register {
         }
         match *cache {
             CacheEntry::LoadRequested { incarnation }
+            | CacheEntry::LoadQueued { incarnation }
             | CacheEntry::Loading { incarnation }
             | CacheEntry::Active { incarnation, .. }
                 if self.serving(region, incarnation).is_none() =>
@@ -215,6 +216,7 @@ impl Register {
             }
             CacheEntry::Absent
             | CacheEntry::LoadRequested { .. }
+            | CacheEntry::LoadQueued { .. }
             | CacheEntry::Loading { .. }
             | CacheEntry::Active { .. }
             | CacheEntry::Cancelled { .. }

@@ -7,7 +7,7 @@ use torrens_journal::Lsn;
 
 use super::{Claim, LedgerFault, Owner, Register, Reservation, Slot};
 use crate::lifecycle::{DeletionId, PendingDeletion};
-use crate::{RegionId, Sequence, StoreId};
+use crate::{KeyRange, RegionId, Sequence, StoreId};
 
 /// What concerns the whole store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +27,7 @@ pub(crate) enum RegisterItem {
     Slot(RegionId, Slot),
     Deletion(DeletionId, PendingDeletion),
     Reservation(RegionId, Reservation),
+    Retiring(RegionId, KeyRange),
 }
 
 /// Why an item does not fit to those before it.
@@ -63,6 +64,11 @@ impl Register {
             .chain(slots.map(|(region, slot)| RegisterItem::Slot(*region, slot.clone())))
             .chain(deletions.map(|(id, deletion)| RegisterItem::Deletion(*id, deletion.clone())))
             .chain(reservations)
+            .chain(
+                self.retiring
+                    .iter()
+                    .map(|(region, range)| RegisterItem::Retiring(*region, range.clone())),
+            )
     }
 
     /// Takes back one piece.
@@ -111,6 +117,7 @@ impl Register {
                 let last = self.reservations.last_key_value();
                 let live = self.incarnation(region);
                 if last.is_some_and(|(last, _)| *last >= region)
+                    || !self.retiring.is_empty()
                     || live != Some(reservation.incarnation)
                 {
                     return Err(RestoreError::Order);
@@ -119,6 +126,16 @@ impl Register {
                     .exchange(&[], &reservation.claims())
                     .map_err(RestoreError::Ledger)?;
                 self.reservations.insert(region, reservation);
+                Ok(())
+            }
+            RegisterItem::Retiring(region, range) => {
+                let last = self.retiring.last_key_value();
+                if last.is_some_and(|(last, _)| *last >= region)
+                    || !self.cache_state(region).is_leaving()
+                {
+                    return Err(RestoreError::Order);
+                }
+                self.retiring.insert(region, range);
                 Ok(())
             }
         }

@@ -1,11 +1,12 @@
-//! Events of a region's cache. Each of the seven states has an answer to each event; none panics,
-//! and no request is lost: a load that comes while an eviction is under way waits behind it.
+//! Events of a region's cache. Each of the eight states has an answer to each event; none panics,
+//! and no request is lost: a load that comes while an eviction is under way waits behind it, and behind
+//! those of other regions whose memory still holds some of its keys.
 
 use super::gate;
 use crate::lifecycle::outcome::Planned;
 use crate::lifecycle::{
-    CacheEntry, Change, DropReason, Effect, EvictReason, Outcome, QueuedLoad, QueuedLoadFate,
-    Refusal, Register,
+    CacheEntry, Change, DropReason, Effect, Event, EvictReason, Outcome, QueuedLoad,
+    QueuedLoadFate, Refusal, Register,
 };
 use crate::{Incarnation, RegionEpoch, RegionId};
 
@@ -41,11 +42,15 @@ pub(super) fn request(
         version,
     };
     match register.cache(region) {
+        CacheEntry::Absent if waits_for(register, region, None) => {
+            Ok(Outcome::accept(Change::CacheLoadWaits { region }))
+        }
         CacheEntry::Absent => Ok(Outcome::accept_with(
             Change::CacheLoadRequested { region },
             vec![start(region, incarnation)],
         )),
         CacheEntry::LoadRequested { .. }
+        | CacheEntry::LoadQueued { .. }
         | CacheEntry::Loading { .. }
         | CacheEntry::Active { .. } => Ok(Outcome::AlreadyApplied),
         CacheEntry::Cancelled { queued, .. }
@@ -65,7 +70,12 @@ pub(super) fn begin(
 ) -> Result<Outcome, Refusal> {
     gate::live(register, region, Some(incarnation))?;
     match register.cache(region) {
-        CacheEntry::LoadRequested { .. } => Ok(Outcome::accept(Change::CacheLoading { region })),
+        CacheEntry::LoadQueued { .. } if waits_for(register, region, None) => {
+            Err(wrong_state(register, region))
+        }
+        CacheEntry::LoadRequested { .. } | CacheEntry::LoadQueued { .. } => {
+            Ok(Outcome::accept(Change::CacheLoading { region }))
+        }
         CacheEntry::Loading { .. } | CacheEntry::Active { .. } => Ok(Outcome::AlreadyApplied),
         CacheEntry::Absent => Err(wrong_state(register, region)),
         CacheEntry::Cancelled { reason, .. }
@@ -83,7 +93,9 @@ pub(super) fn end(
     match register.cache(region) {
         CacheEntry::Loading { .. } => Ok(Outcome::accept(Change::CacheActive { region })),
         CacheEntry::Active { .. } => Ok(Outcome::AlreadyApplied),
-        CacheEntry::Absent | CacheEntry::LoadRequested { .. } => Err(wrong_state(register, region)),
+        CacheEntry::Absent | CacheEntry::LoadRequested { .. } | CacheEntry::LoadQueued { .. } => {
+            Err(wrong_state(register, region))
+        }
         CacheEntry::Cancelled { reason, .. }
         | CacheEntry::EvictPending { reason, .. }
         | CacheEntry::Evicting { reason, .. } => Err(Refusal::LoadCancelled { region, reason }),
@@ -98,7 +110,9 @@ pub(super) fn cancel(
 ) -> Result<Outcome, Refusal> {
     gate::live(register, region, Some(incarnation))?;
     match register.cache(region) {
-        CacheEntry::LoadRequested { .. } => Ok(gone(region, reason)),
+        CacheEntry::LoadRequested { .. } | CacheEntry::LoadQueued { .. } => {
+            Ok(gone(region, reason))
+        }
         CacheEntry::Loading { .. } => Ok(Outcome::accept_with(
             Change::CacheCancelled { region, reason },
             vec![free(region)],
@@ -119,7 +133,9 @@ pub(super) fn evict(
 ) -> Result<Outcome, Refusal> {
     match register.cache(region) {
         CacheEntry::Absent => Ok(Outcome::AlreadyApplied),
-        CacheEntry::LoadRequested { .. } => Ok(gone(region, reason)),
+        CacheEntry::LoadRequested { .. } | CacheEntry::LoadQueued { .. } => {
+            Ok(gone(region, reason))
+        }
         CacheEntry::Loading { .. } => Ok(Outcome::accept_with(
             Change::CacheCancelled { region, reason },
             vec![free(region)],
@@ -144,6 +160,7 @@ pub(super) fn evict_begin(register: &Register, region: RegionId) -> Result<Outco
         }
         CacheEntry::Absent | CacheEntry::Evicting { .. } => Ok(Outcome::AlreadyApplied),
         CacheEntry::LoadRequested { .. }
+        | CacheEntry::LoadQueued { .. }
         | CacheEntry::Loading { .. }
         | CacheEntry::Active { .. } => Err(wrong_state(register, region)),
     }
@@ -156,6 +173,7 @@ pub(super) fn evict_end(register: &Register, region: RegionId) -> Result<Outcome
         }
         CacheEntry::Absent => Ok(Outcome::AlreadyApplied),
         CacheEntry::LoadRequested { .. }
+        | CacheEntry::LoadQueued { .. }
         | CacheEntry::Loading { .. }
         | CacheEntry::Active { .. }
         | CacheEntry::Cancelled { .. }
@@ -163,10 +181,13 @@ pub(super) fn evict_end(register: &Register, region: RegionId) -> Result<Outcome
     }
 }
 
-/// A restart completes every eviction at once. A load that was only asked for stands.
+/// A restart completes every eviction at once. A load that was only asked for stands, and so does one
+/// that waits: what it waits for ends with the restart too.
 pub(super) fn lost(register: &Register, region: RegionId) -> Result<Outcome, Refusal> {
     match register.cache(region) {
-        CacheEntry::Absent | CacheEntry::LoadRequested { .. } => Ok(Outcome::AlreadyApplied),
+        CacheEntry::Absent | CacheEntry::LoadRequested { .. } | CacheEntry::LoadQueued { .. } => {
+            Ok(Outcome::AlreadyApplied)
+        }
         CacheEntry::Loading { .. } | CacheEntry::Active { .. } => {
             Ok(gone(region, EvictReason::Restart))
         }
@@ -192,13 +213,18 @@ fn gone_with(
     reason: EvictReason,
     queued: Option<QueuedLoad>,
 ) -> Outcome {
-    let (queued, effects) = match queued.map(|load| (load, fate(register, region, load))) {
-        None => (QueuedLoadFate::None, Vec::new()),
-        Some((load, None)) => {
-            let effects = vec![start(region, load.incarnation)];
-            (QueuedLoadFate::Starts, effects)
+    let mut effects = released(register, region);
+    let queued = match queued.map(|load| (load, fate(register, region, load))) {
+        None => QueuedLoadFate::None,
+        Some((_, None)) if waits_for(register, region, None) => {
+            let change = Change::CacheGoneLoadWaits { region, reason };
+            return Outcome::accept_with(change, effects);
         }
-        Some((_, Some(reason))) => (QueuedLoadFate::Dropped(reason), Vec::new()),
+        Some((load, None)) => {
+            effects.push(start(region, load.incarnation));
+            QueuedLoadFate::Starts
+        }
+        Some((_, Some(reason))) => QueuedLoadFate::Dropped(reason),
     };
     let change = Change::CacheGone {
         region,
@@ -206,6 +232,60 @@ fn gone_with(
         queued,
     };
     Outcome::accept_with(change, effects)
+}
+
+/// Whether memory of other regions than `region` (and `ended`) that holds some of its keys is on its way
+/// out.
+pub(in crate::lifecycle) fn waits_for(
+    register: &Register,
+    region: RegionId,
+    ended: Option<RegionId>,
+) -> bool {
+    let described = register.peer(region).and_then(|peer| peer.stage.region());
+    described.is_some_and(|described| {
+        let mut others = register
+            .retiring()
+            .filter(|(other, _)| *other != region && Some(*other) != ended);
+        others.any(|(_, range)| range.overlaps(&described.range))
+    })
+}
+
+/// The loads of other regions that wait for the end of this eviction, and for nothing else.
+fn released(register: &Register, ended: RegionId) -> Vec<Planned> {
+    let Some((_, range)) = register.retiring().find(|(region, _)| *region == ended) else {
+        return Vec::new();
+    };
+    let waiting = register
+        .tenants(range)
+        .into_iter()
+        .filter(|(region, incarnation)| {
+            let incarnation = *incarnation;
+            register.cache(*region) == CacheEntry::LoadQueued { incarnation }
+                && !waits_for(register, *region, Some(ended))
+        });
+    waiting
+        .map(|(region, incarnation)| start(region, incarnation))
+        .collect()
+}
+
+/// What has to be recorded before a split that is accepted: a load of the whole that has not begun is
+/// dropped, and says so.
+pub(super) fn dropped_by_split(register: &Register, region: RegionId) -> Option<Event> {
+    match register.cache(region) {
+        CacheEntry::LoadRequested { incarnation } | CacheEntry::LoadQueued { incarnation } => {
+            Some(Event::LoadCancel {
+                region,
+                incarnation,
+                reason: EvictReason::SplitBeforeLoad,
+            })
+        }
+        CacheEntry::Absent
+        | CacheEntry::Loading { .. }
+        | CacheEntry::Active { .. }
+        | CacheEntry::Cancelled { .. }
+        | CacheEntry::EvictPending { .. }
+        | CacheEntry::Evicting { .. } => None,
+    }
 }
 
 /// Why a queued load makes no sense any more; none if it still does.

@@ -11,9 +11,9 @@ use super::{destroying, gate};
 use crate::lifecycle::outcome::Planned;
 use crate::lifecycle::{
     Change, Outcome, PeerChange, PeerChangeFault, PeerStage, PeerState, RaftPosition, Refusal,
-    Register, WitnessSwitch,
+    Register, TombstoneCause, WitnessSwitch,
 };
-use crate::{Peer, PeerId, PeerRole, Region, RegionEpoch, RegionId};
+use crate::{Incarnation, Peer, PeerId, PeerRole, Region, RegionEpoch, RegionId};
 
 /// The entry that an event is about: who it is for, and where it stands.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +50,30 @@ pub(super) fn change_peers(
         conf_ver,
         change,
     }))
+}
+
+/// Whether these changes, proposed at that epoch, already removed this store's own peer: its tombstone
+/// says which peer went by a change of peers, and to which `conf_ver` that led. A host that sends its log
+/// again does not know that the entry was applied. It does not know the incarnation either: whoever names
+/// one that is gone is late, and is told so.
+pub(super) fn has_removed_own(
+    register: &Register,
+    region: RegionId,
+    given: Option<Incarnation>,
+    epoch: RegionEpoch,
+    changes: &[PeerChange],
+) -> bool {
+    let Some(fence) = register.tombstone(region) else {
+        return false;
+    };
+    let grown = u64::try_from(changes.len()).ok();
+    let conf_ver = grown.and_then(|grown| epoch.conf_ver.checked_add(grown));
+    let peer = fence.highest_peer;
+    given.is_none()
+        && register.peer(region).is_none()
+        && fence.cause == TombstoneCause::PeersChanged
+        && changes.contains(&PeerChange::Remove { peer })
+        && conf_ver == Some(fence.epoch.conf_ver)
 }
 
 pub(super) fn enter_joint(

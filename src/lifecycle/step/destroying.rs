@@ -97,6 +97,7 @@ pub(super) fn free_cache(register: &Register, region: RegionId) -> Option<Planne
         // Nothing is held, or its end is under way already.
         CacheState::Absent
         | CacheState::LoadRequested
+        | CacheState::LoadQueued
         | CacheState::Cancelled
         | CacheState::EvictPending
         | CacheState::Evicting => None,

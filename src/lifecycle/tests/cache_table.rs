@@ -13,24 +13,24 @@ const SUBJECT: RegionId = RegionId(1);
 
 /// `answer>state after`; `-` is "already applied". `+q` is a state with a load queued behind it.
 const TABLE: &str = "
-event       | absent                      | load-requested              | loading                     | active                            | cancelled                   | evict-pending                   | evicting                    | cancelled+q                   | evict-pending+q                   | evicting+q
-load        | cache.request>load-requested | ->load-requested           | ->loading                   | ->active                          | cache.queue>cancelled+q     | cache.queue>evict-pending+q     | cache.queue>evicting+q      | ->cancelled+q                 | ->evict-pending+q                 | ->evicting+q
-begin       | cache-state>absent          | cache.loading>loading       | ->loading                   | ->active                          | load-cancelled>cancelled    | load-cancelled>evict-pending    | load-cancelled>evicting     | load-cancelled>cancelled+q    | load-cancelled>evict-pending+q    | load-cancelled>evicting+q
-end         | cache-state>absent          | cache-state>load-requested  | cache.active>active         | ->active                          | load-cancelled>cancelled    | load-cancelled>evict-pending    | load-cancelled>evicting     | load-cancelled>cancelled+q    | load-cancelled>evict-pending+q    | load-cancelled>evicting+q
-cancel      | ->absent                    | cache.gone>absent           | cache.cancel>cancelled      | cache-state>active                | ->cancelled                 | ->evict-pending                 | ->evicting                  | ->cancelled+q                 | ->evict-pending+q                 | ->evicting+q
-evict       | ->absent                    | cache.gone>absent           | cache.cancel>cancelled      | cache.evict-pending>evict-pending | ->cancelled                 | ->evict-pending                 | ->evicting                  | cache.unqueue>cancelled       | cache.unqueue>evict-pending       | cache.unqueue>evicting
-evict-begin | ->absent                    | cache-state>load-requested  | cache-state>loading         | cache-state>active                | cache.evicting>evicting     | cache.evicting>evicting         | ->evicting                  | cache.evicting>evicting+q     | cache.evicting>evicting+q         | ->evicting+q
-evict-end   | ->absent                    | cache-state>load-requested  | cache-state>loading         | cache-state>active                | cache-state>cancelled       | cache-state>evict-pending       | cache.gone>absent           | cache-state>cancelled+q       | cache-state>evict-pending+q       | cache.gone>load-requested
-lost        | ->absent                    | ->load-requested            | cache.gone>absent           | cache.gone>absent                 | cache.gone>absent           | cache.gone>absent               | cache.gone>absent           | cache.gone>load-requested     | cache.gone>load-requested         | cache.gone>load-requested
-add-peer    | region.change-peers>absent  | region.change-peers>load-requested | region.change-peers>loading | region.change-peers>active | region.change-peers>cancelled | region.change-peers>evict-pending | region.change-peers>evicting | region.change-peers>cancelled+q | region.change-peers>evict-pending+q | region.change-peers>evicting+q
-split       | region.split>absent         | region.split>absent         | region.split>cancelled      | region.split>active               | region.split>cancelled      | region.split>evict-pending      | region.split>evicting       | region.split>cancelled+q      | region.split>evict-pending+q      | region.split>evicting+q
-snapshot    | snapshot.begin>absent       | snapshot.begin>absent       | snapshot.begin>cancelled    | snapshot.begin>evict-pending      | snapshot.begin>cancelled    | snapshot.begin>evict-pending    | snapshot.begin>evicting     | snapshot.begin>cancelled+q    | snapshot.begin>evict-pending+q    | snapshot.begin>evicting+q
-damage      | peer.damage>absent          | peer.damage>absent          | peer.damage>cancelled       | peer.damage>evict-pending         | peer.damage>cancelled       | peer.damage>evict-pending       | peer.damage>evicting        | peer.damage>cancelled+q       | peer.damage>evict-pending+q       | peer.damage>evicting+q
-flashback   | region.flashback-begin>absent | region.flashback-begin>absent | region.flashback-begin>cancelled | region.flashback-begin>evict-pending | region.flashback-begin>cancelled | region.flashback-begin>evict-pending | region.flashback-begin>evicting | region.flashback-begin>cancelled+q | region.flashback-begin>evict-pending+q | region.flashback-begin>evicting+q
-witness     | region.switch-witness>absent | region.switch-witness>absent | region.switch-witness>cancelled | region.switch-witness>evict-pending | region.switch-witness>cancelled | region.switch-witness>evict-pending | region.switch-witness>evicting | region.switch-witness>cancelled+q | region.switch-witness>evict-pending+q | region.switch-witness>evicting+q
-install     | snapshot.witness>absent | snapshot.witness>absent | snapshot.witness>cancelled | snapshot.witness>evict-pending | snapshot.witness>cancelled | snapshot.witness>evict-pending | snapshot.witness>evicting | snapshot.witness>cancelled+q | snapshot.witness>evict-pending+q | snapshot.witness>evicting+q
-destroy     | peer.destroy-begin>absent   | peer.destroy-begin>absent   | peer.destroy-begin>cancelled | peer.destroy-begin>evict-pending | peer.destroy-begin>cancelled | peer.destroy-begin>evict-pending | peer.destroy-begin>evicting | peer.destroy-begin>cancelled+q | peer.destroy-begin>evict-pending+q | peer.destroy-begin>evicting+q
-remove-self | region.remove-self>absent   | region.remove-self>absent   | region.remove-self>cancelled | region.remove-self>evict-pending | region.remove-self>cancelled | region.remove-self>evict-pending | region.remove-self>evicting | region.remove-self>cancelled+q | region.remove-self>evict-pending+q | region.remove-self>evicting+q
+event       | absent                      | load-requested              | load-queued                 | loading                     | active                            | cancelled                   | evict-pending                   | evicting                    | cancelled+q                   | evict-pending+q                   | evicting+q
+load        | cache.request>load-requested | ->load-requested           | ->load-queued               | ->loading                   | ->active                          | cache.queue>cancelled+q     | cache.queue>evict-pending+q     | cache.queue>evicting+q      | ->cancelled+q                 | ->evict-pending+q                 | ->evicting+q
+begin       | cache-state>absent          | cache.loading>loading       | cache-state>load-queued     | ->loading                   | ->active                          | load-cancelled>cancelled    | load-cancelled>evict-pending    | load-cancelled>evicting     | load-cancelled>cancelled+q    | load-cancelled>evict-pending+q    | load-cancelled>evicting+q
+end         | cache-state>absent          | cache-state>load-requested  | cache-state>load-queued     | cache.active>active         | ->active                          | load-cancelled>cancelled    | load-cancelled>evict-pending    | load-cancelled>evicting     | load-cancelled>cancelled+q    | load-cancelled>evict-pending+q    | load-cancelled>evicting+q
+cancel      | ->absent                    | cache.gone>absent           | cache.gone>absent           | cache.cancel>cancelled      | cache-state>active                | ->cancelled                 | ->evict-pending                 | ->evicting                  | ->cancelled+q                 | ->evict-pending+q                 | ->evicting+q
+evict       | ->absent                    | cache.gone>absent           | cache.gone>absent           | cache.cancel>cancelled      | cache.evict-pending>evict-pending | ->cancelled                 | ->evict-pending                 | ->evicting                  | cache.unqueue>cancelled       | cache.unqueue>evict-pending       | cache.unqueue>evicting
+evict-begin | ->absent                    | cache-state>load-requested  | cache-state>load-queued     | cache-state>loading         | cache-state>active                | cache.evicting>evicting     | cache.evicting>evicting         | ->evicting                  | cache.evicting>evicting+q     | cache.evicting>evicting+q         | ->evicting+q
+evict-end   | ->absent                    | cache-state>load-requested  | cache-state>load-queued     | cache-state>loading         | cache-state>active                | cache-state>cancelled       | cache-state>evict-pending       | cache.gone>absent           | cache-state>cancelled+q       | cache-state>evict-pending+q       | cache.gone>load-requested
+lost        | ->absent                    | ->load-requested            | ->load-queued               | cache.gone>absent           | cache.gone>absent                 | cache.gone>absent           | cache.gone>absent               | cache.gone>absent           | cache.gone>load-requested     | cache.gone>load-requested         | cache.gone>load-requested
+add-peer    | region.change-peers>absent  | region.change-peers>load-requested | region.change-peers>load-queued | region.change-peers>loading | region.change-peers>active | region.change-peers>cancelled | region.change-peers>evict-pending | region.change-peers>evicting | region.change-peers>cancelled+q | region.change-peers>evict-pending+q | region.change-peers>evicting+q
+split       | region.split>absent         | region.split>absent         | region.split>absent         | region.split>cancelled      | region.split>active               | region.split>cancelled      | region.split>evict-pending      | region.split>evicting       | region.split>cancelled+q      | region.split>evict-pending+q      | region.split>evicting+q
+snapshot    | snapshot.begin>absent       | snapshot.begin>absent       | snapshot.begin>absent       | snapshot.begin>cancelled    | snapshot.begin>evict-pending      | snapshot.begin>cancelled    | snapshot.begin>evict-pending    | snapshot.begin>evicting     | snapshot.begin>cancelled+q    | snapshot.begin>evict-pending+q    | snapshot.begin>evicting+q
+damage      | peer.damage>absent          | peer.damage>absent          | peer.damage>absent          | peer.damage>cancelled       | peer.damage>evict-pending         | peer.damage>cancelled       | peer.damage>evict-pending       | peer.damage>evicting        | peer.damage>cancelled+q       | peer.damage>evict-pending+q       | peer.damage>evicting+q
+flashback   | region.flashback-begin>absent | region.flashback-begin>absent | region.flashback-begin>absent | region.flashback-begin>cancelled | region.flashback-begin>evict-pending | region.flashback-begin>cancelled | region.flashback-begin>evict-pending | region.flashback-begin>evicting | region.flashback-begin>cancelled+q | region.flashback-begin>evict-pending+q | region.flashback-begin>evicting+q
+witness     | region.switch-witness>absent | region.switch-witness>absent | region.switch-witness>absent | region.switch-witness>cancelled | region.switch-witness>evict-pending | region.switch-witness>cancelled | region.switch-witness>evict-pending | region.switch-witness>evicting | region.switch-witness>cancelled+q | region.switch-witness>evict-pending+q | region.switch-witness>evicting+q
+install     | snapshot.witness>absent | snapshot.witness>absent | snapshot.witness>absent     | snapshot.witness>cancelled | snapshot.witness>evict-pending | snapshot.witness>cancelled | snapshot.witness>evict-pending | snapshot.witness>evicting | snapshot.witness>cancelled+q | snapshot.witness>evict-pending+q | snapshot.witness>evicting+q
+destroy     | peer.destroy-begin>absent   | peer.destroy-begin>absent   | peer.destroy-begin>absent   | peer.destroy-begin>cancelled | peer.destroy-begin>evict-pending | peer.destroy-begin>cancelled | peer.destroy-begin>evict-pending | peer.destroy-begin>evicting | peer.destroy-begin>cancelled+q | peer.destroy-begin>evict-pending+q | peer.destroy-begin>evicting+q
+remove-self | region.remove-self>absent   | region.remove-self>absent   | region.remove-self>absent   | region.remove-self>cancelled | region.remove-self>evict-pending | region.remove-self>cancelled | region.remove-self>evict-pending | region.remove-self>evicting | region.remove-self>cancelled+q | region.remove-self>evict-pending+q | region.remove-self>evicting+q
 ";
 
 fn event(world: &World, name: &str) -> Event {
@@ -124,14 +124,17 @@ fn event(world: &World, name: &str) -> Event {
 
 /// Region 1 with its cache in that state, brought there by events.
 pub(super) fn world(state: &str) -> World {
-    let mut world = World::bootstrapped("", "");
+    let mut world = match state {
+        "load-queued" => beside_leaving_memory(),
+        _ => World::bootstrapped("", ""),
+    };
     let (state, is_queued) = match state.strip_suffix("+q") {
         Some(state) => (state, true),
         None => (state, false),
     };
     let path: &[&str] = match state {
         "absent" => &[],
-        "load-requested" => &["load"],
+        "load-requested" | "load-queued" => &["load"],
         "loading" => &["load", "begin"],
         "active" => &["load", "begin", "end"],
         "cancelled" => &["load", "begin", "evict"],
@@ -143,6 +146,35 @@ pub(super) fn world(state: &str) -> World {
         let event = event(&world, name);
         world.accept(&event);
     }
+    world
+}
+
+/// Region 1 over all keys, some of which memory of region 3 still holds, which is gone.
+fn beside_leaving_memory() -> World {
+    let mut world = World::new();
+    let incarnation = world.create(3);
+    world.accept(&world.begin(region(3, "m", "", (1, 2)), 9));
+    world.end(3, 9);
+    let region_id = RegionId(3);
+    world.accept(&Event::LoadRequest {
+        region: region_id,
+        incarnation,
+        epoch: epoch(1, 2),
+    });
+    world.accept(&Event::LoadBegin {
+        region: region_id,
+        incarnation,
+    });
+    world.accept(&Event::Destroy {
+        region: region_id,
+        incarnation: None,
+        peer: PeerId(31),
+        cause: DestroyCause::Operator,
+    });
+    world.finish_deletions();
+    world.accept(&Event::RecoverRegion {
+        region: region(1, "", "", (1, 1)),
+    });
     world
 }
 

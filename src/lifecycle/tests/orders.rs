@@ -19,6 +19,76 @@ const ABANDON: Event = Event::AbandonBootstrap {
 };
 
 #[test]
+fn the_removal_of_the_own_peer_that_is_sent_again_is_known_by_its_tombstone() {
+    let remove = |epoch, peer| Event::ChangePeers {
+        region: RegionId(1),
+        incarnation: None,
+        epoch,
+        position: at(6),
+        change: PeerChange::Remove { peer: PeerId(peer) },
+    };
+    let mut world = World::bootstrapped("", "");
+    let incarnation = Some(world.incarnation(1));
+    world.accept(&remove(epoch(1, 1), 11));
+    assert_eq!(world.ask(&remove(epoch(1, 1), 11)), Outcome::AlreadyApplied);
+    // Another entry, another peer, or somebody who means the creation that is gone.
+    let late = |event| match event {
+        Event::ChangePeers {
+            region,
+            epoch,
+            position,
+            change,
+            ..
+        } => Event::ChangePeers {
+            region,
+            incarnation,
+            epoch,
+            position,
+            change,
+        },
+        other => other,
+    };
+    for (event, expected) in [
+        (remove(epoch(2, 1), 11), "peer-tombstoned"),
+        (remove(epoch(1, 1), 12), "peer-tombstoned"),
+        (late(remove(epoch(1, 1), 11)), "incarnation-gone"),
+    ] {
+        assert_eq!(word(&world.ask(&event)), expected, "{event:?}");
+    }
+    // A destroy is no entry.
+    let mut world = World::bootstrapped("", "");
+    world.accept(&Event::Destroy {
+        region: RegionId(1),
+        incarnation: None,
+        peer: PeerId(11),
+        cause: DestroyCause::Operator,
+    });
+    let answer = world.ask(&remove(epoch(1, 1), 11));
+    assert_eq!(word(&answer), "peer-tombstoned");
+    // Through joint consensus, by as much as it has changes.
+    let mut world = World::bootstrapped("", "");
+    world.accept(&Event::ChangePeers {
+        region: RegionId(1),
+        incarnation: None,
+        epoch: epoch(1, 1),
+        position: at(6),
+        change: PeerChange::Demote { peer: PeerId(11) },
+    });
+    let joint = Event::EnterJoint {
+        region: RegionId(1),
+        incarnation: None,
+        epoch: epoch(2, 1),
+        position: at(7),
+        changes: vec![
+            PeerChange::Remove { peer: PeerId(11) },
+            PeerChange::Add { peer: voter(13, 3) },
+        ],
+    };
+    world.accept(&joint);
+    assert_eq!(world.ask(&joint), Outcome::AlreadyApplied);
+}
+
+#[test]
 fn a_prepared_bootstrap_serves_nothing_until_it_is_confirmed() {
     let mut world = World::new();
     world.accept(&prepare());

@@ -13,7 +13,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         "load",
         &[at("region", Kind::Region), may("epoch", Kind::Epoch)],
         load,
-        "Asks for the region to be held in memory; `step` fills it.",
+        "Asks for the region to be held in memory; `step` fills it. It waits (`load-queued`) while other regions' memory with keys of it is on its way out.",
     ),
     command(
         "evict",
