@@ -371,7 +371,9 @@ impl Store {
         let is_open = |operation: &OpenOperation| match operation {
             OpenOperation::SnapshotApply { .. } | OpenOperation::Reservation { .. } => true,
             OpenOperation::Deletion { .. } => !is_file_lost,
-            OpenOperation::Cache { state, .. } => *state != CacheState::LoadRequested,
+            OpenOperation::Cache { state, .. } => {
+                !matches!(state, CacheState::LoadRequested | CacheState::LoadQueued)
+            }
         };
         if self.decided.open_operations().iter().any(is_open) {
             self.broken = Some(Breach::Unfinished);
