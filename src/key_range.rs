@@ -36,6 +36,14 @@ impl KeyRange {
         }
     }
 
+    /// Puts equal bytes in the place of the bounds.
+    pub(crate) fn share_bounds(&mut self, start: Option<Key>, end: Option<Key>) {
+        debug_assert!(start.as_ref().is_none_or(|start| *start == self.start));
+        debug_assert!(end.is_none() || end == self.end);
+        self.start = start.unwrap_or_else(|| Key::clone(&self.start));
+        self.end = end.or(self.end.take());
+    }
+
     /// First key inside.
     pub fn start(&self) -> &Key {
         &self.start

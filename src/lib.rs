@@ -10,6 +10,7 @@ pub mod inspector;
 mod key_range;
 pub mod lifecycle;
 mod machine;
+mod persistent_map;
 #[cfg(feature = "play")]
 pub mod play;
 mod region;

@@ -306,7 +306,7 @@ fn slot_to_wire(region: RegionId, slot: &Slot) -> WireSlot<'_> {
         predecessor: peer.predecessor.map(wire::from_incarnation),
         stage: stage_to_wire(&peer.stage),
     });
-    let tombstone = slot.tombstone.map(|tombstone| WireTombstone {
+    let tombstone = slot.tombstone.as_ref().map(|tombstone| WireTombstone {
         highest_peer: tombstone.highest_peer.0,
         epoch: tombstone.epoch.into(),
         cause: match tombstone.cause {
@@ -336,16 +336,18 @@ fn slot_from_wire(wire: WireSlot<'_>) -> Result<RegisterItem, CodecError> {
             stage: stage_from_wire(region, peer.stage)?,
         }),
     };
-    let tombstone = wire.tombstone.map(|tombstone| Tombstone {
-        highest_peer: PeerId(tombstone.highest_peer),
-        epoch: tombstone.epoch.into(),
-        cause: match tombstone.cause {
-            WireTombstoneCause::PeersChanged => TombstoneCause::PeersChanged,
-            WireTombstoneCause::Destroyed(cause) => TombstoneCause::Destroyed(cause.into()),
-            WireTombstoneCause::Merged { target } => TombstoneCause::Merged {
-                target: RegionId(target),
+    let tombstone = wire.tombstone.map(|tombstone| {
+        Box::new(Tombstone {
+            highest_peer: PeerId(tombstone.highest_peer),
+            epoch: tombstone.epoch.into(),
+            cause: match tombstone.cause {
+                WireTombstoneCause::PeersChanged => TombstoneCause::PeersChanged,
+                WireTombstoneCause::Destroyed(cause) => TombstoneCause::Destroyed(cause.into()),
+                WireTombstoneCause::Merged { target } => TombstoneCause::Merged {
+                    target: RegionId(target),
+                },
             },
-        },
+        })
     });
     let slot = Slot {
         peer,
@@ -462,7 +464,7 @@ fn stage_from_wire(id: RegionId, wire: WireStage<'_>) -> Result<PeerStage, Codec
             snapshot,
             previous,
             begun,
-        } => PeerStage::Applying(Applying {
+        } => PeerStage::Applying(Box::new(Applying {
             region: region.into_shared(id)?,
             snapshot: snapshot.into(),
             previous: match previous {
@@ -473,32 +475,32 @@ fn stage_from_wire(id: RegionId, wire: WireStage<'_>) -> Result<PeerStage, Codec
                 }),
             },
             begun: wire::lsn(begun)?,
-        }),
+        })),
         WireStage::Damaged {
             region,
             meta_index,
             floor,
             reason,
-        } => PeerStage::Damaged(Damaged {
+        } => PeerStage::Damaged(Box::new(Damaged {
             region: region.into_shared(id)?,
             meta_index: meta_index.into(),
             floor: floor.into(),
             reason: reason.into(),
             merging: None,
-        }),
+        })),
         WireStage::DamagedSource {
             region,
             meta_index,
             floor,
             reason,
             merging,
-        } => PeerStage::Damaged(Damaged {
+        } => PeerStage::Damaged(Box::new(Damaged {
             region: region.into_shared(id)?,
             meta_index: meta_index.into(),
             floor: floor.into(),
             reason: reason.into(),
             merging: Some(merging.into()),
-        }),
+        })),
     })
 }
 

@@ -1,17 +1,20 @@
 //! The engine's inside: decide → append → sync → publish.
 //!
 //! Two pictures of the register exist. `decided` holds everything that was appended; decisions build
-//! on it. `published` holds what is durable; readers see only that. Both are moved by the same pure
-//! `apply`, in the journal's order, so they differ only by the records that are not yet synced.
+//! on it. `published` holds what is durable; readers see only that. Each record leaves the picture
+//! after it behind, which shares all but a few nodes with the one before; publishing puts the picture of
+//! the last durable record in the place of the one that is seen, and applies nothing twice.
 //!
 //! Lock order: region latch → `decided` → `unpublished` → `published`. None of them is held during
 //! a sync except the latch. The small locks of rows, fences and caches come last and hold nothing.
+//! `visible` is the published picture once more, for those who look at one moment and take no lock.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use arc_swap::{ArcSwap, Guard};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use torrens_journal::Lsn;
 use torrens_journal::disk::{Disk, DiskLock};
@@ -121,8 +124,21 @@ pub(super) struct Core {
     /// Nobody else opens the directory while this lives.
     _lock: Option<Box<dyn DiskLock>>,
     decided: Mutex<Register>,
-    unpublished: Mutex<VecDeque<(Lsn, Record)>>,
+    unpublished: Mutex<VecDeque<Unpublished>>,
     published: RwLock<Register>,
+    visible: ArcSwap<Register>,
+    /// Position of the published picture.
+    published_lsn: AtomicU64,
+}
+
+/// A record that is not known to be durable yet.
+#[derive(Debug)]
+struct Unpublished {
+    lsn: Lsn,
+    /// Everything up to the record.
+    picture: Register,
+    /// The change, if fences follow it.
+    moves_fences: Option<Change>,
 }
 
 /// What a decision said, and how far the journal must be durable before anyone may hear of it.
@@ -185,6 +201,8 @@ impl Core {
             opened_at: ceiling,
             _lock: lock,
             unpublished: Mutex::new(VecDeque::new()),
+            published_lsn: AtomicU64::new(register.last_lsn().get()),
+            visible: ArcSwap::from_pointee(register.clone()),
             published: RwLock::new(register.clone()),
             decided: Mutex::new(register),
             layout,
@@ -195,9 +213,15 @@ impl Core {
         }
     }
 
-    /// The durable state: all that readers, observers and callers may see.
+    /// The durable state: all that readers, observers and callers may see. Nothing is published while
+    /// this is held.
     pub(super) fn published(&self) -> RwLockReadGuard<'_, Register> {
         self.published.read()
+    }
+
+    /// The durable state as it is at this moment. Waits for nobody and holds nobody up.
+    pub(super) fn visible(&self) -> Guard<Arc<Register>> {
+        self.visible.load()
     }
 
     /// Looks at the state that decisions build on. Nothing seen here may be shown to anyone before
@@ -262,6 +286,7 @@ impl Core {
         let Accepted { change, effects } = accepted;
         let durability = change.durability();
         let (lsn, subject) = self.append(&mut decided, change, cause, prepare)?;
+        drop(decided);
         let (answer, effects) = (Answer::Accepted { lsn }, effects.at(lsn));
         Ok(Decision {
             answer,
@@ -295,7 +320,15 @@ impl Core {
             .expect("an accepted outcome applies to the state that it was decided on");
         prepare(decided, lsn);
         let subject = record.header.incarnation;
-        self.unpublished.lock().push_back((lsn, record));
+        let moves = matches!(
+            record.change,
+            Change::RegionSplit { .. } | Change::RegionsMerged { .. }
+        );
+        self.unpublished.lock().push_back(Unpublished {
+            lsn,
+            picture: decided.clone(),
+            moves_fences: moves.then_some(record.change),
+        });
         Ok((lsn, subject))
     }
 
@@ -323,7 +356,10 @@ impl Core {
     /// Waits until the record at `lsn` is durable, and publishes up to it.
     pub(super) fn wait_durable(&self, lsn: Lsn) -> Result<(), EngineError> {
         self.note_poison(self.journal.wait_durable(lsn))?;
-        self.publish();
+        // Those who wait together wake up together, and one of them publishes for all.
+        if self.published_lsn.load(Ordering::Acquire) < lsn.get() {
+            self.publish();
+        }
         Ok(())
     }
 
@@ -334,21 +370,28 @@ impl Core {
         Ok(synced)
     }
 
-    /// Moves every durable record into the published picture, in the journal's order.
-    fn publish(&self) {
+    /// Lets everybody see the picture of the last durable record.
+    pub(super) fn publish(&self) {
         let mut unpublished = self.unpublished.lock();
         let synced = self.journal.synced();
-        if unpublished.front().is_none_or(|(lsn, _)| *lsn > synced) {
+        let durable = unpublished.partition_point(|record| record.lsn <= synced);
+        let mut records: Vec<Unpublished> = unpublished.drain(..durable).collect();
+        let Some(last) = records.last_mut() else {
             return;
-        }
+        };
+        let (lsn, picture) = (last.lsn, std::mem::take(&mut last.picture));
+        let visible = Arc::new(picture.clone());
         let mut published = self.published.write();
-        while let Some((lsn, record)) = unpublished.pop_front_if(|(lsn, _)| *lsn <= synced) {
-            apply(&mut published, lsn, &record).expect(
-                "a record that applied to the decided picture applies to the published one",
-            );
-            self.hand_fences_on(&record.change);
-        }
+        let before = std::mem::replace(&mut *published, picture);
+        let changes = records
+            .iter()
+            .filter_map(|record| record.moves_fences.as_ref());
+        changes.for_each(|change| self.hand_fences_on(change));
+        self.visible.store(visible);
+        self.published_lsn.store(lsn.get(), Ordering::Release);
         drop((published, unpublished));
+        // What nobody else has of the earlier pictures is freed here, where nobody waits for it.
+        drop((before, records));
         self.tell_watches();
     }
 

@@ -9,7 +9,7 @@ impl Engine {
     /// and journals nothing: the answer is about the durable state, and whatever it permits or orders is
     /// decided again when it is carried out.
     pub fn gate(&self, header: &MessageHeader) -> GateAnswer {
-        self.core.published().gate(header)
+        self.core.visible().gate(header)
     }
 
     /// Creates the peer that the gate permitted.

@@ -7,6 +7,7 @@ use torrens_recovery::checkpoint;
 
 use super::EngineError;
 use super::core::Core;
+use crate::lifecycle::Register;
 use crate::machine::RegisterMachine;
 use crate::store::{DataStore, StoreBatch};
 
@@ -24,8 +25,8 @@ impl Core {
         self.check_open()?;
         let _one_at_a_time = self.checkpointing.lock();
         // Exactly the fold of the records up to its own position, all of them durable; transitions
-        // go on while the copy is written.
-        let machine = RegisterMachine::new(self.published().clone());
+        // go on while it is written, and copy what they change of what it shares with them.
+        let machine = RegisterMachine::new(Register::clone(&self.visible()));
         let lsn = machine.register().last_lsn();
         if lsn == self.last_checkpoint() {
             return Ok(lsn);

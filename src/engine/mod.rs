@@ -453,29 +453,35 @@ impl Engine {
 
     /// What this store knows of a region's peer, if it has one.
     pub fn region(&self, region: RegionId) -> Option<RegionStatus> {
-        status::of(&self.core.published(), region)
+        status::of(&self.core.visible(), region)
     }
 
     /// Every region with a peer on this store, by id.
     pub fn regions(&self) -> Vec<RegionStatus> {
-        status::all(&self.core.published())
+        status::all(&self.core.visible())
     }
 
     /// The region that holds `key` on this store.
     pub fn region_for(&self, key: &[u8]) -> Option<RegionStatus> {
-        let published = self.core.published();
-        status::of(&published, published.owner_of(key)?)
+        let visible = self.core.visible();
+        status::of(&visible, visible.owner_of(key)?)
+    }
+
+    /// The id of the region that holds `key` on this store: [`Engine::region_for`] for whoever routes
+    /// many keys. Takes no lock and waits for nobody.
+    pub fn route(&self, key: &[u8]) -> Option<RegionId> {
+        self.core.visible().owner_of(key)
     }
 
     /// The tombstones of this store, by region id.
     pub fn tombstones(&self) -> Vec<(RegionId, Tombstone)> {
-        self.core.published().tombstones().collect()
+        self.core.visible().tombstones().collect()
     }
 
-    /// A copy of everything that is durable: for tools, audits and tests. It costs one small node per
-    /// region; for one region [`Engine::region`] costs nothing.
+    /// Everything that is durable, as it is at this moment: for tools, audits and tests. It shares its
+    /// memory with what the engine has, as far as that does not change meanwhile.
     pub fn register(&self) -> Register {
-        self.core.published().clone()
+        Register::clone(&self.core.visible())
     }
 
     /// A copy of everything that is decided and appended, durable or not: what the next decision

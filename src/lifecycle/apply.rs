@@ -347,7 +347,7 @@ fn note_retiring(register: &mut Register, change: &Change, held: Vec<(RegionId, 
     if let Some(region) = change.region()
         && !register.cache_state(region).is_leaving()
     {
-        register.retiring.remove(&region);
+        register.retiring.remove(region);
     }
 }
 
@@ -384,7 +384,7 @@ fn check_header(register: &Register, record: &Record) -> Result<(), ApplyError> 
 fn note_record(register: &mut Register, lsn: Lsn, change: &Change) {
     let moves_data = !change.change_kind().is_cache();
     let mut note = |region: &RegionId| {
-        if let Some(slot) = register.slots.get_mut(region) {
+        if let Some(slot) = register.slot_mut(*region) {
             slot.last_record = lsn;
             if moves_data {
                 slot.last_transition = lsn;
@@ -410,7 +410,7 @@ fn lease(register: &mut Register, up_to: Sequence) -> Result<(), ApplyError> {
 
 /// The slot of a region that has one.
 fn slot(register: &mut Register, region: RegionId) -> Option<&mut Slot> {
-    register.slots.get_mut(&region)
+    register.slot_mut(region)
 }
 
 /// The error of a record that finds the peer in the wrong stage.

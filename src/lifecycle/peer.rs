@@ -36,9 +36,9 @@ pub enum PeerStage {
     /// Was a witness and is none any more: it serves nothing until a snapshot brought the data.
     Waiting(Waiting),
     /// A snapshot apply was begun and has not ended; the data is neither old nor new.
-    Applying(Applying),
+    Applying(Box<Applying>),
     /// Its data cannot be trusted; it waits for a snapshot.
-    Damaged(Damaged),
+    Damaged(Box<Damaged>),
 }
 
 /// A peer that follows its region: it has a description, and all data that belongs to it here.
@@ -346,7 +346,7 @@ impl PeerStage {
     }
 
     /// The merge that the peer's region is the source of, as far as the peer knows.
-    pub const fn merging(&self) -> Option<MergeSource> {
+    pub fn merging(&self) -> Option<MergeSource> {
         match self {
             PeerStage::Normal(normal) | PeerStage::Witness(normal) => match normal.mode {
                 Mode::Merging(source) => Some(source),
@@ -370,7 +370,7 @@ impl PeerStage {
     }
 
     /// The region's description; none while uninitialised. Its range is what the peer owns.
-    pub const fn region(&self) -> Option<&Arc<Region>> {
+    pub fn region(&self) -> Option<&Arc<Region>> {
         match self {
             PeerStage::Uninitialized => None,
             PeerStage::Normal(normal) | PeerStage::Witness(normal) => Some(&normal.region),
@@ -380,8 +380,19 @@ impl PeerStage {
         }
     }
 
+    /// As [`PeerStage::region`], to be changed.
+    pub(super) fn region_mut(&mut self) -> Option<&mut Arc<Region>> {
+        match self {
+            PeerStage::Uninitialized => None,
+            PeerStage::Normal(normal) | PeerStage::Witness(normal) => Some(&mut normal.region),
+            PeerStage::Waiting(waiting) => Some(&mut waiting.region),
+            PeerStage::Applying(applying) => Some(&mut applying.region),
+            PeerStage::Damaged(damaged) => Some(&mut damaged.region),
+        }
+    }
+
     /// Last Raft entry that changed the metadata; the snapshot's while one is applied.
-    pub const fn meta_index(&self) -> Option<RaftPosition> {
+    pub fn meta_index(&self) -> Option<RaftPosition> {
         match self {
             PeerStage::Uninitialized => None,
             PeerStage::Normal(normal) | PeerStage::Witness(normal) => Some(normal.meta_index),

@@ -1,8 +1,9 @@
 //! `Register`: everything this store knows about its regions and peers, and the questions that may
 //! be asked of it.
 //!
-//! Only [`apply`](super::apply) and the loading of a checkpoint change it. Cloning costs one small
-//! node per region; descriptions are shared.
+//! Only [`apply`](super::apply) and the loading of a checkpoint change it. Cloning costs a few pointers,
+//! whatever it holds: a clone shares everything with its original until one of them changes, and a
+//! change copies the few nodes that lead to it.
 //!
 //! * `ledger`: who owns which keys.
 //! * `admission`: may this request read or write this region at this epoch.
@@ -20,7 +21,7 @@ mod open;
 mod reservation;
 mod restore;
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use torrens_journal::Lsn;
 
@@ -37,6 +38,7 @@ use super::{
     CacheEntry, CacheState, DeletionId, Mode, Normal, PeerStage, PeerState, PendingDeletion,
     Tombstone,
 };
+use crate::persistent_map::PersistentMap;
 use crate::{Incarnation, KeyRange, RegionId, Sequence, StoreId};
 
 /// All metadata of one store: the fold of its journal up to [`Register::last_lsn`].
@@ -47,11 +49,11 @@ pub struct Register {
     pub(super) sequence_ceiling: Sequence,
     pub(super) barrier: u64,
     pub(super) last_lsn: Lsn,
-    pub(super) slots: BTreeMap<RegionId, Slot>,
-    pub(super) deletions: BTreeMap<DeletionId, PendingDeletion>,
-    pub(super) reservations: BTreeMap<RegionId, Reservation>,
+    slots: PersistentMap<RegionId, Arc<Slot>>,
+    pub(super) deletions: PersistentMap<DeletionId, PendingDeletion>,
+    pub(super) reservations: PersistentMap<RegionId, Reservation>,
     /// Memory of caches on its way out, and the keys that it held.
-    pub(super) retiring: BTreeMap<RegionId, KeyRange>,
+    pub(super) retiring: PersistentMap<RegionId, KeyRange>,
     pub(super) ledger: Ledger,
 }
 
@@ -61,7 +63,7 @@ pub struct Slot {
     /// The live peer, if there is one.
     pub peer: Option<PeerState>,
     /// The fence that earlier peers left, if there were any.
-    pub tombstone: Option<Tombstone>,
+    pub tombstone: Option<Box<Tombstone>>,
     /// The region's cache; it may outlive the peer that it belonged to.
     pub cache: CacheEntry,
     /// The region's last record, of whatever kind: the next one's back link.
@@ -98,17 +100,32 @@ impl Register {
 
     /// What is known of a region id; none if it was never here.
     pub fn slot(&self, region: RegionId) -> Option<&Slot> {
-        self.slots.get(&region)
+        self.slots.get(region).map(|slot| &**slot)
+    }
+
+    /// As [`Register::slot`], to be changed.
+    pub(super) fn slot_mut(&mut self, region: RegionId) -> Option<&mut Slot> {
+        self.slots.get_mut(region).map(Arc::make_mut)
+    }
+
+    /// As [`Register::slot_mut`], of a region that may be new here.
+    pub(super) fn slot_or_new(&mut self, region: RegionId) -> &mut Slot {
+        Arc::make_mut(self.slots.get_or_default(region))
+    }
+
+    /// Forgets all that is known of a region.
+    pub(super) fn remove_slot(&mut self, region: RegionId) {
+        self.slots.remove(region);
     }
 
     /// Everything that is known, by region id.
     pub fn slots(&self) -> impl Iterator<Item = (RegionId, &Slot)> {
-        self.slots.iter().map(|(region, slot)| (*region, slot))
+        self.slots.iter().map(|(region, slot)| (*region, &**slot))
     }
 
     /// A region's live peer.
     pub fn peer(&self, region: RegionId) -> Option<&PeerState> {
-        self.slots.get(&region)?.peer.as_ref()
+        self.slot(region)?.peer.as_ref()
     }
 
     /// The incarnation of a region's live peer.
@@ -139,33 +156,39 @@ impl Register {
 
     /// Every peer that holds data that can be trusted, by region id.
     pub fn normal_peers(&self) -> impl Iterator<Item = (RegionId, Incarnation, &Normal)> {
-        self.slots.iter().filter_map(|(region, slot)| {
-            let incarnation = slot.peer.as_ref()?.incarnation;
-            Some((*region, incarnation, self.normal(*region, incarnation)?))
+        self.slots().filter_map(|(region, slot)| {
+            let peer = slot.peer.as_ref()?;
+            match &peer.stage {
+                PeerStage::Normal(normal) => Some((region, peer.incarnation, normal)),
+                PeerStage::Witness(_)
+                | PeerStage::Waiting(_)
+                | PeerStage::Uninitialized
+                | PeerStage::Applying(_)
+                | PeerStage::Damaged(_) => None,
+            }
         })
     }
 
     /// The ids of all regions with a live peer.
     pub fn region_ids(&self) -> impl Iterator<Item = RegionId> {
-        let live = |(region, slot): (&RegionId, &Slot)| slot.peer.is_some().then_some(*region);
-        self.slots.iter().filter_map(live)
+        let live = |(region, slot): (RegionId, &Slot)| slot.peer.is_some().then_some(region);
+        self.slots().filter_map(live)
     }
 
     /// A region's tombstone.
     pub fn tombstone(&self, region: RegionId) -> Option<Tombstone> {
-        self.slots.get(&region)?.tombstone
+        self.slot(region)?.tombstone.as_deref().copied()
     }
 
     /// Every tombstone, by region id.
     pub fn tombstones(&self) -> impl Iterator<Item = (RegionId, Tombstone)> {
-        let tombstone = |(region, slot): (&RegionId, &Slot)| Some((*region, slot.tombstone?));
-        self.slots.iter().filter_map(tombstone)
+        let of = |(region, slot): (RegionId, &Slot)| Some((region, *slot.tombstone.as_deref()?));
+        self.slots().filter_map(of)
     }
 
     /// A region's cache.
     pub fn cache(&self, region: RegionId) -> CacheEntry {
-        self.slots
-            .get(&region)
+        self.slot(region)
             .map_or(CacheEntry::Absent, |slot| slot.cache)
     }
 
@@ -182,18 +205,18 @@ impl Register {
 
     /// The region's last record, of whatever kind.
     pub fn last_record(&self, region: RegionId) -> Option<Lsn> {
-        self.slots.get(&region).map(|slot| slot.last_record)
+        self.slot(region).map(|slot| slot.last_record)
     }
 
     /// The region's last record that was not about its cache: what its data may assume must be
     /// durable up to here.
     pub fn last_transition(&self, region: RegionId) -> Option<Lsn> {
-        self.slots.get(&region).map(|slot| slot.last_transition)
+        self.slot(region).map(|slot| slot.last_transition)
     }
 
     /// A pending deletion.
     pub fn deletion(&self, deletion: DeletionId) -> Option<&PendingDeletion> {
-        self.deletions.get(&deletion)
+        self.deletions.get(deletion)
     }
 
     /// The oldest pending deletion that clears a key of `range`, whoever owns the key.
@@ -222,7 +245,7 @@ impl Register {
 
     /// The regions whose live peers own keys of `range`, in key order.
     pub fn tenants(&self, range: &KeyRange) -> Vec<(RegionId, Incarnation)> {
-        let tenant = |claim: &Claim| match claim.owner {
+        let tenant = |claim: Claim| match claim.owner {
             Owner::Peer {
                 region,
                 incarnation,

@@ -32,7 +32,7 @@ pub(super) fn create(
     if region.0 == 0 {
         return Err(ApplyError::Peer { region, peer });
     }
-    register.slots.entry(region).or_default().peer = Some(PeerState {
+    register.slot_or_new(region).peer = Some(PeerState {
         peer,
         incarnation: Incarnation::new(lsn),
         predecessor: None,
@@ -84,7 +84,7 @@ pub(super) fn damage(
         )
         | None => return Err(wrong_stage(register, region, "peer.damage")),
     };
-    set_stage(register, region, PeerStage::Damaged(damaged));
+    set_stage(register, region, PeerStage::Damaged(Box::new(damaged)));
     withdraw_cache(register, region, EvictReason::Damaged);
     Ok(())
 }
@@ -183,13 +183,14 @@ pub(super) fn bury(
     if let Some(slot) = super::slot(register, region) {
         let earlier = slot
             .tombstone
+            .as_ref()
             .map_or(RegionEpoch::NONE, |fence| fence.epoch);
         slot.peer = None;
-        slot.tombstone = Some(Tombstone {
+        slot.tombstone = Some(Box::new(Tombstone {
             highest_peer: peer,
             epoch: later(earlier, epoch),
             cause,
-        });
+        }));
     }
 }
 
@@ -210,7 +211,7 @@ pub(super) fn place_tombstone(
     if region.0 == 0 {
         return Err(ApplyError::Peer { region, peer });
     }
-    register.slots.entry(region).or_default();
+    register.slot_or_new(region);
     let cause = TombstoneCause::Destroyed(DestroyCause::Operator);
     bury(
         register,
@@ -226,15 +227,15 @@ pub(super) fn collect_tombstone(
     region: RegionId,
     highest_peer: PeerId,
 ) -> Result<(), ApplyError> {
-    let slot = register.slots.get(&region);
+    let slot = register.slot(region);
     let is_all = slot.is_some_and(|slot| {
-        let fence = slot.tombstone.map(|fence| fence.highest_peer);
+        let fence = slot.tombstone.as_ref().map(|fence| fence.highest_peer);
         slot.peer.is_none() && slot.cache == CacheEntry::Absent && fence == Some(highest_peer)
     });
     if !is_all {
         return Err(wrong_stage(register, region, "peer.collect"));
     }
-    register.slots.remove(&region);
+    register.remove_slot(region);
     Ok(())
 }
 
@@ -243,7 +244,7 @@ pub(super) fn finish_deletion(
     region: RegionId,
     deletion: DeletionId,
 ) -> Result<(), ApplyError> {
-    let pending = register.deletions.get(&deletion);
+    let pending = register.deletions.get(deletion);
     let Some(pending) = pending.filter(|pending| pending.cause.region() == region) else {
         return Err(ApplyError::Deletion { deletion });
     };
@@ -257,7 +258,7 @@ pub(super) fn finish_deletion(
             .exchange(&[released], &[])
             .map_err(ApplyError::Ledger)?;
     }
-    register.deletions.remove(&deletion);
+    register.deletions.remove(deletion);
     Ok(())
 }
 

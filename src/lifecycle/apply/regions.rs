@@ -37,7 +37,7 @@ pub(super) fn bootstrap(
             store: register.store,
         });
     }
-    if !register.slots.is_empty() {
+    if register.slots().next().is_some() {
         return Err(wrong_stage(register, id, "region.bootstrap"));
     }
     found(register, lsn, store, region, mode)?;
@@ -97,7 +97,7 @@ fn found(
         },
         mode,
     };
-    register.slots.entry(id).or_default().peer = Some(PeerState {
+    register.slot_or_new(id).peer = Some(PeerState {
         peer,
         incarnation,
         predecessor: None,
@@ -138,7 +138,7 @@ pub(super) fn abandon_bootstrap(
     };
     hand_over(register, lsn, Some(released), None, [(range, left)])?;
     register.drop_reservation(region);
-    register.slots.remove(&region);
+    register.remove_slot(region);
     Ok(())
 }
 
@@ -342,7 +342,7 @@ fn put_child(
     let incarnation = Incarnation::new(lsn);
     // What was about to come was for the predecessor.
     register.drop_reservation(region.id);
-    let slot = register.slots.entry(region.id).or_default();
+    let slot = register.slot_or_new(region.id);
     // An earlier incarnation's memory may still be on its way out; that comes first.
     if shares_cache && slot.cache == CacheEntry::Absent {
         slot.cache = CacheEntry::Active {

@@ -48,18 +48,19 @@ pub(super) fn begin(
             meta_index,
             floor,
             ..
-        })
-        | PeerStage::Damaged(Damaged {
-            region,
-            meta_index,
-            floor,
-            ..
         }) => {
             let previous = Previous {
                 region: Arc::clone(region),
                 meta_index: *meta_index,
             };
             (Some(previous), *floor)
+        }
+        PeerStage::Damaged(damaged) => {
+            let previous = Previous {
+                region: Arc::clone(&damaged.region),
+                meta_index: damaged.meta_index,
+            };
+            (Some(previous), damaged.floor)
         }
         PeerStage::Waiting(Waiting { region, meta_index }) => {
             let previous = Previous {
@@ -89,7 +90,7 @@ pub(super) fn begin(
         previous,
         begun: lsn,
     };
-    set_stage(register, region, PeerStage::Applying(applying));
+    set_stage(register, region, PeerStage::Applying(Box::new(applying)));
     withdraw_cache(register, region, EvictReason::Snapshot);
     Ok(())
 }
@@ -163,7 +164,7 @@ fn take_over(
     );
     hand_over(register, lsn, released, Some(taken), left)?;
     // Its keys are the peer's now.
-    register.reservations.remove(&region);
+    register.reservations.remove(region);
     for (source, tombstone) in buried {
         bury(register, source, tombstone, EvictReason::Merge);
     }
@@ -324,7 +325,7 @@ pub(super) fn abort(
             reason: DamageReason::SnapshotLost { reason },
             merging: None,
         };
-        set_stage(register, region, PeerStage::Damaged(damaged));
+        set_stage(register, region, PeerStage::Damaged(Box::new(damaged)));
         return Ok(());
     }
     let Some(incarnation) = register.incarnation(region) else {
@@ -350,7 +351,7 @@ fn applying(
     kind: &'static str,
 ) -> Result<Applying, ApplyError> {
     match register.peer(region).map(|peer| &peer.stage) {
-        Some(PeerStage::Applying(applying)) => Ok(applying.clone()),
+        Some(PeerStage::Applying(applying)) => Ok(Applying::clone(applying)),
         Some(
             PeerStage::Uninitialized
             | PeerStage::Normal(_)

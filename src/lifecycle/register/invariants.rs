@@ -108,10 +108,10 @@ impl Register {
     /// The first violation found.
     pub fn check_invariants(&self) -> Result<(), Violation> {
         self.check_ranges()?;
-        for (region, slot) in &self.slots {
-            self.check_slot(*region, slot)?;
+        for (region, slot) in self.slots() {
+            self.check_slot(region, slot)?;
         }
-        for (region, reservation) in &self.reservations {
+        for (region, reservation) in self.reservations.iter() {
             if self.incarnation(*region) != Some(reservation.incarnation) {
                 return Err(Violation::Position {
                     region: *region,
@@ -119,7 +119,7 @@ impl Register {
                 });
             }
         }
-        for (id, deletion) in &self.deletions {
+        for (id, deletion) in self.deletions.iter() {
             if id.lsn > self.last_lsn {
                 let region = deletion.cause.region();
                 return Err(Violation::Position {

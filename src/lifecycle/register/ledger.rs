@@ -3,10 +3,10 @@
 //!
 //! Not here: why an owner changes (`apply`).
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::sync::Arc;
 
 use crate::lifecycle::DeletionId;
+use crate::persistent_map::PersistentMap;
 use crate::{Incarnation, Key, KeyRange, RegionId};
 
 /// Who owns a range of keys.
@@ -58,55 +58,88 @@ pub enum LedgerFault {
     },
 }
 
+/// What lies behind the start of an owned range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Owned {
+    end: Option<Key>,
+    owner: Owner,
+}
+
 /// Disjoint ranges by their start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::lifecycle) struct Ledger {
-    by_start: BTreeMap<Key, Claim>,
+    by_start: PersistentMap<Key, Owned>,
+}
+
+fn claim((start, owned): (&Key, &Owned)) -> Claim {
+    let range = KeyRange::new(Key::clone(start), owned.end.clone());
+    Claim {
+        range: range.expect("only ranges are claimed, and those are not empty"),
+        owner: owned.owner,
+    }
 }
 
 impl Ledger {
     pub(in crate::lifecycle) fn owner_at(&self, key: &[u8]) -> Option<Owner> {
-        let upto = (Bound::Unbounded, Bound::Included(key));
-        let (_, claim) = self.by_start.range::<[u8], _>(upto).next_back()?;
-        claim.range.contains(key).then_some(claim.owner)
+        let (_, owned, next) = self.by_start.at_or_before(key)?;
+        let is_inside = match (&owned.end, next) {
+            (None, _) => true,
+            // Neighbours share the key between them; it was looked at already.
+            (Some(end), Some(next)) if Arc::ptr_eq(end, next) => true,
+            (Some(end), _) => *key < **end,
+        };
+        is_inside.then_some(owned.owner)
     }
 
     /// The claims that share a key with `range`, in key order.
     pub(in crate::lifecycle) fn overlapping<'a>(
         &'a self,
         range: &'a KeyRange,
-    ) -> impl Iterator<Item = &'a Claim> {
+    ) -> impl Iterator<Item = Claim> + 'a {
         let start: &[u8] = range.start();
-        let before = (Bound::Unbounded, Bound::Excluded(start));
-        let from = (Bound::Included(start), Bound::Unbounded);
-        let before = self.by_start.range::<[u8], _>(before).next_back();
-        let rest = self.by_start.range::<[u8], _>(from);
-        let touching = move |claim: &&Claim| claim.range.overlaps(range);
+        let before = self.by_start.before(start).next();
+        let reaches = |owned: &Owned| owned.end.as_ref().is_none_or(|end| **end > *start);
+        let starts_inside = move |start: &Key| range.end().is_none_or(|end| **start < **end);
         before
-            .map(|(_, claim)| claim)
-            .filter(touching)
+            .filter(|(_, owned)| reaches(owned))
             .into_iter()
-            .chain(rest.map(|(_, claim)| claim).take_while(touching))
+            .chain(
+                self.by_start
+                    .from(start)
+                    .take_while(move |(start, _)| starts_inside(start)),
+            )
+            .map(claim)
     }
 
     /// The claims in key order.
     pub(in crate::lifecycle) fn claims(&self) -> impl Iterator<Item = Claim> {
-        self.by_start.values().cloned()
+        self.by_start.iter().map(claim)
     }
 
     /// The claims before (nearest first) and after the one that starts at `start`.
     pub(in crate::lifecycle) fn neighbours(
         &self,
         start: &[u8],
-    ) -> (impl Iterator<Item = &Claim>, impl Iterator<Item = &Claim>) {
-        let before = (Bound::Unbounded, Bound::Excluded(start));
-        let after = (Bound::Excluded(start), Bound::Unbounded);
-        let before = self.by_start.range::<[u8], _>(before).rev();
-        let after = self.by_start.range::<[u8], _>(after);
+    ) -> (impl Iterator<Item = Claim>, impl Iterator<Item = Claim>) {
+        let after = self.by_start.from(start).map(claim);
         (
-            before.map(|(_, claim)| claim),
-            after.map(|(_, claim)| claim),
+            self.by_start.before(start).map(claim),
+            after.skip_while(move |claim| **claim.range.start() == *start),
         )
+    }
+
+    /// Lets the bounds of `range` be the very bytes that the ledger has of them already, so that
+    /// neighbours keep one copy of the key between them.
+    pub(in crate::lifecycle) fn share_bounds(&self, range: &mut KeyRange) {
+        let start: &[u8] = range.start();
+        let before = self.by_start.before(start).next();
+        let end_before = before.and_then(|(_, owned)| owned.end.as_ref());
+        let shared_start = end_before.filter(|end| ***end == *start).cloned();
+        let at_end = range.end().and_then(|end| {
+            let (next, _, _) = self.by_start.at_or_before(&**end)?;
+            (*next == *end).then(|| Key::clone(next))
+        });
+        range.share_bounds(shared_start, at_end);
     }
 
     /// Gives up `released` and then takes `taken`, or changes nothing.
@@ -120,10 +153,10 @@ impl Ledger {
         let outcome = self.try_exchange(released, taken, &mut removed, &mut inserted);
         if outcome.is_err() {
             for start in inserted {
-                self.by_start.remove(start);
+                self.by_start.remove(&**start);
             }
-            for claim in removed {
-                self.by_start.insert(claim.range.start().clone(), claim);
+            for (start, owned) in removed {
+                self.by_start.insert(start, owned);
             }
         }
         outcome
@@ -133,18 +166,22 @@ impl Ledger {
         &mut self,
         released: &[Claim],
         taken: &'a [Claim],
-        removed: &mut Vec<Claim>,
+        removed: &mut Vec<(Key, Owned)>,
         inserted: &mut Vec<&'a Key>,
     ) -> Result<(), LedgerFault> {
         for claim in released {
             let start = claim.range.start();
-            if self.by_start.get(start) != Some(claim) {
+            let owned = self.by_start.get(&**start).filter(|owned| {
+                owned.owner == claim.owner && owned.end.as_ref() == claim.range.end()
+            });
+            if owned.is_none() {
                 return Err(LedgerFault::NotOwned {
                     range: claim.range.clone(),
                     owner: claim.owner,
                 });
             }
-            removed.extend(self.by_start.remove(start));
+            let owned = self.by_start.remove(&**start);
+            removed.extend(owned.map(|owned| (start.clone(), owned)));
         }
         for claim in taken {
             if let Some(other) = self.overlapping(&claim.range).next() {
@@ -154,7 +191,11 @@ impl Ledger {
                 });
             }
             let start = claim.range.start();
-            self.by_start.insert(start.clone(), claim.clone());
+            let owned = Owned {
+                end: claim.range.end().cloned(),
+                owner: claim.owner,
+            };
+            self.by_start.insert(start.clone(), owned);
             inserted.push(start);
         }
         Ok(())
@@ -205,13 +246,29 @@ mod tests {
     }
 
     #[test]
+    fn neighbours_keep_one_copy_of_the_key_between_them() {
+        let mut ledger = Ledger::default();
+        let (a, c) = (claim("b", "d", 1), claim("f", "h", 3));
+        ledger.exchange(&[], &[a.clone(), c.clone()]).unwrap();
+        let mut between = claim("d", "f", 2).range;
+        let before = between.clone();
+        ledger.share_bounds(&mut between);
+        assert_eq!(between, before, "the bytes are the same");
+        assert!(Arc::ptr_eq(between.start(), a.range.end().unwrap()));
+        assert!(Arc::ptr_eq(between.end().unwrap(), c.range.start()));
+        let mut apart = claim("i", "k", 4).range;
+        ledger.share_bounds(&mut apart);
+        assert_eq!(apart, claim("i", "k", 4).range);
+    }
+
+    #[test]
     fn overlapping_claims_are_found_from_every_side() {
         let mut ledger = Ledger::default();
         let all = [claim("b", "d", 1), claim("d", "f", 2), claim("h", "", 3)];
         ledger.exchange(&[], &all).unwrap();
         let found = |start: &str, end: &str| -> Vec<Claim> {
             let range = claim(start, end, 0).range;
-            ledger.overlapping(&range).cloned().collect()
+            ledger.overlapping(&range).collect()
         };
         assert_eq!(found("", "b"), []);
         assert_eq!(found("", "c"), all[..1]);

@@ -46,7 +46,7 @@ impl Reservation {
 impl Register {
     /// The snapshot that a region's peer is about to get, if one was reserved.
     pub fn reservation(&self, region: RegionId) -> Option<&Reservation> {
-        self.reservations.get(&region)
+        self.reservations.get(region)
     }
 
     /// Every reservation, by region id.
@@ -69,7 +69,7 @@ impl Register {
 
     /// The keys that were kept free are nobody's.
     pub(in crate::lifecycle) fn drop_reservation(&mut self, region: RegionId) {
-        if let Some(reservation) = self.reservations.remove(&region) {
+        if let Some(reservation) = self.reservations.remove(region) {
             // What a reservation owns is its own: this cannot fail while the invariants hold.
             let _ = self.ledger.exchange(&reservation.claims(), &[]);
         }

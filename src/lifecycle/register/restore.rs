@@ -3,6 +3,8 @@
 //! The ledger is not saved: it follows from the peers and the pending deletions, and rebuilding it
 //! is the check that they do not overlap.
 
+use std::sync::Arc;
+
 use torrens_journal::Lsn;
 
 use super::{Claim, LedgerFault, Owner, Register, Reservation, Slot};
@@ -55,13 +57,13 @@ impl Register {
             barrier: self.barrier,
             last_lsn: self.last_lsn,
         };
-        let slots = self.slots.iter();
+        let slots = self.slots();
         let deletions = self.deletions.iter();
         let reservations = self.reservations.iter();
         let reservations = reservations
             .map(|(region, reserved)| RegisterItem::Reservation(*region, reserved.clone()));
         std::iter::once(RegisterItem::Head(head))
-            .chain(slots.map(|(region, slot)| RegisterItem::Slot(*region, slot.clone())))
+            .chain(slots.map(|(region, slot)| RegisterItem::Slot(region, slot.clone())))
             .chain(deletions.map(|(id, deletion)| RegisterItem::Deletion(*id, deletion.clone())))
             .chain(reservations)
             .chain(
@@ -78,10 +80,15 @@ impl Register {
     pub(crate) fn restore(&mut self, item: RegisterItem) -> Result<(), RestoreError> {
         match item {
             RegisterItem::Head(head) => self.restore_head(head),
-            RegisterItem::Slot(region, slot) => {
+            RegisterItem::Slot(region, mut slot) => {
                 let last = self.slots.last_key_value();
                 if last.is_some_and(|(last, _)| *last >= region) || !self.deletions.is_empty() {
                     return Err(RestoreError::Order);
+                }
+                if let Some(described) = slot.peer.as_mut().and_then(|peer| peer.stage.region_mut())
+                    && let Some(described) = Arc::get_mut(described)
+                {
+                    self.ledger.share_bounds(&mut described.range);
                 }
                 let claim = slot.peer.as_ref().and_then(|peer| {
                     Some(Claim {
@@ -95,7 +102,7 @@ impl Register {
                 self.ledger
                     .exchange(&[], claim.as_slice())
                     .map_err(RestoreError::Ledger)?;
-                self.slots.insert(region, slot);
+                self.slots.insert(region, Arc::new(slot));
                 Ok(())
             }
             RegisterItem::Deletion(id, deletion) => {

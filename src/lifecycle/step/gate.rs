@@ -19,7 +19,7 @@ pub(in crate::lifecycle) fn live(
     let Some(slot) = register.slot(region) else {
         return Err(Refusal::RegionNotFound { region });
     };
-    match (&slot.peer, given, slot.tombstone) {
+    match (&slot.peer, given, &slot.tombstone) {
         (Some(peer), None, _) => Ok(peer),
         (Some(peer), Some(given), _) if peer.incarnation == given => Ok(peer),
         (peer, Some(given), _) => Err(Refusal::IncarnationGone {

@@ -72,9 +72,18 @@ fn region(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
 }
 
 fn owner(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
-    let status = world.machine()?.engine()?.region_for(&args.key("key")?);
-    let line = status.map(|status| format!("{}{}", status.id, status.incarnation));
-    Ok(show::none_if_empty(line.into_iter().collect()))
+    let key = args.key("key")?;
+    let engine = world.machine()?.engine()?;
+    let status = engine.region_for(&key);
+    let line = status
+        .as_ref()
+        .map(|status| format!("{}{}", status.id, status.incarnation));
+    let mut lines: Lines = line.into_iter().collect();
+    let routed = engine.route(&key);
+    if routed != status.map(|status| status.id) {
+        lines.push(format!("but it is routed to {routed:?}"));
+    }
+    Ok(show::none_if_empty(lines))
 }
 
 fn tombstones(world: &mut World, _: &Args) -> Result<Lines, Trouble> {
