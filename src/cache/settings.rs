@@ -128,7 +128,8 @@ impl CacheSettings {
         ];
         for (setting, interval) in intervals {
             let short = interval.filter(|interval| *interval < INTERVAL_MIN);
-            require(setting, format!("{short:?}"), short.is_none(), || {
+            let given = format!("{:?}", interval.unwrap_or_default());
+            require(setting, given, short.is_none(), || {
                 format!("at least {INTERVAL_MIN:?}")
             })?;
         }

@@ -223,6 +223,12 @@ impl Queue {
         Some(job)
     }
 
+    /// The name of the next job of any lane.
+    #[cfg(feature = "play")]
+    pub(super) fn next_name(&self) -> Option<&'static str> {
+        self.state.lock().jobs.front().map(Job::name)
+    }
+
     fn done(&self, failed: Option<EngineError>) {
         let mut state = self.state.lock();
         state.running = state.running.saturating_sub(1);

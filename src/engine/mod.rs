@@ -576,6 +576,12 @@ impl Engine {
         self.core.step_background()
     }
 
+    /// The name of the piece of work that [`step_background`](Self::step_background) would run.
+    #[cfg(feature = "play")]
+    pub(crate) fn next_background(&self) -> Option<&'static str> {
+        self.core.queue.next_name()
+    }
+
     /// Waits until no background job waits or runs, and makes what was appended durable. With
     /// [`Background::Manual`] it runs the jobs itself.
     ///

@@ -9,7 +9,7 @@
 
 use super::{
     AbortReason, DamageReason, DeletionId, Derive, DestroyCause, EvictReason, Floor, FloorUpdate,
-    ObserverChange, PeerChange, QueuedLoadFate, RaftPosition, SnapshotRef, WitnessSwitch,
+    PeerChange, QueuedLoadFate, RaftPosition, SnapshotRef, WitnessSwitch,
 };
 use crate::{Incarnation, Key, Peer, PeerId, Region, RegionEpoch, RegionId, Sequence, StoreId};
 
@@ -371,8 +371,6 @@ pub enum Change {
         /// What became of a load that waited for that.
         queued: QueuedLoadFate,
     },
-    /// Who observes what.
-    Observer(ObserverChange),
 }
 
 /// A region that was merged into another one, and its peer here that ended with that.
@@ -499,8 +497,7 @@ impl Change {
             | Change::CacheCancelled { .. }
             | Change::CacheEvictPending { .. }
             | Change::CacheEvicting { .. }
-            | Change::CacheGone { .. }
-            | Change::Observer(_) => Vec::new(),
+            | Change::CacheGone { .. } => Vec::new(),
         }
     }
 
@@ -510,8 +507,7 @@ impl Change {
             Change::StoreIdentified { .. }
             | Change::DataStoreReplaced { .. }
             | Change::SequencesLeased { .. }
-            | Change::BarrierReached { .. }
-            | Change::Observer(_) => None,
+            | Change::BarrierReached { .. } => None,
             Change::RegionBootstrapped { region, .. }
             | Change::BootstrapPrepared { region, .. }
             | Change::RegionRecovered { region } => Some(region.id),

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{AbortReason, CacheState, DamageReason, DeletionId, EvictReason, ObserverRefusal};
+use super::{AbortReason, CacheState, DamageReason, DeletionId, EvictReason};
 use crate::{Incarnation, Key, PeerId, Region, RegionEpoch, RegionError, RegionId, StoreId};
 
 /// Why an event may not happen.
@@ -398,9 +398,6 @@ pub enum Refusal {
         /// Its cache's state.
         state: CacheState,
     },
-    /// It is about observers.
-    #[error("{0}")]
-    Observer(ObserverRefusal),
 }
 
 /// What is wrong with a change of peers.
@@ -586,7 +583,6 @@ impl Refusal {
             Refusal::SnapshotAborted { .. } => "snapshot-aborted",
             Refusal::LoadCancelled { .. } => "load-cancelled",
             Refusal::CacheState { .. } => "cache-state",
-            Refusal::Observer(refusal) => refusal.code(),
         }
     }
 }

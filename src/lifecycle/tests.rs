@@ -14,7 +14,6 @@ mod epochs;
 mod gate_table;
 mod histories;
 mod merges;
-mod observing;
 mod orders;
 mod reservations;
 mod stage_table;

@@ -63,6 +63,15 @@ impl Args {
         self.all(name).filter_map(key).collect()
     }
 
+    /// Every range of that name.
+    pub(super) fn ranges(&self, name: &'static str) -> Vec<KeyRange> {
+        let range = |value: &Value| match value {
+            Value::Range(range) => Some(range.clone()),
+            _ => None,
+        };
+        self.all(name).filter_map(range).collect()
+    }
+
     /// Every row of that name.
     pub(super) fn rows(&self, name: &'static str) -> Vec<(Key, Vec<u8>)> {
         let row = |value: &Value| match value {

@@ -25,6 +25,9 @@ pub enum ParseFault {
         /// Its length.
         bytes: usize,
     },
+    /// Bytes that are no UTF-8.
+    #[error("the file is not UTF-8 text from here on")]
+    NotText,
     /// A quotation mark without its partner.
     #[error("a quoted text does not end on its line")]
     OpenQuote,

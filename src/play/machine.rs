@@ -9,23 +9,30 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use torrens_journal::Lsn;
-use torrens_journal::disk::{Disk, RealDisk, RealDiskOptions, SyncChoice};
+use torrens_journal::disk::{Disk, OpenMode as FileMode, RealDisk, RealDiskOptions, SyncChoice};
 use torrens_journal::testing::{CutChoice, SimDisk};
 use torrens_recovery::Item;
 
+use super::held::{Gate, GatedFactory, Held, Release};
 use super::points::Counter;
 use super::world::Trouble;
 use crate::engine::{Background, OpenMode, Options};
 use crate::inspector::{Description, InspectError, Inspector, describe};
 use crate::lifecycle::{DeletionId, Register};
-use crate::store::{DurableImage, Lost, MemoryFactory, MemoryStore, SledFactory};
-use crate::{Engine, Incarnation, OpenReport, RegionId, RegionView, StoreId};
+use crate::store::{
+    DataStore, DurableImage, Lost, MemoryFactory, MemoryStore, SledFactory, StoreFactory,
+    StoreOpenError, StoreOpenMode,
+};
+use crate::{
+    CacheTicket, Engine, Incarnation, LabelId, OpenReport, PreloadTicket, RegionId, RegionView,
+    StoreId,
+};
 
 /// A segment that no ordinary scenario fills, so that a sync is the sync of the record at hand. One
 /// that wants to see the journal rotate opens with smaller ones.
-const SEGMENT_BYTES: u64 = 64 * 1024;
+pub(super) const SEGMENT_BYTES: u64 = 64 * 1024;
 /// The directory on a simulated disk.
-const SIM_DIR: &str = "store";
+pub(super) const SIM_DIR: &str = "store";
 
 /// What a crash leaves of what was not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +51,24 @@ pub(super) enum Ground {
     Real { disk: Arc<RealDisk>, dir: PathBuf },
 }
 
+/// What a scenario waits for under a name.
+#[derive(Clone, Debug)]
+pub(super) enum Ticket {
+    Cache(CacheTicket),
+    Preload(PreloadTicket),
+}
+
 /// One store.
 pub(super) struct Machine {
     pub(super) store: StoreId,
     ground: Ground,
     counter: Counter,
+    /// Background work that stands still in its middle; ends before the engine does.
+    pub(super) held: Option<Held>,
+    gate: Gate,
     engine: Option<Engine>,
+    pub(super) tickets: BTreeMap<String, Ticket>,
+    pub(super) labels: BTreeMap<String, LabelId>,
     pub(super) views: BTreeMap<String, RegionView>,
     pub(super) images: BTreeMap<String, DurableImage>,
     /// Every creation of each region's peer that was seen, in order.
@@ -89,7 +108,11 @@ impl Machine {
             store,
             ground,
             counter: counter.clone(),
+            held: None,
+            gate: Gate::default(),
             engine: None,
+            tickets: BTreeMap::new(),
+            labels: BTreeMap::new(),
             views: BTreeMap::new(),
             images: BTreeMap::new(),
             creations: BTreeMap::new(),
@@ -145,20 +168,51 @@ impl Machine {
 
     pub(super) fn take_engine(&mut self) -> Result<Engine, Trouble> {
         self.views.clear();
+        self.labels.clear();
         let closed = || Trouble::Script(format!("{} is not open", self.store));
         self.engine.take().ok_or_else(closed)
     }
 
-    fn options(&self, mode: OpenMode, segment_bytes: u64) -> Options {
+    /// Runs one piece of background work up to where it has read that many rows; says whether it
+    /// stands there, and otherwise what it came to.
+    pub(super) fn hold_background(
+        &mut self,
+        rows: u64,
+    ) -> Result<Option<Option<&'static str>>, Trouble> {
+        let engine = self.engine()?.clone();
+        if self.held.is_some() {
+            return Err(Trouble::Script("some work is held already".to_owned()));
+        }
+        let held = self.gate.run_until(engine, rows);
+        let held = held.map_err(|error| Trouble::Script(format!("no thread: {error}")))?;
+        if held.stands() {
+            self.held = Some(held);
+            return Ok(None);
+        }
+        Ok(Some(held.release(Release::GoOn)?))
+    }
+
+    /// How a store is opened, or made of a backup, on this ground.
+    pub(super) fn options(&self, mode: OpenMode, segment_bytes: u64) -> Options {
         let options = Engine::options()
             .store(self.store)
             .segment_bytes(segment_bytes)
             .background(Background::Manual)
             .mode(mode)
             .disk(self.disk());
+        let gate = self.gate.clone();
         match &self.ground {
-            Ground::Sim { data, .. } => options.data(Arc::new(MemoryFactory::new(data.clone()))),
-            Ground::Real { .. } => options.data(Arc::new(SledFactory::default())),
+            Ground::Sim { disk, data } => options.data(Arc::new(GatedFactory {
+                inner: FolderedFactory {
+                    inner: MemoryFactory::new(data.clone()),
+                    disk: disk.clone(),
+                },
+                gate,
+            })),
+            Ground::Real { .. } => options.data(Arc::new(GatedFactory {
+                inner: SledFactory::default(),
+                gate,
+            })),
         }
     }
 
@@ -222,16 +276,53 @@ impl Machine {
             }
             // Nothing here can take a real machine's power. A handle that is dropped without being
             // closed is the nearest thing to a killed process.
-            Ground::Real { .. } if crash != Crash::Kill => return Err(Trouble::NeedsSim),
+            Ground::Real { .. } if crash != Crash::Kill || batches.is_some() => {
+                return Err(Trouble::NeedsSim);
+            }
+            // Held work that ends on a real disk says so in the journal, which a dead process cannot.
+            Ground::Real { .. } if self.held.is_some() => return Err(Trouble::NeedsSim),
             Ground::Real { .. } => None,
         };
         // The dead engine keeps its own disk, so nothing that it does from now on matters.
+        self.held = None;
         self.views.clear();
+        self.labels.clear();
+        self.tickets.clear();
         self.engine = None;
         if let Some(after) = after {
             (self.ground, self.operations) = (after, 0);
         }
         self.traced = self.traced.min(self.last_record().unwrap_or_default());
+        Ok(())
+    }
+
+    /// Removes everything of the closed store: what an operator does with one that was broken off while it
+    /// was made.
+    pub(super) fn remove_store(&mut self) -> Result<(), Trouble> {
+        if self.engine.is_some() {
+            let text = format!("{} is open; close or crash it first", self.store);
+            return Err(Trouble::Script(text));
+        }
+        match &self.ground {
+            Ground::Sim { .. } => {
+                let ground = Machine::wire(
+                    SimDisk::new(self.store.0),
+                    MemoryStore::new(),
+                    &self.counter,
+                );
+                (self.ground, self.operations) = (ground, 0);
+            }
+            Ground::Real { dir, .. } => match std::fs::remove_dir_all(dir) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Trouble::Script(format!("cannot remove the store: {error}")));
+                }
+                Ok(()) | Err(_) => {}
+            },
+        }
+        self.creations.clear();
+        self.deletions.clear();
+        self.acknowledged.clear();
+        self.traced = Lsn::ZERO;
         Ok(())
     }
 
@@ -402,6 +493,34 @@ impl Machine {
     /// What is durable, of an open engine.
     pub(super) fn durable(&self) -> Result<Register, Trouble> {
         Ok(self.engine()?.register())
+    }
+}
+
+/// A simulated data store with a folder and a file on the disk, as a real one has: beside region data no
+/// new journal is made.
+#[derive(Debug)]
+struct FolderedFactory {
+    inner: MemoryFactory,
+    disk: SimDisk,
+}
+
+impl StoreFactory for FolderedFactory {
+    fn open(&self, dir: &Path, mode: StoreOpenMode) -> Result<Arc<dyn DataStore>, StoreOpenError> {
+        let is_there = self.disk.list(dir).is_ok_and(|files| !files.is_empty());
+        if !is_there && mode == StoreOpenMode::CreateOrOpen {
+            let above = dir.parent().unwrap_or(dir);
+            let file = || {
+                self.disk.create_dir_all(dir)?;
+                self.disk.sync_dir(above)?;
+                self.disk.open(&dir.join("memory"), FileMode::CreateNew)?;
+                self.disk.sync_dir(dir)
+            };
+            file().map_err(|source| StoreOpenError::Io {
+                path: dir.to_owned(),
+                source,
+            })?;
+        }
+        self.inner.open(dir, mode)
     }
 }
 

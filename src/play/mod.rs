@@ -9,7 +9,8 @@
 //!
 //! * `words`, `value`, `spec`, `scenario`: the language. Every command is one row of a table
 //!   ([`COMMANDS`]), so that the parser, the documentation's test and the player cannot disagree.
-//! * `world`, `machine`, `points`: what a scenario plays in, and how it dies.
+//! * `world`, `machine`, `held`, `points`: what a scenario plays in, how work stands still in its middle,
+//!   and how it dies.
 //! * `commands`: what each command does. `show`: how things look in an answer.
 //! * `player`, `difference`: running a file and saying where it differs.
 //!
@@ -25,6 +26,7 @@ mod args;
 mod commands;
 mod difference;
 mod error;
+mod held;
 mod machine;
 mod player;
 mod points;
@@ -43,7 +45,7 @@ pub use error::{ParseError, ParseFault};
 pub use machine::Crash;
 pub use player::{Difference, Place, PlayOptions, Played, play};
 pub use points::{CrashPoint, POINTS};
-pub use scenario::{Item, Scenario, Step, parse};
+pub use scenario::{Item, Scenario, Step, parse, parse_bytes};
 pub use spec::{ArgSpec, COMMANDS, CommandSpec, Need};
 pub use value::Kind;
 pub use world::World;

@@ -34,6 +34,8 @@ enum Area {
     Checkpoint,
     Snapshot,
     Data,
+    /// Any operation of any of them.
+    Any,
 }
 
 /// When, relative to the operation of a point, the process dies.
@@ -57,6 +59,9 @@ const fn point(
         ops,
     }
 }
+
+/// The point that every operation is at.
+const ANY: &str = "operation";
 
 /// Every named point.
 pub const POINTS: &[CrashPoint] = &[
@@ -210,6 +215,12 @@ pub const POINTS: &[CrashPoint] = &[
         &["store.flush"],
         "the data store's batches are durable",
     ),
+    point(
+        ANY,
+        Area::Any,
+        &[],
+        "any operation of the disk or the data store: `nth` counts them all",
+    ),
 ];
 
 impl CrashPoint {
@@ -218,8 +229,15 @@ impl CrashPoint {
         POINTS.iter().find(|point| point.name == name)
     }
 
+    /// The point, but for the one that is everywhere, that an operation is at.
+    fn of(op: &SimOp) -> Option<&'static CrashPoint> {
+        POINTS
+            .iter()
+            .find(|point| point.area != Area::Any && point.is_at(op))
+    }
+
     fn is_at(&self, op: &SimOp) -> bool {
-        self.ops.contains(&op.name) && area_of(op) == Some(self.area)
+        self.area == Area::Any || (self.ops.contains(&op.name) && area_of(op) == Some(self.area))
     }
 }
 
@@ -248,7 +266,12 @@ fn area_of(op: &SimOp) -> Option<Area> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Plan {
     /// The process dies there, and the machine with it as this says.
-    Crash(Crash, When),
+    Crash {
+        crash: Crash,
+        when: When,
+        /// Unflushed batches of the data store that survive; by default those that the crash spares.
+        batches: Option<u64>,
+    },
     /// The operation fails, once, and the process lives.
     Fail(SimFault),
 }
@@ -279,7 +302,13 @@ impl Armed {
     fn at(&mut self, op: &SimOp) -> Option<SimFault> {
         if self.hit {
             // Died after the operation before: this one does not happen.
-            let after = matches!(self.plan, Plan::Crash(_, When::After));
+            let after = matches!(
+                self.plan,
+                Plan::Crash {
+                    when: When::After,
+                    ..
+                }
+            );
             return after.then_some(SimFault::Dies);
         }
         if !self.point.is_at(op) {
@@ -291,9 +320,11 @@ impl Armed {
         }
         self.hit = true;
         match self.plan {
-            Plan::Crash(_, When::Before) => Some(SimFault::Dies),
-            Plan::Crash(_, When::Midway) => Some(SimFault::DiesMidway),
-            Plan::Crash(_, When::After) => None,
+            Plan::Crash { when, .. } => match when {
+                When::Before => Some(SimFault::Dies),
+                When::Midway => Some(SimFault::DiesMidway),
+                When::After => None,
+            },
             Plan::Fail(fault) => Some(fault),
         }
     }
@@ -312,7 +343,12 @@ struct State {
     dies_at: Option<u64>,
     died: bool,
     armed: Option<Armed>,
+    /// Operations at a named point, since somebody asked.
+    reached: Vec<(u64, &'static str)>,
 }
+
+/// Most operations at named points that are remembered for whoever asks.
+const REACHED_MAX: usize = 100_000;
 
 impl Counter {
     /// What a simulated disk asks about each of its operations.
@@ -321,6 +357,12 @@ impl Counter {
         Arc::new(move |op| {
             let mut state = state.lock();
             state.ops += 1;
+            if state.reached.len() < REACHED_MAX
+                && let Some(point) = CrashPoint::of(op)
+            {
+                let number = state.ops;
+                state.reached.push((number, point.name));
+            }
             if state.dies_at == Some(state.ops) {
                 state.died = true;
                 return Some(SimFault::Dies);
@@ -331,6 +373,10 @@ impl Counter {
 
     pub(super) fn ops(&self) -> u64 {
         self.state.lock().ops
+    }
+
+    pub(super) fn points_reached(&self) -> Vec<(u64, &'static str)> {
+        std::mem::take(&mut self.state.lock().reached)
     }
 
     pub(super) fn die_at(&self, op: Option<u64>) {

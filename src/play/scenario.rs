@@ -88,6 +88,25 @@ impl Scenario {
     }
 }
 
+/// Reads a scenario of bytes from anywhere: a file, a fuzzer.
+///
+/// # Errors
+/// As [`parse`]; bytes that are no UTF-8 are a fault where they stand. Nothing panics, whatever the bytes.
+pub fn parse_bytes(bytes: &[u8]) -> Result<Scenario, ParseError> {
+    let error = match std::str::from_utf8(bytes) {
+        Ok(text) => return parse(text),
+        Err(error) => error,
+    };
+    let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
+    let is_break = |byte: &u8| *byte == b'\n';
+    let line_start = valid.iter().rposition(is_break).map_or(0, |at| at + 1);
+    Err(ParseError {
+        line: 1 + valid.iter().filter(|byte| is_break(byte)).count(),
+        column: 1 + valid.len() - line_start,
+        fault: ParseFault::NotText,
+    })
+}
+
 /// Reads a scenario.
 ///
 /// # Errors

@@ -26,6 +26,11 @@ fn chain(error: &dyn std::error::Error) -> String {
     line
 }
 
+/// `error CODE: …`, for an error that no command but one has.
+pub(super) fn error_line(code: &str, error: &dyn std::error::Error) -> String {
+    format!("error {code}: {}", uncounted(&chain(error)))
+}
+
 pub(super) fn trouble(trouble: &Trouble) -> Lines {
     let error = |code: &str, text: String| vec![format!("error {code}: {}", uncounted(&text))];
     match trouble {
@@ -176,8 +181,11 @@ pub(super) fn peer(id: RegionId, peer: &PeerState) -> String {
             line.push_str(&format!(" snapshot {}", applying.snapshot.position));
         }
         PeerStage::Damaged(damaged) => line.push_str(&format!(
-            " meta {} floor i{} ({})",
-            damaged.meta_index, damaged.floor.index, damaged.reason
+            " meta {} floor i{} ({}: {})",
+            damaged.meta_index,
+            damaged.floor.index,
+            damaged.reason.as_str(),
+            damaged.reason
         )),
     }
     if let Some(predecessor) = peer.predecessor {
@@ -267,7 +275,12 @@ pub(super) fn record(lsn: Lsn, description: &Description) -> String {
 pub(super) fn entry(description: &Description) -> String {
     let region = description.region;
     let region = region.map_or(String::new(), |region| format!(" {region}"));
-    format!("{}{region}: {}", description.kind, description.detail)
+    // The one thing in a journal that is random on purpose.
+    let detail = match description.kind.as_str() {
+        "store.new-data" => "a generation of its own",
+        _ => description.detail.as_str(),
+    };
+    format!("{}{region}: {detail}", description.kind)
 }
 
 /// What a view reads from.
@@ -282,6 +295,26 @@ pub(super) fn none_if_empty(lines: Lines) -> Lines {
     } else {
         lines
     }
+}
+
+/// A line as it is on every machine: paths without what lies above the store, snapshots by the names that
+/// the scenario gave them.
+pub(super) fn unplaced<'a>(
+    line: &str,
+    dir: &std::path::Path,
+    names: impl Iterator<Item = (&'a String, String)>,
+) -> String {
+    let dir = dir.display().to_string();
+    let mut line = match dir == super::machine::SIM_DIR {
+        true => line.to_owned(),
+        false => line.replace(&dir, super::machine::SIM_DIR),
+    };
+    for (given, file) in names {
+        if line.contains(&file) {
+            line = line.replace(&file, given);
+        }
+    }
+    line
 }
 
 /// Creations (`#97`) and deletions (`d97.0`) by the order in which the scenario saw them.

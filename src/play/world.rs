@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use super::held::Release;
 use super::machine::{Crash, Machine};
 use super::player::Place;
 use super::points::{Counter, Plan};
@@ -112,7 +113,12 @@ impl World {
             .iter()
             .flat_map(|line| line.split('\n'))
             .map(|line| match machine {
-                Some(machine) => show::localized(machine, line),
+                Some(machine) => {
+                    let names = self.parcels.iter();
+                    let names =
+                        names.map(|(given, parcel)| (given, parcel.staged.name.to_string()));
+                    show::unplaced(&show::localized(machine, line), machine.dir(), names)
+                }
                 None => line.to_owned(),
             })
             .map(|line| line.trim_end().to_owned())
@@ -128,6 +134,11 @@ impl World {
     /// Operations of all simulated disks and data stores so far.
     pub fn operations(&self) -> u64 {
         self.counter.ops()
+    }
+
+    /// Which operations were at a named crash point since the last call, with the name.
+    pub fn points_reached(&mut self) -> Vec<(u64, &'static str)> {
+        self.counter.points_reached()
     }
 
     /// Lets the process die before the operation with this number (from 1, over all machines).
@@ -165,6 +176,16 @@ impl World {
         self.check(store)
     }
 
+    /// Removes everything of a store that does not open, as an operator does with one that was never finished.
+    ///
+    /// # Errors
+    /// Why it cannot be removed, in words.
+    pub fn remove_store(&mut self, store: StoreId) -> Result<(), String> {
+        let words = |trouble: Trouble| show::trouble(&trouble).join("; ");
+        let machine = self.machine_of(store).map_err(words)?;
+        machine.remove_store().map_err(words)
+    }
+
     /// Checks everything that always holds of an open store; a store that is not open holds.
     ///
     /// # Errors
@@ -190,6 +211,10 @@ impl World {
         let Some(machine) = self.machines.get_mut(&store) else {
             return Ok(());
         };
+        if let Some(held) = machine.held.take() {
+            // What it fails of is found by what is checked below.
+            let _ = held.release(Release::GoOn);
+        }
         let Ok(engine) = machine.engine() else {
             return Ok(());
         };
@@ -250,7 +275,7 @@ impl World {
         self.machine_of(self.current)
     }
 
-    fn machine_of(&mut self, store: StoreId) -> Result<&mut Machine, Trouble> {
+    pub(super) fn machine_of(&mut self, store: StoreId) -> Result<&mut Machine, Trouble> {
         if store.0 == 0 {
             return Err(Trouble::Script("a store's id is at least 1".to_owned()));
         }
@@ -302,7 +327,7 @@ impl World {
             lines.push(format!("not reached: {name}"));
             return;
         }
-        let Plan::Crash(crash, _) = armed.plan else {
+        let Plan::Crash { crash, batches, .. } = armed.plan else {
             return;
         };
         let Some(machine) = self.machines.get_mut(&self.current) else {
@@ -315,7 +340,7 @@ impl World {
         } else {
             lines.push(format!("crashed after the answer, at {name}"));
         }
-        if let Err(trouble) = machine.crash(crash, None) {
+        if let Err(trouble) = machine.crash(crash, batches) {
             lines.extend(show::trouble(&trouble));
         }
     }

@@ -34,7 +34,7 @@ fn command(random: &mut Random, index: u64) -> String {
         "r2" => random.pick(&["p20", "p22"]),
         _ => random.pick(&["p30", "p32"]),
     };
-    match random.below(30) {
+    match random.below(44) {
         0..5 => format!("write {region} at={index} put={key}:{index}"),
         5 | 6 => {
             let child = random.pick(&["r2:p20@s1,p21@s2", "r3:p30@s1,p31@s2", "r2:p22@s1,p23@s2"]);
@@ -69,7 +69,30 @@ fn command(random: &mut Random, index: u64) -> String {
         20 => format!("evict {region}"),
         21 => format!("view v {region}"),
         22 => "drop-view v".to_owned(),
-        23 | 24 => "step".to_owned(),
+        23 | 24 | 30 => "step".to_owned(),
+        31..34 => format!("step rows={}", random.below(4)),
+        34 | 35 => random.pick(&["resume", "resume", "resume how=fail"]),
+        36 => random.pick(&[
+            "load-range [,)",
+            "evict-range [c,r)",
+            "evict-range [,) reason=ingest",
+        ]),
+        37 => random.pick(&["label l [f,q)", "remove-label l"]),
+        38 => format!("preload {region} as=t"),
+        39 => random.pick(&["check-caches", "balance-caches", "ticket t", "cache-report"]),
+        40 => format!(
+            "leadership {region} {} term={index}",
+            random.pick(&["leader", "follower", "candidate"])
+        ),
+        41 => random.pick(&[
+            "set-cache pin-timeout=0",
+            "set-cache enabled=no",
+            "set-cache enabled=yes",
+            "set-cache stop-load-at=0",
+            "set-cache capacity=1073741824",
+        ]),
+        42 => format!("write {region} at={index} delete-range=[{key},{key}z)"),
+        43 => random.pick(&["begin-flashback r1 at=", "end-flashback r1 at="]) + &index.to_string(),
         25 => "tick".to_owned(),
         26 => random.pick(&["checkpoint", "flush", "collect-versions"]),
         27 => format!(

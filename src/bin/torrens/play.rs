@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use torrens::play::{
-    COMMANDS, Kind, Need, POINTS, Place, PlayOptions, Played, Scenario, difference, parse, play,
+    COMMANDS, Kind, Need, POINTS, Place, PlayOptions, Played, Scenario, difference, parse_bytes,
+    play,
 };
 
 use crate::exit::{Exit, Failure};
@@ -136,14 +137,14 @@ fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
 fn one(out: &mut Out, args: &Args, file: &Path, tally: &mut Tally) -> io::Result<()> {
     let shown = printable(&file.display().to_string());
     tally.files += 1;
-    let text = match fs::read_to_string(file) {
-        Ok(text) => text,
+    let bytes = match fs::read(file) {
+        Ok(bytes) => bytes,
         Err(error) => {
             tally.unreadable += 1;
             return writeln!(out, "{shown}: cannot be read: {error}");
         }
     };
-    let scenario = match parse(&text) {
+    let scenario = match parse_bytes(&bytes) {
         Ok(scenario) => scenario,
         Err(error) => {
             tally.broken += 1;
@@ -175,7 +176,7 @@ fn one(out: &mut Out, args: &Args, file: &Path, tally: &mut Tally) -> io::Result
         );
     }
     if args.rewrite {
-        return rewrite(out, file, &shown, &text, &scenario, &played, tally);
+        return rewrite(out, file, &shown, &bytes, &scenario, &played, tally);
     }
     if !played.differences.is_empty() {
         tally.different += 1;
@@ -206,13 +207,13 @@ fn rewrite(
     out: &mut Out,
     file: &Path,
     shown: &str,
-    text: &str,
+    text: &[u8],
     scenario: &Scenario,
     played: &Played,
     tally: &mut Tally,
 ) -> io::Result<()> {
     let new = scenario.rewritten(&played.answers);
-    if new == text {
+    if new.as_bytes() == text {
         return Ok(());
     }
     let aside = file.with_extension("scenario.new");

@@ -181,8 +181,7 @@ fn next(
         | Change::PeerDamaged { .. }
         | Change::SnapshotBegun { .. }
         | Change::SnapshotEnded { .. }
-        | Change::SnapshotAborted { .. }
-        | Change::Observer(_) => None,
+        | Change::SnapshotAborted { .. } => None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Region data: writes, reads, views that are held, and what a host asks about its log.
 
+use std::ops::Bound;
+
 use super::{creation_of, epoch_of};
 use crate::play::args::Args;
 use crate::play::show;
@@ -7,9 +9,10 @@ use crate::play::spec::{CommandSpec, at, command, many, may, must};
 use crate::play::value::Kind;
 use crate::play::world::{Lines, Trouble, World};
 use crate::store::Direction;
-use crate::{ColumnFamily, RegionView, WriteBatch};
+use crate::{ColumnFamily, RegionView, Sequence, WriteBatch};
 
 const MODES: Kind = Kind::Word(&["flashback"]);
+const ORDERS: Kind = Kind::Word(&["forward", "reverse"]);
 const FAMILIES: Kind = Kind::Word(&["default", "lock", "write"]);
 
 pub(super) const COMMANDS: &[CommandSpec] = &[
@@ -20,12 +23,13 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             must("at", Kind::Position),
             many("put", Kind::Row),
             many("delete", Kind::Key),
+            many("delete-range", Kind::Range),
             may("cf", FAMILIES),
             may("epoch", Kind::Epoch),
             may("during", MODES),
         ],
         write,
-        "Applies the data of one Raft entry.",
+        "Applies the data of one Raft entry: deletions of ranges first, then puts, then deletions of keys.",
     ),
     command(
         "get",
@@ -35,6 +39,8 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             may("cf", FAMILIES),
             may("epoch", Kind::Epoch),
             may("during", MODES),
+            may("sequence-of", Kind::Name),
+            may("sequence", Kind::Number),
         ],
         get,
         "Reads one key now, and says whether memory or the store answered.",
@@ -45,11 +51,14 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             at("region", Kind::Region),
             may("cf", FAMILIES),
             may("epoch", Kind::Epoch),
-            may("order", Kind::Word(&["forward", "reverse"])),
+            may("order", ORDERS),
+            may("range", Kind::Range),
             may("during", MODES),
+            may("sequence-of", Kind::Name),
+            may("sequence", Kind::Number),
         ],
         scan,
-        "Reads all rows of the region now.",
+        "Reads all rows of the region now, or those of a range in it.",
     ),
     command(
         "view",
@@ -59,9 +68,10 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             may("epoch", Kind::Epoch),
             may("during", MODES),
             may("sequence-of", Kind::Name),
+            may("sequence", Kind::Number),
         ],
         view,
-        "Pins the region's data as it is now, under a name.",
+        "Pins the region's data under a name: as it is now, at the sequence of another view, or at a sequence.",
     ),
     command(
         "view-get",
@@ -75,9 +85,14 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
     ),
     command(
         "view-scan",
-        &[at("view", Kind::Name), may("cf", FAMILIES)],
+        &[
+            at("view", Kind::Name),
+            may("cf", FAMILIES),
+            may("order", ORDERS),
+            may("range", Kind::Range),
+        ],
         view_scan,
-        "Reads all rows of a view that is held.",
+        "Reads all rows of a view that is held, or those of a range in it.",
     ),
     command(
         "drop-view",
@@ -121,7 +136,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
     ),
 ];
 
-fn family(args: &Args) -> ColumnFamily {
+pub(super) fn family(args: &Args) -> ColumnFamily {
     match args.opt_word("cf") {
         Some("lock") => ColumnFamily::LOCK,
         Some("write") => ColumnFamily::WRITE,
@@ -135,6 +150,9 @@ fn write(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
     let epoch = epoch_of(machine, region, args.opt_epoch("epoch"))?;
     let (cf, position) = (family(args), args.position("at")?);
     let mut batch = WriteBatch::new();
+    for range in args.ranges("delete-range") {
+        batch.delete_range_cf(cf, range);
+    }
     for (key, value) in args.rows("put") {
         batch.put_cf(cf, key, value.as_slice());
     }
@@ -156,6 +174,9 @@ fn look(world: &mut World, args: &Args) -> Result<RegionView, Trouble> {
     let engine = machine.engine()?;
     if args.opt_word("during").is_some() {
         return Ok(engine.view_in_flashback(region, epoch)?);
+    }
+    if let Some(sequence) = args.opt_number("sequence") {
+        return Ok(engine.view_at(region, epoch, Sequence::new(sequence))?);
     }
     let Some(earlier) = args.opt_text("sequence-of") else {
         return Ok(engine.view(region, epoch)?);
@@ -185,7 +206,13 @@ fn scan_of(view: &RegionView, args: &Args) -> Result<Lines, Trouble> {
         _ => Direction::Forward,
     };
     let mut lines = vec![format!("from the {}", show::source(view))];
-    for row in view.scan_cf(family(args), .., direction) {
+    let whole = view.region().range.clone();
+    let range = args.opt_range("range").unwrap_or(whole);
+    let end = range
+        .end()
+        .map_or(Bound::Unbounded, |end| Bound::Excluded(&**end));
+    let bounds = (Bound::Included(&**range.start()), end);
+    for row in view.scan_cf(family(args), bounds, direction) {
         let (key, value) = row?;
         lines.push(format!("{}:{}", show::key(&key), show::key(&value)));
     }

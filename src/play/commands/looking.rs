@@ -3,6 +3,7 @@
 use torrens_journal::Lsn;
 
 use super::checking;
+use crate::RegionStatus;
 use crate::lifecycle::OpenOperation;
 use crate::play::args::Args;
 use crate::play::show;
@@ -23,6 +24,18 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         &[at("key", Kind::Key)],
         owner,
         "The region that holds a key.",
+    ),
+    command(
+        "status",
+        &[maybe_at("region", Kind::Region)],
+        status,
+        "What the engine tells a host of a region's peer, or of every peer.",
+    ),
+    command(
+        "families",
+        &[],
+        families,
+        "The column families of the store.",
     ),
     command("tombstones", &[], tombstones, "Every tombstone."),
     command(
@@ -84,6 +97,37 @@ fn owner(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
         lines.push(format!("but it is routed to {routed:?}"));
     }
     Ok(show::none_if_empty(lines))
+}
+
+fn status(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
+    let engine = world.machine()?.engine()?;
+    let found = match args.opt_region("region") {
+        Some(region) => engine.region(region).into_iter().collect(),
+        None => engine.regions(),
+    };
+    let line = |status: RegionStatus| {
+        let described = status
+            .region
+            .map_or(status.id.to_string(), |region| show::region(&region));
+        format!(
+            "{described} {}{} {} {} meta {} cache {}",
+            status.peer,
+            status.incarnation,
+            status.stage,
+            status.mode.as_str(),
+            status
+                .meta
+                .map_or("none".to_owned(), |meta| meta.to_string()),
+            status.cache.as_str()
+        )
+    };
+    Ok(show::none_if_empty(found.into_iter().map(line).collect()))
+}
+
+fn families(world: &mut World, _: &Args) -> Result<Lines, Trouble> {
+    let families = world.machine()?.engine()?.column_families();
+    let names = families.named().map(|(name, _)| name.to_owned());
+    Ok(names.collect())
 }
 
 fn tombstones(world: &mut World, _: &Args) -> Result<Lines, Trouble> {

@@ -3,13 +3,14 @@
 
 use crate::OpenMode;
 use crate::play::args::Args;
+use crate::play::held::Release;
 use crate::play::machine::Crash;
 use crate::play::points::{Armed, CrashPoint, Plan, When, failure};
 use crate::play::show;
 use crate::play::spec::{CommandSpec, at, command, may, maybe_at, must};
 use crate::play::value::Kind;
 use crate::play::world::{Lines, Trouble, World};
-use crate::store::Lost;
+use crate::store::{DataStore, Lost, RegionRow, StoreBatch, read_region_row};
 
 const CRASHES: Kind = Kind::Word(&["power", "kill", "sectors"]);
 const WHEN: Kind = Kind::Word(&["before", "midway", "after"]);
@@ -60,6 +61,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             may("nth", Kind::Number),
             may("when", WHEN),
             may("seed", Kind::Number),
+            may("batches", Kind::Number),
         ],
         arm,
         "The machine dies when the next command reaches that point.",
@@ -93,12 +95,41 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         "Puts an empty data store, or an older image, under the closed store.",
     ),
     command(
+        "remove-store",
+        &[],
+        remove_store,
+        "Removes everything of the closed store, as an operator does with one that was never finished.",
+    ),
+    command(
+        "lose-row",
+        &[at("region", Kind::Region), may("index", Kind::Number)],
+        lose_row,
+        "Takes the region's row out of the closed data store, or sets it back to an index.",
+    ),
+    command(
         "tick",
         &[],
         tick,
         "What is due by the clock: a barrier for dirty data, a sync, a checkpoint if one is due.",
     ),
-    command("step", &[], step, "Runs one piece of background work."),
+    command(
+        "step",
+        &[may("rows", Kind::Number)],
+        step,
+        "Runs one piece of background work. With `rows`, a load stands still once it has read that many rows of the data store, until `resume`.",
+    ),
+    command(
+        "resume",
+        &[may("how", Kind::Word(&["fail"]))],
+        resume,
+        "Lets the load that stands still go on to its end; with `how=fail` its next read fails.",
+    ),
+    command(
+        "wait-idle",
+        &[],
+        wait_idle,
+        "Runs background work until there is none, and makes what was appended durable.",
+    ),
     command(
         "drain",
         &[],
@@ -162,7 +193,13 @@ fn open(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
 }
 
 fn close(world: &mut World, _: &Args) -> Result<Lines, Trouble> {
-    world.machine()?.take_engine()?.close()?;
+    let machine = world.machine()?;
+    let closed = machine.take_engine()?.close();
+    // Work that stands still finds the store closed when it goes on.
+    if let Some(held) = machine.held.take() {
+        let _ = held.release(Release::GoOn);
+    }
+    closed?;
     done()
 }
 
@@ -198,7 +235,16 @@ fn arm(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
         _ => When::After,
     };
     let crash = crash_of(args)?;
-    arm_at(world, args, Plan::Crash(crash, when))
+    let batches = args.opt_number("batches");
+    arm_at(
+        world,
+        args,
+        Plan::Crash {
+            crash,
+            when,
+            batches,
+        },
+    )
 }
 
 fn fail(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
@@ -236,14 +282,75 @@ fn lose_data(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
     done()
 }
 
+fn remove_store(world: &mut World, _: &Args) -> Result<Lines, Trouble> {
+    world.machine()?.remove_store()?;
+    done()
+}
+
+fn lose_row(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
+    let machine = world.machine()?;
+    if machine.is_open() {
+        let text = format!("{} is open; close or crash it first", machine.store);
+        return Err(Trouble::Script(text));
+    }
+    let (_, data) = machine.sim()?;
+    let region = args.region("region")?;
+    let failed = |error| Trouble::Script(format!("the data store: {error}"));
+    let mut batch = StoreBatch::new();
+    match args.opt_number("index") {
+        None => batch.delete_region_row(region),
+        Some(data_index) => {
+            let row = read_region_row(data, region).map_err(failed)?;
+            let missing = || Trouble::Script(format!("{region} has no row"));
+            let row = row.ok_or_else(missing)?;
+            batch.put_region_row(region, &RegionRow { data_index, ..row });
+        }
+    }
+    data.apply(&batch)
+        .and_then(|()| data.flush())
+        .map_err(failed)?;
+    Ok(vec!["lost".to_owned()])
+}
+
 fn tick(world: &mut World, _: &Args) -> Result<Lines, Trouble> {
     world.machine()?.engine()?.tick()?;
     done()
 }
 
-fn step(world: &mut World, _: &Args) -> Result<Lines, Trouble> {
-    let ran = world.machine()?.engine()?.step_background()?;
+fn step(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
+    let machine = world.machine()?;
+    let ran = match args.opt_number("rows") {
+        None => machine.engine()?.step_background()?,
+        Some(rows) => {
+            // Other work may hold what the commands in between need.
+            let next = machine.engine()?.next_background();
+            if next != Some("load") {
+                let next = next.unwrap_or("nothing");
+                let text = format!("only a load can stand still, and next is {next}");
+                return Err(Trouble::Script(text));
+            }
+            match machine.hold_background(rows)? {
+                None => return Ok(vec![format!("load stands after {rows} rows")]),
+                Some(ran) => ran,
+            }
+        }
+    };
     Ok(vec![ran.unwrap_or("nothing to do").to_owned()])
+}
+
+fn resume(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
+    let nothing = || Trouble::Script("nothing stands still".to_owned());
+    let held = world.machine()?.held.take().ok_or_else(nothing)?;
+    let ran = held.release(match args.opt_word("how") {
+        Some(_) => Release::Fail,
+        None => Release::GoOn,
+    })?;
+    Ok(vec![ran.unwrap_or("nothing to do").to_owned()])
+}
+
+fn wait_idle(world: &mut World, _: &Args) -> Result<Lines, Trouble> {
+    world.machine()?.engine()?.wait_idle()?;
+    done()
 }
 
 fn drain(world: &mut World, _: &Args) -> Result<Lines, Trouble> {

@@ -1,7 +1,7 @@
 //! Messages at the gate, and keys that are kept free for a snapshot on its way.
 
 use super::{creation_of, epoch_of};
-use crate::lifecycle::{GateAnswer, MessageHeader, MessageKind};
+use crate::lifecycle::{GateAnswer, MessageHeader, MessageKind, Register};
 use crate::play::args::Args;
 use crate::play::spec::{CommandSpec, at, command, many, may, must};
 use crate::play::value::Kind;
@@ -21,12 +21,13 @@ const KINDS: Kind = Kind::Word(&[
     "check-stale",
     "wake-up",
 ]);
+const STATES: Kind = Kind::Word(&["durable", "empty"]);
 const YES: Kind = Kind::Word(&["yes"]);
 
 #[rustfmt::skip]
 pub(super) const COMMANDS: &[CommandSpec] = &[
-    command("gate", &[at("kind", KINDS), at("region", Kind::Region), at("peer", Kind::Peer), may("to", Kind::Store), may("from", Kind::Store), may("from-peer", Kind::Peer), may("epoch", Kind::Epoch), may("range", Kind::Range), may("first", YES), may("commit", Kind::Number), may("target", Kind::Region), may("target-version", Kind::Number), may("create", YES)], gate,
-        "What becomes of a message; with `create=yes` a peer that the gate permits is created."),
+    command("gate", &[at("kind", KINDS), at("region", Kind::Region), at("peer", Kind::Peer), may("to", Kind::Store), may("from", Kind::Store), may("from-peer", Kind::Peer), may("epoch", Kind::Epoch), may("range", Kind::Range), may("first", YES), may("commit", Kind::Number), may("target", Kind::Region), may("target-version", Kind::Number), may("create", YES), may("state", STATES)], gate,
+        "What becomes of a message; with `create=yes` a peer that the gate permits is created. `state=empty` asks a store that knows nothing yet."),
     command("reserve-snapshot", &[at("region", Kind::Region), must("peers", Kind::Peers), must("at", Kind::Position), may("range", Kind::Range), may("epoch", Kind::Epoch), may("incarnation", Kind::Incarnation), many("over", Kind::Region)], reserve,
         "Keeps the keys of a snapshot free that is given to Raft."),
     command("release-snapshot", &[at("region", Kind::Region), may("incarnation", Kind::Incarnation)], release,
@@ -68,7 +69,10 @@ fn gate(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
         kind: kind(args)?,
     };
     let engine = machine.engine()?;
-    let answer = engine.gate(&header);
+    let answer = match args.opt_word("state") {
+        Some("empty") => Register::default().gate(&header),
+        _ => engine.gate(&header),
+    };
     let mut lines = vec![answer.code().to_owned()];
     if let GateAnswer::Create(permit) = answer
         && args.opt_word("create").is_some()

@@ -6,7 +6,9 @@
 mod asking;
 mod caches;
 mod checking;
+mod copies;
 mod data;
+mod keeping;
 mod looking;
 mod machines;
 mod merges;
@@ -30,7 +32,9 @@ pub(super) const ALL: &[&[CommandSpec]] = &[
     messages::COMMANDS,
     orders::COMMANDS,
     snapshots::COMMANDS,
+    copies::COMMANDS,
     caches::COMMANDS,
+    keeping::COMMANDS,
     data::COMMANDS,
     looking::COMMANDS,
     asking::COMMANDS,

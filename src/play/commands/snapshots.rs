@@ -10,6 +10,7 @@ use torrens_journal::disk::{Disk, OpenMode};
 use torrens_journal::testing::SimDisk;
 
 use super::{creation_of, epoch_of};
+use crate::engine::{SnapshotProgress, SnapshotStep};
 use crate::play::args::Args;
 use crate::play::show;
 use crate::play::spec::{CommandSpec, at, command, many, may, must};
@@ -68,9 +69,10 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             at("snapshot", Kind::Name),
             may("incarnation", Kind::Incarnation),
             many("over", Kind::Region),
+            may("progress", Kind::Word(&["yes"])),
         ],
         apply,
-        "Replaces the peer's region and data by the staged snapshot: begin, clear, ingest, flush, end. Regions in `over` were merged into it and end here.",
+        "Replaces the peer's region and data by the staged snapshot: begin, clear, ingest, flush, end. Regions in `over` were merged into it and end here. `progress` shows how it goes on.",
     ),
     command(
         "remove-snapshot",
@@ -93,7 +95,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
     ),
 ];
 
-fn bad(error: SnapshotError) -> Trouble {
+pub(super) fn bad(error: SnapshotError) -> Trouble {
     Trouble::Engine(EngineError::Snapshot(error))
 }
 
@@ -183,7 +185,7 @@ fn make(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
     Ok(lines)
 }
 
-fn parcel(world: &World, args: &Args) -> Result<Parcel, Trouble> {
+pub(super) fn parcel(world: &World, args: &Args) -> Result<Parcel, Trouble> {
     let name = args.text("snapshot")?;
     let unknown = || Trouble::Script(format!("there is no snapshot {name}"));
     world.parcels.get(&name).cloned().ok_or_else(unknown)
@@ -248,7 +250,25 @@ fn apply(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
     let incarnation = creation_of(machine, region, args.opt_ordinal("incarnation"))?;
     let engine = machine.engine()?;
     let sources = args.regions("over");
-    let answer = engine.apply_snapshot_over(region, incarnation, &staged, &sources)?;
+    if args.opt_word("progress").is_some() {
+        let mut lines = Vec::new();
+        let tell = |progress: SnapshotProgress| {
+            let step = match progress.step {
+                SnapshotStep::Clear => "clear",
+                SnapshotStep::Ingest => "ingest",
+                SnapshotStep::Flush => "flush",
+            };
+            lines.push(format!("{step} {}/{}", progress.rows_done, progress.rows));
+        };
+        let answer = engine.apply_snapshot_with(region, incarnation, &staged, tell)?;
+        lines.dedup();
+        lines.extend(world.answered(answer)?);
+        return Ok(lines);
+    }
+    let answer = match sources.is_empty() {
+        true => engine.apply_snapshot(region, incarnation, &staged)?,
+        false => engine.apply_snapshot_over(region, incarnation, &staged, &sources)?,
+    };
     world.answered(answer)
 }
 
