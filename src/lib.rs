@@ -10,6 +10,7 @@ pub mod inspector;
 mod key_range;
 pub mod lifecycle;
 mod machine;
+pub mod observe;
 mod persistent_map;
 #[cfg(feature = "play")]
 pub mod play;
@@ -34,6 +35,10 @@ pub use lifecycle::{
     Refusal, Split, Tombstone, WaitReason, WitnessSwitch,
 };
 pub use machine::{MachineError, RegisterMachine};
+pub use observe::{
+    Generation, ObserverId, ObserverName, ObserverPolicy, ObserverRanges, Position, RangesError,
+    StartFrom,
+};
 pub use region::{Peer, PeerRole, Region, RegionError};
 pub use torrens_recovery::{Progress, RecoveryReport, Stage, Verdict};
 

@@ -29,7 +29,6 @@ pub(crate) struct PersistentMap<K: MapKey, V> {
 
 impl<K: MapKey, V: Clone> PersistentMap<K, V> {
     /// How many entries there are.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries
     }

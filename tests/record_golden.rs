@@ -16,7 +16,8 @@ use std::path::PathBuf;
 use torrens::codec;
 use torrens::lifecycle::*;
 use torrens::{
-    Incarnation, KeyRange, Peer, PeerId, PeerRole, Region, RegionEpoch, RegionId, Sequence, StoreId,
+    Generation, Incarnation, KeyRange, ObserverId, ObserverName, ObserverPolicy, ObserverRanges,
+    Peer, PeerId, PeerRole, Region, RegionEpoch, RegionId, Sequence, StoreId,
 };
 use torrens_journal::Lsn;
 
@@ -815,6 +816,192 @@ fn changes() -> Vec<(&'static str, Cause, Change)> {
     ]
 }
 
+const OBSERVER: ObserverId = ObserverId(3);
+
+/// Every kind of observers' record, and every variant within a kind.
+fn observer_changes() -> Vec<(&'static str, Cause, Change)> {
+    let (observer, region) = (OBSERVER, REGION);
+    let key_range = |start: &str, end: Option<&str>| {
+        KeyRange::new(start.as_bytes(), end.map(str::as_bytes)).unwrap()
+    };
+    let ranges = vec![key_range("a", Some("f")), key_range("m", None)];
+    let limits = ObserverPolicy {
+        retain_bytes_max: Some(1 << 30),
+        retain_age_millis_max: Some(3_600_000),
+        early: true,
+    };
+    let start = |region, acked| Started {
+        region: RegionId(region),
+        acked,
+    };
+    let attached = |observer, region, live| Attached {
+        observer: ObserverId(observer),
+        region: RegionId(region),
+        version: 221,
+        term: 7,
+        from: 14750,
+        live,
+    };
+    let rebased = |region, acked, reset| Rebased {
+        region: RegionId(region),
+        acked,
+        reset,
+    };
+    let detached = |(at, reason): (u64, WantReason)| Detached {
+        observer,
+        region: RegionId(7 + at),
+        generation: Generation(12 + at),
+        reason,
+    };
+    let lost = |(at, reason): (u64, InvalidReason)| Invalidated {
+        region: RegionId(7 + 300 * at),
+        loss: Loss {
+            reason,
+            first_lost: 14750,
+            first_available: 15001,
+        },
+    };
+    let generation = Generation(12);
+    let all = [
+        (
+            "observer.add",
+            Cause::Host,
+            ObserverChange::Added {
+                observer,
+                name: ObserverName::new("backup-eu.1").unwrap(),
+                ranges: ObserverRanges::new(ranges).unwrap(),
+                policy: limits,
+                starts: vec![start(7, 14749), start(8, 5), start(100_007, 0)],
+            },
+        ),
+        (
+            "observer.add.nothing-here",
+            Cause::Host,
+            ObserverChange::Added {
+                observer,
+                name: ObserverName::new("b").unwrap(),
+                ranges: ObserverRanges::new(vec![KeyRange::all()]).unwrap(),
+                policy: ObserverPolicy::default(),
+                starts: Vec::new(),
+            },
+        ),
+        (
+            "observer.remove",
+            Cause::Host,
+            ObserverChange::Removed { observer },
+        ),
+        (
+            "observer.pause",
+            Cause::Host,
+            ObserverChange::Paused { observer },
+        ),
+        (
+            "observer.resume",
+            Cause::Host,
+            ObserverChange::Resumed { observer },
+        ),
+        (
+            "observer.policy",
+            Cause::Host,
+            ObserverChange::PolicySet {
+                observer,
+                policy: limits,
+            },
+        ),
+        (
+            "observer.attach",
+            Cause::Host,
+            ObserverChange::Attached {
+                first: Generation(300),
+                attachments: vec![
+                    attached(3, 7, true),
+                    attached(3, 8, false),
+                    attached(4, 7, false),
+                ],
+            },
+        ),
+        (
+            "observer.caught-up",
+            Cause::Host,
+            ObserverChange::CaughtUp {
+                attachments: vec![CaughtUp {
+                    observer,
+                    region,
+                    generation,
+                    index: 14749,
+                }],
+            },
+        ),
+        (
+            "observer.detach",
+            Cause::Host,
+            ObserverChange::Detached {
+                attachments: (0..).zip(WantReason::ALL).map(detached).collect(),
+            },
+        ),
+        (
+            "observer.ack",
+            Cause::Host,
+            ObserverChange::Acknowledged {
+                observer,
+                positions: vec![
+                    Acknowledged {
+                        region,
+                        generation,
+                        index: 14749,
+                    },
+                    Acknowledged {
+                        region: RegionId(9),
+                        generation: Generation(70_000),
+                        index: 6,
+                    },
+                ],
+            },
+        ),
+        (
+            "observer.invalidate",
+            Cause::Collector,
+            ObserverChange::Invalidated {
+                observer,
+                losses: (0..).zip(InvalidReason::ALL).map(lost).collect(),
+            },
+        ),
+        (
+            "observer.rebase",
+            Cause::Host,
+            ObserverChange::Rebased {
+                observer,
+                starts: vec![
+                    rebased(7, Some(15000), Reset::None),
+                    rebased(8, Some(15000), Reset::Marker),
+                    rebased(9, Some(15000), Reset::Scan),
+                    rebased(10, None, Reset::None),
+                ],
+            },
+        ),
+        (
+            "observer.end",
+            Cause::Collector,
+            ObserverChange::Ended {
+                attachments: vec![Ended {
+                    observer,
+                    region,
+                    end: 14749,
+                }],
+            },
+        ),
+        (
+            "observer.restart",
+            Cause::Recovery,
+            ObserverChange::Restarted,
+        ),
+    ];
+    let whole = all
+        .into_iter()
+        .map(|(name, cause, change)| (name, cause, Change::Observer(change)));
+    whole.collect()
+}
+
 fn record(cause: Cause, change: Change) -> Record {
     let region = change.region();
     let header = RecordHeader {
@@ -858,7 +1045,7 @@ fn from_hex(text: &str) -> Vec<u8> {
 fn every_kind_of_record_is_read_and_written_byte_for_byte() {
     let mut kinds = BTreeSet::new();
     let mut names = BTreeSet::new();
-    for (name, cause, change) in changes() {
+    for (name, cause, change) in changes().into_iter().chain(observer_changes()) {
         let record = record(cause, change);
         let kind = record.change.change_kind();
         assert!(name.starts_with(kind.name()), "{name}");
@@ -1256,6 +1443,163 @@ fn later_register() -> Register {
         sources: Vec::new(),
     });
     register
+}
+
+/// Observers in every state, over the first register.
+fn observed_register() -> Register {
+    let mut register = Register::default();
+    let mut go = |event: Event| {
+        let Outcome::Accepted(accepted) = step(&register, &event) else {
+            panic!("{event:?}: {:?}", step(&register, &event));
+        };
+        let stamp = Stamp {
+            wall_clock_micros: 0,
+            boot: 1,
+            cause: Cause::Host,
+        };
+        let record = Record::new(&register, accepted.change, stamp);
+        let lsn = register.last_lsn().next().unwrap();
+        apply(&mut register, lsn, &record).unwrap();
+        Incarnation::new(lsn)
+    };
+    let at = |index| RaftPosition { index, term: 6 };
+    let epoch = |conf_ver, version| RegionEpoch { conf_ver, version };
+    let start = |region, acked| Started {
+        region: RegionId(region),
+        acked,
+    };
+    let store = StoreId(1);
+    let whole = Region {
+        id: RegionId(1),
+        epoch: epoch(1, 1),
+        peers: peers(1),
+        ..region("", None)
+    };
+    let first = go(Event::Bootstrap {
+        store,
+        region: whole,
+    });
+    let range = |start: &str, end: Option<&str>| {
+        KeyRange::new(start.as_bytes(), end.map(str::as_bytes)).unwrap()
+    };
+    let add = |name: &str, ranges, starts| {
+        Event::Observer(ObserverEvent::Add {
+            name: ObserverName::new(name).unwrap(),
+            ranges: ObserverRanges::new(ranges).unwrap(),
+            policy: ObserverPolicy {
+                retain_bytes_max: Some(1 << 20),
+                ..ObserverPolicy::default()
+            },
+            starts,
+        })
+    };
+    go(add("all", vec![KeyRange::all()], vec![start(1, 5)]));
+    go(add(
+        "left",
+        vec![range("a", Some("c")), range("d", Some("e"))],
+        vec![start(1, 7)],
+    ));
+    go(add("paused", vec![KeyRange::all()], vec![start(1, 5)]));
+    go(add("gone", vec![KeyRange::all()], vec![start(1, 5)]));
+    let observer = ObserverId(4);
+    go(Event::Observer(ObserverEvent::Remove { observer }));
+    let of = |observer| AttachRequest {
+        observer: ObserverId(observer),
+        region: RegionId(1),
+        leads: Some(Leads {
+            incarnation: first,
+            term: 6,
+            version: 1,
+            applied: 6,
+        }),
+    };
+    let attachments = vec![of(1), of(2), of(3)];
+    go(Event::Observer(ObserverEvent::Attach { attachments }));
+    let observer = ObserverId(3);
+    go(Event::Observer(ObserverEvent::Pause { observer }));
+    let children = [10, 11, 12].map(|id| NewRegion {
+        id: RegionId(id),
+        peers: peers(id),
+    });
+    // 1 keeps the keys from "s" on: nothing of observer 2, which drains.
+    let parts = go(Event::Split(Split {
+        region: RegionId(1),
+        incarnation: None,
+        epoch: epoch(1, 1),
+        position: at(9),
+        boundaries: ["g", "m", "s"].map(|key| key.as_bytes().into()).to_vec(),
+        children: children.to_vec(),
+        derive: Derive::Right,
+    }));
+    let leads = |region, applied| AttachRequest {
+        observer: ObserverId(1),
+        region: RegionId(region),
+        leads: Some(Leads {
+            incarnation: parts,
+            term: 8,
+            version: 4,
+            applied,
+        }),
+    };
+    let attachments = vec![leads(10, 5), leads(11, 5)];
+    go(Event::Observer(ObserverEvent::Attach { attachments }));
+    go(Event::Observer(ObserverEvent::Acknowledge {
+        observer: ObserverId(1),
+        positions: vec![Acknowledged {
+            region: RegionId(10),
+            generation: Generation(4),
+            index: 6,
+        }],
+    }));
+    go(Event::Observer(ObserverEvent::CatchUp {
+        attachments: vec![CaughtUp {
+            observer: ObserverId(1),
+            region: RegionId(10),
+            generation: Generation(4),
+            index: 6,
+        }],
+    }));
+    // 11 goes, 12 is lost.
+    go(Event::Destroy {
+        region: RegionId(11),
+        incarnation: None,
+        peer: PeerId(1101),
+        cause: DestroyCause::Operator,
+    });
+    for observer in [1, 3] {
+        go(Event::Observer(ObserverEvent::Invalidate {
+            observer: ObserverId(observer),
+            losses: vec![Invalidated {
+                region: RegionId(12),
+                loss: Loss {
+                    reason: InvalidReason::Bytes,
+                    first_lost: 6,
+                    first_available: 9,
+                },
+            }],
+        }));
+    }
+    go(Event::Observer(ObserverEvent::Rebase {
+        observer: ObserverId(3),
+        starts: vec![Rebased {
+            region: RegionId(12),
+            acked: Some(20),
+            reset: Reset::Scan,
+        }],
+    }));
+    register
+}
+
+#[test]
+fn checkpoint_items_of_observers_are_read_and_written_byte_for_byte() {
+    let register = observed_register();
+    let mut states = BTreeSet::new();
+    for (_, observer) in register.observers().iter() {
+        states.extend(observer.attachments().map(|(_, one)| one.state.as_str()));
+    }
+    let all = ["catching-up", "draining", "invalidated", "live", "wanted"];
+    assert!(states.iter().eq(&all), "{states:?}");
+    compare_items(&register, "items-observers.hex");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::wire::{
     self, WireAbort, WireDamage, WireDeletionId, WireDerive, WireDestroy, WireDrop, WireEpoch,
     WireEvict, WireFloor, WirePeer, WirePosition, WireRegion, WireSnapshot, bounded,
 };
-use super::{CodecError, bytes};
+use super::{CodecError, bytes, observer};
 use crate::lifecycle::{
     Change, ChangeKind, ChildFate, EvictReason, FloorUpdate, MergedSource, PeerChange,
     QueuedLoadFate, SkipReason, Split, SplitChild, WitnessSwitch,
@@ -505,6 +505,7 @@ pub(super) fn put_body(payload: &mut Vec<u8>, change: &Change) {
             let reason = (*reason).into();
             bytes::put(payload, &WireGone { reason, queued });
         }
+        Change::Observer(change) => observer::put_body(payload, change),
     }
 }
 
@@ -869,6 +870,25 @@ pub(super) fn take_body(
                 reason,
                 queued,
             }
+        }
+        ChangeKind::ObserverAdded
+        | ChangeKind::ObserverRemoved
+        | ChangeKind::ObserverPaused
+        | ChangeKind::ObserverResumed
+        | ChangeKind::ObserverPolicySet
+        | ChangeKind::ObserverAttached
+        | ChangeKind::ObserverCaughtUp
+        | ChangeKind::ObserverDetached
+        | ChangeKind::ObserverAcknowledged
+        | ChangeKind::ObserverInvalidated
+        | ChangeKind::ObserverRebased
+        | ChangeKind::ObserverEnded
+        | ChangeKind::ObserverRestarted => {
+            no_region()?;
+            return match observer::take_body(rest, kind)? {
+                Some(change) => Ok(Change::Observer(change)),
+                None => unreachable!("{what} is a record of observers"),
+            };
         }
     })
 }

@@ -10,7 +10,7 @@ use super::wire::{
     self, WireDamage, WireDeletionCause, WireDeletionId, WireDestroy, WireEpoch, WireEvict,
     WireFloor, WireMerge, WireMode, WirePosition, WireRange, WireRegion, WireSnapshot,
 };
-use super::{CodecError, bytes};
+use super::{CodecError, bytes, observer};
 use crate::lifecycle::{
     Applying, CacheEntry, Damaged, MergedSource, Mode, Normal, PeerStage, PeerState,
     PendingDeletion, Previous, QueuedLoad, Register, RegisterHead, RegisterItem, Reservation, Slot,
@@ -25,6 +25,9 @@ const TAG_SLOT: u8 = 2;
 const TAG_DELETION: u8 = 3;
 const TAG_RESERVATION: u8 = 4;
 const TAG_RETIRING: u8 = 5;
+const TAG_OBSERVERS: u8 = 6;
+const TAG_OBSERVER: u8 = 7;
+const TAG_ATTACHMENTS: u8 = 8;
 
 #[derive(Encode, Decode)]
 struct WireHead {
@@ -204,6 +207,22 @@ pub fn save_register<E>(
                 let (region, range) = (region.0, range.into());
                 bytes::put(&mut item, &WireRetiring { region, range });
             }
+            RegisterItem::Observers {
+                last_id,
+                last_generation,
+            } => {
+                item.extend([TAG_OBSERVERS, ITEM_VERSION]);
+                let head = observer::head_to_wire(*last_id, *last_generation);
+                bytes::put(&mut item, &head);
+            }
+            RegisterItem::Observer(id, observer) => {
+                item.extend([TAG_OBSERVER, ITEM_VERSION]);
+                bytes::put(&mut item, &observer::observer_to_wire(*id, observer));
+            }
+            RegisterItem::Attachments(some) => {
+                item.extend([TAG_ATTACHMENTS, ITEM_VERSION]);
+                bytes::put(&mut item, &observer::attachments_to_wire(some));
+            }
         }
         sink(&item)?;
     }
@@ -241,6 +260,11 @@ pub fn load_item(register: &mut Register, item: &[u8]) -> Result<(), CodecError>
         TAG_RETIRING => {
             let wire: WireRetiring<'_> = bytes::take(&mut rest, "an item of retiring memory")?;
             RegisterItem::Retiring(RegionId(wire.region), wire.range.try_into()?)
+        }
+        TAG_OBSERVERS => observer::head_from_wire(bytes::take(&mut rest, "an observers item")?),
+        TAG_OBSERVER => observer::observer_from_wire(bytes::take(&mut rest, "an observer item")?)?,
+        TAG_ATTACHMENTS => {
+            observer::attachments_from_wire(bytes::take(&mut rest, "an attachments item")?)?
         }
         found => return Err(CodecError::UnknownItem { found }),
     };

@@ -2,6 +2,7 @@
 //!
 //! * `record`, `body`: one record's payload.
 //! * `item`: one piece of a register, for checkpoints.
+//! * `observer`: both, as far as observers are concerned.
 //! * `wire`: the shapes that both share. They are their own types, frozen by golden files; the
 //!   domain may change without them and they may change only with the version byte.
 //! * `bytes`: bincode itself, bounded.
@@ -17,6 +18,7 @@ mod body;
 mod bytes;
 mod error;
 mod item;
+mod observer;
 mod record;
 mod wire;
 

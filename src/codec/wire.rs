@@ -93,6 +93,35 @@ mirror!(
     }
 );
 
+mirror!(
+    WireWant = lifecycle::WantReason {
+        Added,
+        Created,
+        Split,
+        Merged,
+        Snapshot,
+        NotLeader,
+        NewTerm,
+        Paused,
+        Restarted,
+        Damaged,
+        Stale,
+        Failed,
+        Rebased,
+    }
+);
+mirror!(
+    WireInvalid = lifecycle::InvalidReason {
+        Snapshot,
+        Bytes,
+        Age,
+        HistoryLost,
+        HistoryDamaged,
+        Recovered,
+    }
+);
+mirror!(WireReset = lifecycle::Reset { None, Marker, Scan });
+
 /// The journal's positions start at 1.
 pub(super) fn lsn(position: u64) -> Result<Lsn, CodecError> {
     match position {

@@ -408,7 +408,11 @@ fn moved(before: &Register, store: StoreId, generation: [u8; 16]) -> Result<Regi
             }
             RegisterItem::Deletion(..) | RegisterItem::Retiring(..) => {}
             // The snapshot that it waits for was sent to the old store.
-            RegisterItem::Reservation(..) => continue,
+            // A backup has no history that an observer could go on from.
+            RegisterItem::Reservation(..)
+            | RegisterItem::Observers { .. }
+            | RegisterItem::Observer(..)
+            | RegisterItem::Attachments(_) => continue,
         }
         after.restore(item).map_err(|error| BackupError::Register {
             detail: error.to_string(),

@@ -5,6 +5,7 @@
 
 use torrens_journal::{Lsn, RecordKind};
 
+mod observers;
 mod orders;
 
 use self::orders::{sources_field, sources_text};
@@ -98,6 +99,9 @@ fn of_record(lsn: Lsn, record: &Record) -> Description {
     regions.extend(change.also());
     if let Change::BarrierReached { floors, .. } = change {
         regions.extend(floors.iter().map(|floor| floor.region));
+    }
+    if let Change::Observer(change) = change {
+        regions.extend(change.regions());
     }
     let creates = matches!(
         change,
@@ -517,6 +521,7 @@ fn of_change(change: &Change) -> Said {
             fields.extend(dropped.map(|why| field("dropped", why)));
             Said::new(detail, fields)
         }
+        Change::Observer(change) => observers::said(change),
     }
 }
 

@@ -17,7 +17,7 @@ use torrens_journal::Lsn;
 
 use super::register::LedgerFault;
 use super::step::{changed, changed_jointly, joint_left, switched};
-use super::{CacheState, Change, DeletionId, MergeSource, Mode, Record, Register, Slot};
+use super::{CacheState, Change, DeletionId, MergeSource, Mode, Record, Register, Slot, observer};
 use crate::{Incarnation, KeyRange, PeerId, RegionError, RegionId, Sequence, StoreId};
 
 /// Why a record cannot have followed the state.
@@ -122,6 +122,12 @@ pub enum ApplyError {
         /// Which.
         deletion: DeletionId,
     },
+    /// Observers are not as the record assumes.
+    #[error("{kind} cannot follow: observers are not as it assumes")]
+    Observer {
+        /// The record's kind.
+        kind: &'static str,
+    },
     /// Keys would belong to two owners, or to none that gave them up.
     #[error("the record takes keys that it cannot")]
     Ledger(#[source] LedgerFault),
@@ -141,6 +147,7 @@ pub fn apply(register: &mut Register, lsn: Lsn, record: &Record) -> Result<(), A
     check_header(register, record)?;
     let change = &record.change;
     let held = held_in_memory(register, change);
+    let before = observer::before(register, change);
     match change {
         Change::StoreIdentified { store } => regions::identify(register, *store),
         Change::DataStoreReplaced { generation } => {
@@ -303,7 +310,9 @@ pub fn apply(register: &mut Register, lsn: Lsn, record: &Record) -> Result<(), A
         | Change::CacheEvictPending { .. }
         | Change::CacheEvicting { .. }
         | Change::CacheGone { .. } => caching::apply(register, change),
+        Change::Observer(change) => observer::apply(register, lsn, change),
     }?;
+    observer::follow(register, change, before);
     note_record(register, lsn, change);
     note_retiring(register, change, held);
     Ok(())

@@ -9,7 +9,7 @@
 
 use super::{
     AbortReason, DamageReason, DeletionId, Derive, DestroyCause, EvictReason, Floor, FloorUpdate,
-    PeerChange, QueuedLoadFate, RaftPosition, SnapshotRef, WitnessSwitch,
+    ObserverChange, PeerChange, QueuedLoadFate, RaftPosition, SnapshotRef, WitnessSwitch,
 };
 use crate::{Incarnation, Key, Peer, PeerId, Region, RegionEpoch, RegionId, Sequence, StoreId};
 
@@ -371,6 +371,8 @@ pub enum Change {
         /// What became of a load that waited for that.
         queued: QueuedLoadFate,
     },
+    /// Who observes what.
+    Observer(ObserverChange),
 }
 
 /// A region that was merged into another one, and its peer here that ended with that.
@@ -497,7 +499,8 @@ impl Change {
             | Change::CacheCancelled { .. }
             | Change::CacheEvictPending { .. }
             | Change::CacheEvicting { .. }
-            | Change::CacheGone { .. } => Vec::new(),
+            | Change::CacheGone { .. }
+            | Change::Observer(_) => Vec::new(),
         }
     }
 
@@ -507,7 +510,8 @@ impl Change {
             Change::StoreIdentified { .. }
             | Change::DataStoreReplaced { .. }
             | Change::SequencesLeased { .. }
-            | Change::BarrierReached { .. } => None,
+            | Change::BarrierReached { .. }
+            | Change::Observer(_) => None,
             Change::RegionBootstrapped { region, .. }
             | Change::BootstrapPrepared { region, .. }
             | Change::RegionRecovered { region } => Some(region.id),

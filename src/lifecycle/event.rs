@@ -3,8 +3,8 @@
 //! Not here: what an event does (`step`), what is recorded of it (`change`).
 
 use super::{
-    AbortReason, DamageReason, DeletionId, DestroyCause, EvictReason, Floor, RaftPosition,
-    SnapshotRef,
+    AbortReason, DamageReason, DeletionId, DestroyCause, EvictReason, Floor, ObserverEvent,
+    RaftPosition, SnapshotRef,
 };
 use crate::{Incarnation, Key, Peer, PeerId, Region, RegionEpoch, RegionId, Sequence, StoreId};
 
@@ -364,6 +364,8 @@ pub enum Event {
         /// Which region.
         region: RegionId,
     },
+    /// Something about who observes what.
+    Observer(ObserverEvent),
 }
 
 /// A committed split of one region into itself and new ones.
@@ -534,7 +536,8 @@ impl Event {
             | Event::Evict { .. }
             | Event::EvictBegin { .. }
             | Event::EvictEnd { .. }
-            | Event::CacheLost { .. } => None,
+            | Event::CacheLost { .. }
+            | Event::Observer(_) => None,
         }
     }
 
@@ -580,7 +583,8 @@ impl Event {
             | Event::FinishDeletion { .. }
             | Event::Barrier { .. }
             | Event::NewDataStore { .. }
-            | Event::SequenceLease { .. } => None,
+            | Event::SequenceLease { .. }
+            | Event::Observer(_) => None,
         }
     }
 }

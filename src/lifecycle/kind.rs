@@ -99,11 +99,37 @@ pub enum ChangeKind {
     CacheLoadWaits = 0x050a,
     /// See [`Change::CacheGoneLoadWaits`].
     CacheGoneLoadWaits = 0x050b,
+    /// See [`ObserverChange::Added`](super::ObserverChange::Added).
+    ObserverAdded = 0x0601,
+    /// See [`ObserverChange::Removed`](super::ObserverChange::Removed).
+    ObserverRemoved = 0x0602,
+    /// See [`ObserverChange::Paused`](super::ObserverChange::Paused).
+    ObserverPaused = 0x0603,
+    /// See [`ObserverChange::Resumed`](super::ObserverChange::Resumed).
+    ObserverResumed = 0x0604,
+    /// See [`ObserverChange::PolicySet`](super::ObserverChange::PolicySet).
+    ObserverPolicySet = 0x0605,
+    /// See [`ObserverChange::Attached`](super::ObserverChange::Attached).
+    ObserverAttached = 0x0606,
+    /// See [`ObserverChange::CaughtUp`](super::ObserverChange::CaughtUp).
+    ObserverCaughtUp = 0x0607,
+    /// See [`ObserverChange::Detached`](super::ObserverChange::Detached).
+    ObserverDetached = 0x0608,
+    /// See [`ObserverChange::Acknowledged`](super::ObserverChange::Acknowledged).
+    ObserverAcknowledged = 0x0609,
+    /// See [`ObserverChange::Invalidated`](super::ObserverChange::Invalidated).
+    ObserverInvalidated = 0x060a,
+    /// See [`ObserverChange::Rebased`](super::ObserverChange::Rebased).
+    ObserverRebased = 0x060b,
+    /// See [`ObserverChange::Ended`](super::ObserverChange::Ended).
+    ObserverEnded = 0x060c,
+    /// See [`ObserverChange::Restarted`](super::ObserverChange::Restarted).
+    ObserverRestarted = 0x060d,
 }
 
 impl ChangeKind {
     /// Every kind, by number.
-    pub const ALL: [ChangeKind; 45] = [
+    pub const ALL: [ChangeKind; 58] = [
         ChangeKind::StoreIdentified,
         ChangeKind::DataStoreReplaced,
         ChangeKind::SequencesLeased,
@@ -149,6 +175,19 @@ impl ChangeKind {
         ChangeKind::CacheGone,
         ChangeKind::CacheLoadWaits,
         ChangeKind::CacheGoneLoadWaits,
+        ChangeKind::ObserverAdded,
+        ChangeKind::ObserverRemoved,
+        ChangeKind::ObserverPaused,
+        ChangeKind::ObserverResumed,
+        ChangeKind::ObserverPolicySet,
+        ChangeKind::ObserverAttached,
+        ChangeKind::ObserverCaughtUp,
+        ChangeKind::ObserverDetached,
+        ChangeKind::ObserverAcknowledged,
+        ChangeKind::ObserverInvalidated,
+        ChangeKind::ObserverRebased,
+        ChangeKind::ObserverEnded,
+        ChangeKind::ObserverRestarted,
     ];
 
     /// The stable number.
@@ -209,6 +248,19 @@ impl ChangeKind {
             ChangeKind::CacheGone => "cache.gone",
             ChangeKind::CacheLoadWaits => "cache.wait",
             ChangeKind::CacheGoneLoadWaits => "cache.gone-wait",
+            ChangeKind::ObserverAdded => "observer.add",
+            ChangeKind::ObserverRemoved => "observer.remove",
+            ChangeKind::ObserverPaused => "observer.pause",
+            ChangeKind::ObserverResumed => "observer.resume",
+            ChangeKind::ObserverPolicySet => "observer.policy",
+            ChangeKind::ObserverAttached => "observer.attach",
+            ChangeKind::ObserverCaughtUp => "observer.caught-up",
+            ChangeKind::ObserverDetached => "observer.detach",
+            ChangeKind::ObserverAcknowledged => "observer.ack",
+            ChangeKind::ObserverInvalidated => "observer.invalidate",
+            ChangeKind::ObserverRebased => "observer.rebase",
+            ChangeKind::ObserverEnded => "observer.end",
+            ChangeKind::ObserverRestarted => "observer.restart",
         }
     }
 
@@ -225,6 +277,12 @@ impl ChangeKind {
             ChangeKind::DeletionFinished => Durability::AppendOnly,
             // Nothing was given to Raft that a crash does not take away too.
             ChangeKind::SnapshotReserved | ChangeKind::SnapshotReleased => Durability::AppendOnly,
+            // Losing one repeats work: what is delivered twice, or reads what is kept again.
+            ChangeKind::ObserverCaughtUp
+            | ChangeKind::ObserverDetached
+            | ChangeKind::ObserverAcknowledged
+            | ChangeKind::ObserverEnded
+            | ChangeKind::ObserverRestarted => Durability::AppendOnly,
             // Memory does not outlive the process anyway.
             ChangeKind::CacheLoadRequested
             | ChangeKind::CacheLoadQueued
@@ -267,6 +325,14 @@ impl ChangeKind {
             | ChangeKind::TombstonePlaced
             | ChangeKind::TombstoneCollected
             | ChangeKind::SnapshotBegunOverSources
+            | ChangeKind::ObserverAdded
+            | ChangeKind::ObserverRemoved
+            | ChangeKind::ObserverPaused
+            | ChangeKind::ObserverResumed
+            | ChangeKind::ObserverPolicySet
+            | ChangeKind::ObserverAttached
+            | ChangeKind::ObserverInvalidated
+            | ChangeKind::ObserverRebased
             | ChangeKind::SnapshotAborted => Durability::Wait,
         }
     }
@@ -321,6 +387,7 @@ impl Change {
             Change::CacheGone { .. } => ChangeKind::CacheGone,
             Change::CacheLoadWaits { .. } => ChangeKind::CacheLoadWaits,
             Change::CacheGoneLoadWaits { .. } => ChangeKind::CacheGoneLoadWaits,
+            Change::Observer(change) => change.change_kind(),
         }
     }
 

@@ -19,6 +19,7 @@
 //!   live path and at replay alike.
 //! * `register` holds the state and answers questions; `peer`, `cache`, `deletion`, `tombstone` are
 //!   its parts; `event`, `change`, `record`, `refusal`, `outcome` are the words of the conversation.
+//! * `observer` holds who observes what, and moves with the regions.
 //!
 //! Invariants (checked by [`Register::check_invariants`])
 //! * Every key has at most one owner: a live peer with a range, a snapshot's reservation, or a pending
@@ -40,6 +41,7 @@ mod deletion;
 mod event;
 mod gate;
 mod kind;
+mod observer;
 mod outcome;
 mod parking;
 mod peer;
@@ -64,6 +66,11 @@ pub use gate::{
     CreatePermit, DeferUntil, GateAnswer, GateDrop, GateReply, MessageHeader, MessageKind,
 };
 pub use kind::ChangeKind;
+pub use observer::{
+    Acknowledged, AttachRequest, Attached, Attachment, AttachmentState, CaughtUp, Detached, Drain,
+    Ended, InvalidReason, Invalidated, Leads, Loss, Observer, ObserverChange, ObserverEvent,
+    ObserverRefusal, ObserverViolation, Observers, Origin, Rebased, Reset, Started, WantReason,
+};
 pub use outcome::{Accepted, Effect, Outcome, PlannedEffects, WaitReason};
 pub use parking::ParkingLot;
 pub use peer::{

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{AbortReason, CacheState, DamageReason, DeletionId, EvictReason};
+use super::{AbortReason, CacheState, DamageReason, DeletionId, EvictReason, ObserverRefusal};
 use crate::{Incarnation, Key, PeerId, Region, RegionEpoch, RegionError, RegionId, StoreId};
 
 /// Why an event may not happen.
@@ -398,6 +398,9 @@ pub enum Refusal {
         /// Its cache's state.
         state: CacheState,
     },
+    /// It is about observers.
+    #[error("{0}")]
+    Observer(ObserverRefusal),
 }
 
 /// What is wrong with a change of peers.
@@ -583,6 +586,7 @@ impl Refusal {
             Refusal::SnapshotAborted { .. } => "snapshot-aborted",
             Refusal::LoadCancelled { .. } => "load-cancelled",
             Refusal::CacheState { .. } => "cache-state",
+            Refusal::Observer(refusal) => refusal.code(),
         }
     }
 }

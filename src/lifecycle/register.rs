@@ -35,8 +35,8 @@ pub(crate) use self::restore::{RegisterHead, RegisterItem};
 
 pub(super) use self::ledger::{Claim, Ledger};
 use super::{
-    CacheEntry, CacheState, DeletionId, Mode, Normal, PeerStage, PeerState, PendingDeletion,
-    Tombstone,
+    CacheEntry, CacheState, DeletionId, Mode, Normal, Observers, PeerStage, PeerState,
+    PendingDeletion, Tombstone,
 };
 use crate::persistent_map::PersistentMap;
 use crate::{Incarnation, KeyRange, RegionId, Sequence, StoreId};
@@ -54,6 +54,7 @@ pub struct Register {
     pub(super) reservations: PersistentMap<RegionId, Reservation>,
     /// Memory of caches on its way out, and the keys that it held.
     pub(super) retiring: PersistentMap<RegionId, KeyRange>,
+    pub(super) observers: Observers,
     pub(super) ledger: Ledger,
 }
 
@@ -228,6 +229,11 @@ impl Register {
     /// Every pending deletion, oldest first.
     pub fn deletions(&self) -> impl Iterator<Item = (DeletionId, &PendingDeletion)> {
         self.deletions.iter().map(|(id, deletion)| (*id, deletion))
+    }
+
+    /// Who observes what.
+    pub fn observers(&self) -> &Observers {
+        &self.observers
     }
 
     /// Who owns `key`.

@@ -25,7 +25,7 @@ pub(super) use self::snapshots::given_up;
 pub(super) use self::splitting::{SplitPlan, split_parts};
 
 use self::conf_change::Entry;
-use super::{Event, Outcome, RaftPosition, Refusal, Register};
+use super::{Event, Outcome, RaftPosition, Refusal, Register, observer};
 use crate::{Incarnation, RegionEpoch, RegionId};
 
 /// What `event` does to `register`.
@@ -241,6 +241,7 @@ pub fn step(register: &Register, event: &Event) -> Outcome {
         Event::EvictBegin { region } => caching::evict_begin(register, *region),
         Event::EvictEnd { region } => caching::evict_end(register, *region),
         Event::CacheLost { region } => caching::lost(register, *region),
+        Event::Observer(event) => Ok(observer::step(register, event)),
     };
     decided.unwrap_or_else(Outcome::Refused)
 }
@@ -288,7 +289,8 @@ pub fn preceding(register: &Register, event: &Event) -> Option<Event> {
         | Event::Evict { .. }
         | Event::EvictBegin { .. }
         | Event::EvictEnd { .. }
-        | Event::CacheLost { .. } => None,
+        | Event::CacheLost { .. }
+        | Event::Observer(_) => None,
     }
 }
 

@@ -14,6 +14,7 @@ mod epochs;
 mod gate_table;
 mod histories;
 mod merges;
+mod observing;
 mod orders;
 mod reservations;
 mod stage_table;

@@ -181,7 +181,8 @@ fn next(
         | Change::PeerDamaged { .. }
         | Change::SnapshotBegun { .. }
         | Change::SnapshotEnded { .. }
-        | Change::SnapshotAborted { .. } => None,
+        | Change::SnapshotAborted { .. }
+        | Change::Observer(_) => None,
     }
 }
 

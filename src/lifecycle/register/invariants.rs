@@ -3,7 +3,7 @@
 use torrens_journal::Lsn;
 
 use super::{Owner, Register, Slot};
-use crate::lifecycle::{CacheEntry, DeletionId, PeerStage, PeerState};
+use crate::lifecycle::{CacheEntry, DeletionId, ObserverViolation, PeerStage, PeerState};
 use crate::{Incarnation, KeyRange, PeerId, RegionError, RegionId};
 
 /// An invariant that does not hold.
@@ -99,6 +99,9 @@ pub enum Violation {
         /// The last one.
         last: u64,
     },
+    /// Observers do not fit the regions.
+    #[error("{0}")]
+    Observer(ObserverViolation),
 }
 
 impl Register {
@@ -108,6 +111,7 @@ impl Register {
     /// The first violation found.
     pub fn check_invariants(&self) -> Result<(), Violation> {
         self.check_ranges()?;
+        self.check_observers().map_err(Violation::Observer)?;
         for (region, slot) in self.slots() {
             self.check_slot(region, slot)?;
         }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use torrens_journal::Lsn;
 
 use super::{Claim, LedgerFault, Owner, Register, Reservation, Slot};
-use crate::lifecycle::{DeletionId, PendingDeletion};
-use crate::{KeyRange, RegionId, Sequence, StoreId};
+use crate::lifecycle::{Attachment, DeletionId, Observer, PendingDeletion};
+use crate::{KeyRange, ObserverId, RegionId, Sequence, StoreId};
 
 /// What concerns the whole store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +30,15 @@ pub(crate) enum RegisterItem {
     Deletion(DeletionId, PendingDeletion),
     Reservation(RegionId, Reservation),
     Retiring(RegionId, KeyRange),
+    /// The highest ids of observers; only on a store that ever had one.
+    Observers {
+        last_id: u64,
+        last_generation: u64,
+    },
+    /// One observer, without attachments.
+    Observer(ObserverId, Observer),
+    /// Some of the attachments of the observer before.
+    Attachments(Vec<(RegionId, Attachment)>),
 }
 
 /// Why an item does not fit to those before it.
@@ -71,6 +80,7 @@ impl Register {
                     .iter()
                     .map(|(region, range)| RegisterItem::Retiring(*region, range.clone())),
             )
+            .chain(self.observers.items())
     }
 
     /// Takes back one piece.
@@ -132,6 +142,9 @@ impl Register {
                 self.ledger
                     .exchange(&[], &reservation.claims())
                     .map_err(RestoreError::Ledger)?;
+                if !self.observers.is_untouched() {
+                    return Err(RestoreError::Order);
+                }
                 self.reservations.insert(region, reservation);
                 Ok(())
             }
@@ -139,12 +152,16 @@ impl Register {
                 let last = self.retiring.last_key_value();
                 if last.is_some_and(|(last, _)| *last >= region)
                     || !self.cache_state(region).is_leaving()
+                    || !self.observers.is_untouched()
                 {
                     return Err(RestoreError::Order);
                 }
                 self.retiring.insert(region, range);
                 Ok(())
             }
+            RegisterItem::Observers { .. }
+            | RegisterItem::Observer(..)
+            | RegisterItem::Attachments(_) => self.observers.restore(item),
         }
     }
 

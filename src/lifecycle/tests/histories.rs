@@ -37,15 +37,15 @@ impl Random {
         self.next() % n
     }
 
-    fn one_in(&mut self, n: u64) -> bool {
+    pub(super) fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
 
-    fn key(&mut self) -> Vec<u8> {
+    pub(super) fn key(&mut self) -> Vec<u8> {
         vec![b'a' + u8::try_from(self.below(20)).unwrap()]
     }
 
-    fn region(&mut self) -> RegionId {
+    pub(super) fn region(&mut self) -> RegionId {
         RegionId(1 + self.below(6))
     }
 }
@@ -72,7 +72,8 @@ pub(super) fn event(register: &Register, random: &mut Random) -> Event {
         Some(live) if !random.one_in(4) => live.peer,
         _ => PeerId(1 + random.below(40)),
     };
-    match random.below(36) {
+    match random.below(46) {
+        36..=45 => super::observing::event(register, random),
         0 => Event::Identify { store: STORE },
         1 => first(region, random),
         30..=32 => merge(register, random),
@@ -640,7 +641,10 @@ pub(crate) fn history(seed: u64, events: usize) -> World {
         };
         let before = world.register.clone();
         match world.ask(&event) {
-            Outcome::Accepted(_) => nothing_goes_back(&before, &world.register),
+            Outcome::Accepted(_) => {
+                nothing_goes_back(&before, &world.register);
+                super::observing::nothing_goes_back(&before, &world.register, &event);
+            }
             Outcome::AlreadyApplied | Outcome::Wait(_) | Outcome::Refused(_) => {
                 assert_eq!(world.register, before, "{event:?}");
             }

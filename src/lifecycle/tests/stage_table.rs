@@ -7,9 +7,9 @@ use torrens_journal::Lsn;
 use super::world::{STORE, World, at, epoch, key, region, snapshot, split, voter, word};
 use crate::lifecycle::{
     AbortReason, DamageReason, DeletionId, Derive, DestroyCause, Event, EvictReason, Floor,
-    FloorUpdate, PeerChange, WitnessSwitch, step,
+    FloorUpdate, ObserverEvent, PeerChange, WitnessSwitch, step,
 };
-use crate::{Incarnation, PeerId, RegionId, Sequence, StoreId};
+use crate::{Incarnation, ObserverId, PeerId, RegionId, Sequence, StoreId};
 
 /// The region whose peer goes through the stages; peer 21, keys `m .. z`. Region 1 lives beside it.
 const SUBJECT: RegionId = RegionId(2);
@@ -113,6 +113,8 @@ evict            | -                  | -                  | -                  
 evict-begin      | -                  | -                  | -                  | -                 | -                  | -                  | -
 evict-end        | -                  | -                  | -                  | -                 | -                  | -                  | -
 cache-lost       | -                  | -                  | -                  | -                 | -                  | -                  | -
+observers-restart | -                 | -                  | -                  | -                 | -                  | -                  | -
+observer-pause   | observer-unknown   | observer-unknown   | observer-unknown   | observer-unknown  | observer-unknown   | observer-unknown   | observer-unknown
 ";
 
 /// The same rows for the stages that a region's log leads to.
@@ -213,6 +215,8 @@ evict            | -                      | -                      | -          
 evict-begin      | -                      | -                      | -                      | -
 evict-end        | -                      | -                      | -                      | -
 cache-lost       | -                      | -                      | -                      | -
+observers-restart | -                     | -                      | -                      | -
+observer-pause   | observer-unknown       | observer-unknown       | observer-unknown       | observer-unknown
 ";
 
 /// The store in each stage of the subject, with the incarnation that a caller would name.
@@ -756,6 +760,13 @@ fn events(world: &World, incarnation: Incarnation) -> Vec<(&'static str, Event)>
         ("evict-begin", Event::EvictBegin { region: region_id }),
         ("evict-end", Event::EvictEnd { region: region_id }),
         ("cache-lost", Event::CacheLost { region: region_id }),
+        ("observers-restart", Event::Observer(ObserverEvent::Restart)),
+        (
+            "observer-pause",
+            Event::Observer(ObserverEvent::Pause {
+                observer: ObserverId(1),
+            }),
+        ),
     ]
 }
 
@@ -803,6 +814,7 @@ fn variant(event: &Event) -> &'static str {
         Event::EvictBegin { .. } => "evict-begin",
         Event::EvictEnd { .. } => "evict-end",
         Event::CacheLost { .. } => "cache-lost",
+        Event::Observer(_) => "observers-restart",
     }
 }
 
