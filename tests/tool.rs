@@ -5,8 +5,12 @@
     reason = "what a helper cannot do fails the test that called it"
 )]
 
+#[path = "tool/catalogue.rs"]
+mod catalogue;
 #[path = "tool/fixture.rs"]
 mod fixture;
+#[path = "tool/questions.rs"]
+mod questions;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -255,7 +259,7 @@ fn filters_choose_records_by_position_region_and_kind() {
     for wrong in [
         ["--lsn", "9..1"],
         ["--lsn", "x"],
-        ["--region", "r1"],
+        ["--region", "x1"],
         ["--kind", ""],
     ] {
         let answer = run(store.path(), "dump", &wrong);

@@ -51,9 +51,9 @@ pub use facts::Evidence;
 pub use machine::StateMachine;
 pub use recover::{
     InspectOptions, Inspection, Progress, ProgressFn, Recovered, RecoveryOptions, Stage, inspect,
-    recover,
+    inspect_watched, recover,
 };
 pub use report::{CheckpointUsed, Cut, RecoveryReport, Resolved, Window};
 pub use resolve::{Direction, Resolution, ResolutionRecord, ResolveError, resolve};
 pub use verdict::{Cause, CorruptKind, Corruption, ImpossibleSequence, TornTail, Verdict, judge};
-pub use walk::{Gap, Item, RecordItem, WalkOptions, walk};
+pub use walk::{Gap, GapKind, Item, RecordItem, WalkOptions, walk, walk_watched};

@@ -186,6 +186,21 @@ pub fn inspect<M: StateMachine>(
     machine: M,
     options: InspectOptions,
 ) -> Result<Inspection<M>, RecoveryError> {
+    let mut unwatched = |_, _| ControlFlow::Continue(());
+    inspect_watched(disk, directories, machine, options, &mut unwatched)
+}
+
+/// [`inspect`], telling `progress` the bytes of segments read so far and in all, now and then.
+///
+/// # Errors
+/// As [`inspect`], and [`RecoveryError::Aborted`] if `progress` breaks.
+pub fn inspect_watched<M: StateMachine>(
+    disk: &dyn Disk,
+    directories: &Directories,
+    machine: M,
+    options: InspectOptions,
+    progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
+) -> Result<Inspection<M>, RecoveryError> {
     let started = Instant::now();
     let mut replay = Replay::new(machine, options.until);
     let mut look = Look {
@@ -195,7 +210,7 @@ pub fn inspect<M: StateMachine>(
         until: options.until,
         threads: options.threads,
         trust_close: false,
-        progress: &mut |_, _| ControlFlow::Continue(()),
+        progress,
     };
     let (evidence, mut report) = examine(&mut look, &mut replay)?;
     if let (Some(asked), Some(oldest)) = (options.until, evidence.purged) {

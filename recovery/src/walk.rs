@@ -8,9 +8,11 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use torrens_journal::disk::Disk;
+use torrens_journal::disk::{Disk, OpenMode};
 use torrens_journal::format::SEGMENT_HEADER_BYTES;
-use torrens_journal::{Boot, Found, Group, Lsn, ReadError, RecordRef, SegmentId, SegmentReader};
+use torrens_journal::{
+    Batch, Boot, Found, Group, Lsn, ReadError, RecordRef, SegmentId, SegmentReader,
+};
 
 use crate::error::RecoveryError;
 use crate::evidence::{Directories, Look, NoFeed, refused_segment};
@@ -27,6 +29,9 @@ pub struct WalkOptions {
     pub live: bool,
     /// Visit no record before this one.
     pub from: Lsn,
+    /// Visit nothing at all unless the verdict is clean or torn tail: for a second look at a directory
+    /// in which a writer is at work.
+    pub sound_only: bool,
 }
 
 impl WalkOptions {
@@ -35,7 +40,15 @@ impl WalkOptions {
         WalkOptions {
             live,
             from: Lsn::ZERO,
+            sound_only: false,
         }
+    }
+
+    /// Visits nothing unless the verdict is clean or torn tail.
+    #[must_use]
+    pub fn sound_only(mut self) -> Self {
+        self.sound_only = true;
+        self
     }
 
     /// Visits no record before `from`.
@@ -66,11 +79,54 @@ pub struct RecordItem<'a> {
     pub segment: SegmentId,
     /// The boot that wrote it.
     pub boot: Boot,
+    /// Number of its group in the segment, from 1.
+    pub group_number: u32,
+    /// Where its group starts in the segment file.
+    pub group_offset_bytes: u64,
+    /// Records in its group, which were written and made durable together.
+    pub group_records: u32,
     /// Whether a witness says that it was durable. A record without one is part of the history all
     /// the same, unless it lies behind a gap.
     pub durable: bool,
     /// Whether it lies behind a gap: it verifies by itself and is not part of the history.
     pub behind_gap: bool,
+}
+
+impl<'a> RecordItem<'a> {
+    /// A record that was read beside a live writer.
+    pub fn in_batch(batch: &Batch<'a>, record: RecordRef<'a>) -> Self {
+        RecordItem {
+            record,
+            segment: batch.segment(),
+            boot: batch.boot(),
+            group_number: batch.group_number(),
+            group_offset_bytes: batch.offset_bytes(),
+            group_records: batch.group_records(),
+            durable: batch.is_witnessed(),
+            behind_gap: false,
+        }
+    }
+
+    /// The same record with its payload elsewhere, for somebody who keeps it beyond the visit.
+    pub fn with_payload<'b>(&self, payload: &'b [u8]) -> RecordItem<'b> {
+        let RecordRef {
+            lsn,
+            kind,
+            tag,
+            offset_bytes,
+            ..
+        } = self.record;
+        RecordItem {
+            record: RecordRef {
+                lsn,
+                kind,
+                tag,
+                payload,
+                offset_bytes,
+            },
+            ..*self
+        }
+    }
 }
 
 /// A place where the history does not go on.
@@ -80,6 +136,32 @@ pub struct Gap {
     pub position: Position,
     /// What is there.
     pub why: String,
+    /// What it means for the records.
+    pub kind: GapKind,
+}
+
+/// What a gap means for the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GapKind {
+    /// The unfinished end of the journal, which opening cuts. No acknowledged record is lost.
+    Torn,
+    /// Acknowledged records are unreadable or missing there.
+    Lost,
+    /// A writer purged the segment while it was read. What was in it is in a checkpoint, and the records
+    /// behind the gap are part of the history.
+    Reclaimed,
+}
+
+impl GapKind {
+    /// Stable lower-case name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            GapKind::Torn => "torn-tail",
+            GapKind::Lost => "lost",
+            GapKind::Reclaimed => "reclaimed",
+        }
+    }
 }
 
 /// Walks over every record. `visit` may break; the report is that of the whole directory either way.
@@ -92,6 +174,22 @@ pub fn walk(
     options: WalkOptions,
     visit: &mut dyn FnMut(Item<'_>) -> ControlFlow<()>,
 ) -> Result<RecoveryReport, RecoveryError> {
+    let mut unwatched = |_, _| ControlFlow::Continue(());
+    walk_watched(disk, directories, options, &mut unwatched, visit)
+}
+
+/// [`walk`], telling `progress` the bytes read so far and in all, now and then. Every segment is read
+/// twice: once to judge the directory, once to visit its records.
+///
+/// # Errors
+/// As [`walk`], and [`RecoveryError::Aborted`] if `progress` breaks.
+pub fn walk_watched(
+    disk: &dyn Disk,
+    directories: &Directories,
+    options: WalkOptions,
+    progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
+    visit: &mut dyn FnMut(Item<'_>) -> ControlFlow<()>,
+) -> Result<RecoveryReport, RecoveryError> {
     let started = Instant::now();
     let mut look = Look {
         disk,
@@ -100,7 +198,7 @@ pub fn walk(
         until: None,
         threads: None,
         trust_close: false,
-        progress: &mut |_, _| ControlFlow::Continue(()),
+        progress: &mut |done, total| progress(done, total.saturating_mul(2)),
     };
     let (mut evidence, readers) = evidence_of(&mut look, &mut NoFeed)?;
     if evidence.is_no_journal() {
@@ -109,16 +207,27 @@ pub fn walk(
         });
     }
     let mut verdict = judge(&evidence, options.live);
-    if evidence.read_failure.is_none() {
+    let wanted = verdict.can_open() || !options.sound_only;
+    if wanted && evidence.read_failure.is_none() {
         let mut visitor = Visitor {
             durable: evidence.witness().map_or(Lsn::ZERO, |witness| witness.lsn),
             from: options.from,
             behind_gap: false,
+            kind: match verdict {
+                Verdict::TornTail(_) => GapKind::Torn,
+                _ => GapKind::Lost,
+            },
+            reclaims: options.live.then_some(disk),
+            progress,
             visit,
         };
-        if let Err(error) = visitor.segments(&evidence, &verdict, readers) {
-            evidence.read_failure = Some(refused_segment(error));
-            verdict = judge(&evidence, options.live);
+        match visitor.segments(&evidence, &verdict, readers) {
+            Ok(Walked::ToTheEnd) => {}
+            Ok(Walked::Aborted) => return Err(RecoveryError::Aborted),
+            Err(error) => {
+                evidence.read_failure = Some(refused_segment(error));
+                verdict = judge(&evidence, options.live);
+            }
         }
     }
     let mut report = RecoveryReport::of(&evidence, verdict, disk.sync_path());
@@ -126,10 +235,22 @@ pub fn walk(
     Ok(report)
 }
 
+/// How a walk ended.
+enum Walked {
+    /// Everything was visited, or the visitor had enough.
+    ToTheEnd,
+    /// The progress function asked to stop.
+    Aborted,
+}
+
 struct Visitor<'v> {
     durable: Lsn,
     from: Lsn,
     behind_gap: bool,
+    kind: GapKind,
+    /// Where a segment's name is looked for if it may have been purged meanwhile.
+    reclaims: Option<&'v dyn Disk>,
+    progress: &'v mut dyn FnMut(u64, u64) -> ControlFlow<()>,
     visit: &'v mut dyn FnMut(Item<'_>) -> ControlFlow<()>,
 }
 
@@ -139,44 +260,59 @@ impl Visitor<'_> {
         evidence: &Evidence,
         verdict: &Verdict,
         readers: Vec<SegmentReader>,
-    ) -> Result<(), ReadError> {
+    ) -> Result<Walked, ReadError> {
         if let Some(first) = evidence.segments.first()
             && let Some((position, why)) = uncovered(evidence, first)
             && self.gap(position, why).is_break()
         {
-            return Ok(());
+            return Ok(Walked::ToTheEnd);
         }
         let nexts = evidence.segments.iter().skip(1).map(Some).chain([None]);
         let mut expected = evidence.checkpoint_lsn().next().unwrap_or(Lsn::ZERO);
+        let bytes = |segments: &[SegmentFacts]| -> u64 {
+            let each = segments.iter().map(|segment| segment.file_bytes);
+            each.fold(0, u64::saturating_add)
+        };
+        let (judged, mut visited) = (bytes(&evidence.segments), 0u64);
         for ((facts, next), mut reader) in evidence.segments.iter().zip(nexts).zip(readers) {
+            let (done, total) = (judged.saturating_add(visited), judged.saturating_mul(2));
+            if (self.progress)(done, total).is_break() {
+                return Ok(Walked::Aborted);
+            }
+            visited = visited.saturating_add(facts.file_bytes);
             // Nothing in this segment is wanted if the next one starts at or below `from`.
             let unwanted = next
                 .and_then(|next| next.first_lsn)
                 .is_some_and(|first_lsn| first_lsn <= self.from && facts.first_lsn.is_some());
             if !unwanted && self.accepted(facts, &mut reader)?.is_break() {
-                return Ok(());
+                return Ok(Walked::ToTheEnd);
             }
             if let Some((position, why)) = broken_behind(facts, next, expected, verdict)
                 && self.gap(position, why).is_break()
             {
-                return Ok(());
+                return Ok(Walked::ToTheEnd);
             }
             if verdict.is_corruption()
                 && facts.later.groups > 0
                 && self.behind(facts, &mut reader)?.is_break()
             {
-                return Ok(());
+                return Ok(Walked::ToTheEnd);
             }
             if facts.first_lsn.is_some() {
                 expected = facts.expected;
             }
         }
-        Ok(())
+        Ok(Walked::ToTheEnd)
     }
 
     fn gap(&mut self, position: Position, why: String) -> ControlFlow<()> {
         self.behind_gap = true;
-        (self.visit)(Item::Gap(Gap { position, why }))
+        let kind = self.kind;
+        (self.visit)(Item::Gap(Gap {
+            position,
+            why,
+            kind,
+        }))
     }
 
     /// The groups that the evidence accepted.
@@ -186,22 +322,51 @@ impl Visitor<'_> {
         reader: &mut SegmentReader,
     ) -> Result<ControlFlow<()>, ReadError> {
         let mut offset = SEGMENT_HEADER_BYTES;
+        let mut expected = facts.first_lsn.unwrap_or(Lsn::ZERO);
         while offset < facts.end_offset_bytes {
-            let Found::Group(group) = reader.group_at(offset, None)? else {
-                let expected = Lsn::ZERO;
+            let found = match reader.group_at(offset, None)? {
+                Found::Group(group) => {
+                    // Blocks that a live writer uses again can hold a whole group, of other records.
+                    let is_next = group.header.first_lsn == expected;
+                    is_next
+                        .then_some(group)
+                        .filter(|group| self.reclaims.is_none() || group.verify_records().is_ok())
+                }
+                _ => None,
+            };
+            let Some(group) = found else {
                 let position = Position {
                     segment: facts.id,
                     offset_bytes: offset,
                     expected,
                 };
+                if self.is_reclaimed(reader) {
+                    let why = "a writer purged the segment while it was read".to_owned();
+                    let kind = GapKind::Reclaimed;
+                    return Ok((self.visit)(Item::Gap(Gap {
+                        position,
+                        why,
+                        kind,
+                    })));
+                }
+                self.kind = GapKind::Lost;
                 return Ok(self.gap(position, "it changed while it was read".to_owned()));
             };
             offset = group.end_offset_bytes();
+            expected = group.header.last_lsn().next().unwrap_or(expected);
             if self.group(facts, &group).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Whether a live writer took the segment's name away. Names are never used again.
+    fn is_reclaimed(&self, reader: &SegmentReader) -> bool {
+        self.reclaims.is_some_and(|disk| {
+            disk.open(reader.path(), OpenMode::Read)
+                .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+        })
     }
 
     /// What verifies by itself behind them, in a corrupt journal.
@@ -233,6 +398,9 @@ impl Visitor<'_> {
                 record,
                 segment: facts.id,
                 boot: group.header.boot,
+                group_number: group.header.number,
+                group_offset_bytes: group.offset_bytes,
+                group_records: group.header.record_count,
                 durable: record.lsn <= self.durable,
                 behind_gap: self.behind_gap,
             };

@@ -27,4 +27,4 @@ mod tests;
 
 pub use error::CodecError;
 pub use item::{load_item, save_register};
-pub use record::{PAYLOAD_VERSION, decode, encode};
+pub use record::{PAYLOAD_VERSION, decode, decode_header, encode};

@@ -66,6 +66,25 @@ pub fn decode(kind: u16, payload: &[u8]) -> Result<Option<Record>, CodecError> {
     Ok(Some(Record { header, change }))
 }
 
+/// The header of the record in a payload of that kind, without a look at its body. `None` as for
+/// [`decode`].
+///
+/// # Errors
+/// [`CodecError`] if the kind and version are known and the bytes do not begin with a header.
+pub fn decode_header(kind: u16, payload: &[u8]) -> Result<Option<RecordHeader>, CodecError> {
+    if ChangeKind::from_number(kind).is_none() {
+        return Ok(None);
+    }
+    let (version, mut rest) = payload.split_first().ok_or(CodecError::Empty)?;
+    match *version {
+        0 => return Err(CodecError::VersionZero),
+        PAYLOAD_VERSION => {}
+        _ => return Ok(None),
+    }
+    let wire: WireHeader = bytes::take(&mut rest, "a record's header")?;
+    header_from_wire(wire).map(Some)
+}
+
 fn header_to_wire(record: &Record) -> WireHeader {
     let header = &record.header;
     let cause = match header.cause {

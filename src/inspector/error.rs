@@ -49,6 +49,33 @@ pub enum InspectError {
         /// The oldest one that there is.
         oldest: torrens_journal::Lsn,
     },
+    /// There is no record that far.
+    #[error("there is no record {asked}; the last one is {last}")]
+    BeyondEnd {
+        /// The position that was asked for.
+        asked: torrens_journal::Lsn,
+        /// The last one that there is.
+        last: torrens_journal::Lsn,
+    },
+    /// The place in the history that was named is not there.
+    #[error("there is no point {point}: {why}")]
+    NoSuchPoint {
+        /// As it was named.
+        point: String,
+        /// Why not.
+        why: String,
+    },
+    /// A record that was durable is not readable.
+    #[error("{} is damaged: {why}", path.display())]
+    Damaged {
+        /// The directory.
+        path: PathBuf,
+        /// Where and how.
+        why: String,
+    },
+    /// The look was stopped by whoever watches it.
+    #[error("stopped before the end")]
+    Stopped,
     /// The operating system refused.
     #[error("cannot {doing} {}", path.display())]
     Io {
@@ -81,6 +108,10 @@ impl InspectError {
             InspectError::NotAStore { .. } => "not-a-store",
             InspectError::NoJournal { .. } => "no-journal",
             InspectError::Purged { .. } => "purged",
+            InspectError::BeyondEnd { .. } => "beyond-end",
+            InspectError::NoSuchPoint { .. } => "no-such-point",
+            InspectError::Damaged { .. } => "damaged",
+            InspectError::Stopped => "stopped",
             InspectError::Io { .. } => "io",
             InspectError::Recovery { .. } => "inspect",
         }
@@ -100,6 +131,16 @@ impl InspectError {
                 Some("opening it with the engine creates a new store")
             }
             InspectError::Purged { .. } => Some("ask for that position or a later one"),
+            InspectError::BeyondEnd { .. } => {
+                Some("ask for that position or an earlier one, or for `last`")
+            }
+            InspectError::NoSuchPoint { .. } => {
+                Some("points are 8412, @09:21:07, ~5, boot:-1, ckpt:last, first, last and durable")
+            }
+            InspectError::Damaged { .. } => {
+                Some("torrens explain says what is left and what to do")
+            }
+            InspectError::Stopped => None,
             InspectError::Io { .. } => {
                 Some("check the permissions of the directory and the device")
             }
@@ -108,10 +149,14 @@ impl InspectError {
     }
 
     /// The exit code of the tool: 8, as everything that could not be looked at; 2 for a position
-    /// that is not there any more.
+    /// that is not there; 130 for a look that was stopped.
     pub fn exit_code(&self) -> u8 {
         match self {
-            InspectError::Purged { .. } => 2,
+            InspectError::Purged { .. }
+            | InspectError::BeyondEnd { .. }
+            | InspectError::NoSuchPoint { .. } => 2,
+            InspectError::Stopped => 130,
+            InspectError::Damaged { .. } => 5,
             InspectError::Missing { .. }
             | InspectError::NotADirectory { .. }
             | InspectError::Empty { .. }

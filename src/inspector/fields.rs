@@ -1,8 +1,11 @@
 //! What a record says, as named values: the one source of both the human line and the JSON object.
 //!
-//! Not here: which fields a record has (`describe`), how JSON is written (the tool).
+//! Not here: which fields a record has (`describe`), how a key is shown (`keys`), how JSON is written
+//! (the tool).
 
-use crate::{Key, KeyRange, Peer};
+use std::borrow::Cow;
+
+use crate::{Key, KeyRange, Peer, RegionEpoch};
 
 /// A named value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +27,9 @@ pub enum FieldValue {
     /// A count, an id, a position.
     Number(u64),
     /// Words, or a stable name.
-    Text(String),
+    Text(Cow<'static, str>),
+    /// A key; how it is shown is up to a [`KeyForm`](super::KeyForm).
+    Key(Key),
     /// Values in order.
     List(Vec<FieldValue>),
     /// Named values in order.
@@ -49,15 +54,15 @@ impl From<bool> for FieldValue {
     }
 }
 
-impl From<&str> for FieldValue {
-    fn from(text: &str) -> Self {
-        FieldValue::Text(text.to_owned())
+impl From<&'static str> for FieldValue {
+    fn from(text: &'static str) -> Self {
+        FieldValue::Text(Cow::Borrowed(text))
     }
 }
 
 impl From<String> for FieldValue {
     fn from(text: String) -> Self {
-        FieldValue::Text(text)
+        FieldValue::Text(Cow::Owned(text))
     }
 }
 
@@ -81,7 +86,7 @@ impl From<Vec<Field>> for FieldValue {
 
 impl From<&Key> for FieldValue {
     fn from(key: &Key) -> Self {
-        FieldValue::Text(key_text(key))
+        FieldValue::Key(Key::clone(key))
     }
 }
 
@@ -94,6 +99,15 @@ impl From<&KeyRange> for FieldValue {
                 name: "end",
                 value: range.end().map_or(FieldValue::Null, FieldValue::from),
             },
+        ])
+    }
+}
+
+impl From<RegionEpoch> for FieldValue {
+    fn from(epoch: RegionEpoch) -> Self {
+        FieldValue::Object(vec![
+            field("conf_ver", epoch.conf_ver),
+            field("version", epoch.version),
         ])
     }
 }
@@ -116,16 +130,54 @@ pub(super) fn field(name: &'static str, value: impl Into<FieldValue>) -> Field {
     }
 }
 
-/// A key as text: itself if it is printable ASCII, else `0x` and its bytes in hexadecimal. A key
-/// that begins with `0x` by itself is given in hexadecimal too, so the form can be read back.
-pub fn key_text(key: &[u8]) -> String {
-    let is_plain = key.iter().all(|byte| matches!(byte, b' '..=b'~')) && !key.starts_with(b"0x");
-    if is_plain {
-        return String::from_utf8_lossy(key).into_owned();
+impl FieldValue {
+    /// The number, if it is one.
+    pub fn number(&self) -> Option<u64> {
+        match self {
+            FieldValue::Number(number) => Some(*number),
+            _ => None,
+        }
     }
-    let digits = key.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    let digits = digits.map(|digit| char::from_digit(digit.into(), 16).unwrap_or('?'));
-    "0x".chars().chain(digits).collect()
+
+    /// The value at a path of names joined by dots, as in `epoch.version`; none if a part is not
+    /// there. A list is entered at its first element that has the rest of the path.
+    pub fn at(&self, path: &str) -> Option<&FieldValue> {
+        match self {
+            FieldValue::Object(fields) => field_at(fields, path),
+            FieldValue::List(values) => values.iter().find_map(|value| value.at(path)),
+            _ => None,
+        }
+    }
+
+    /// Whether a field of one of those names, here or further in, is that number.
+    pub(super) fn names(&self, names: &[&str], wanted: u64) -> bool {
+        match self {
+            FieldValue::Object(fields) => any_names(fields, names, wanted),
+            FieldValue::List(values) => values.iter().any(|value| value.names(names, wanted)),
+            _ => false,
+        }
+    }
+}
+
+/// The value at a path of names joined by dots among `fields`.
+pub fn field_at<'a>(fields: &'a [Field], path: &str) -> Option<&'a FieldValue> {
+    let (name, rest) = match path.split_once('.') {
+        Some((name, rest)) => (name, Some(rest)),
+        None => (path, None),
+    };
+    let found = fields.iter().find(|field| field.name == name)?;
+    match rest {
+        Some(rest) => found.value.at(rest),
+        None => Some(&found.value),
+    }
+}
+
+/// Whether a field of one of those names, at any depth, is that number.
+pub(super) fn any_names(fields: &[Field], names: &[&str], wanted: u64) -> bool {
+    fields.iter().any(|field| {
+        let here = names.contains(&field.name) && field.value.number() == Some(wanted);
+        here || field.value.names(names, wanted)
+    })
 }
 
 #[cfg(test)]
@@ -133,12 +185,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_keys_never_look_alike() {
-        assert_eq!(key_text(b""), "");
-        assert_eq!(key_text(b"0007/JFK"), "0007/JFK");
-        assert_eq!(key_text(b"a\x00\xff"), "0x6100ff");
-        assert_eq!(key_text(b"0x61"), "0x30783631");
-        assert_eq!(key_text(b"a\n"), "0x610a");
-        assert_eq!(key_text("ü".as_bytes()), "0xc3bc");
+    fn a_path_leads_through_objects_and_lists() {
+        let fields = [
+            field(
+                "epoch",
+                RegionEpoch {
+                    conf_ver: 3,
+                    version: 9,
+                },
+            ),
+            field(
+                "peers",
+                vec![vec![field("peer", 5u64)], vec![field("store", 7u64)]],
+            ),
+        ];
+        assert_eq!(
+            field_at(&fields, "epoch.version"),
+            Some(&FieldValue::Number(9))
+        );
+        assert_eq!(
+            field_at(&fields, "peers.store"),
+            Some(&FieldValue::Number(7))
+        );
+        assert_eq!(field_at(&fields, "epoch.term"), None);
+        assert!(any_names(&fields, &["store"], 7) && !any_names(&fields, &["store"], 5));
     }
 }

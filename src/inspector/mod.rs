@@ -4,8 +4,19 @@
 //! that another process has open. A writer moves on while it is looked at: what is on its way is
 //! never called damage, and damage is believed only if it is still there at a second look.
 //!
-//! * `error`: why there is no answer. * `describe`: a record in words and fields. * `fields`: what
-//!   these are made of. * `segments`: one line per segment. * `files`: what lies beside the journal. * `verify`: everything checked at once.
+//! | room | what lives there |
+//! |---|---|
+//! | `watch` | progress, and stopping early |
+//! | `fields`, `keys`, `clock` | values, keys and times as they are shown and typed |
+//! | `describe` | a record in words and fields |
+//! | `point` | places in the history, as a person names them |
+//! | `select`, `filter` | which records are wanted |
+//! | `stream` | the records and gaps that are wanted, in order; `follow`: and those that are yet to come |
+//! | `fold` | the history with the register before and after each record: the reducer is recovery's |
+//! | `timeline`, `lineage`, `owner`, `why`, `stats`, `diff`, `gate` | questions about the history, each a fold |
+//! | `segments`, `files` | one line per segment; what lies beside the journal |
+//! | `verify`, `explain` | everything checked at once; what stopped a recovery, with evidence and ways on |
+//! | `catalogue` | what every stable code means |
 //!
 //! Not here: the judgement itself (`torrens-recovery`), how anything is shown (the tool).
 
@@ -20,25 +31,51 @@ use torrens_journal::Lsn;
 use torrens_journal::disk::{Disk, RealDisk, RealDiskOptions, SyncChoice};
 use torrens_recovery::{
     Directories, Evidence, InspectOptions, Inspection, Item, RecoveryError, RecoveryReport,
-    WalkOptions, inspect, walk,
+    StateMachine, WalkOptions, inspect_watched, walk_watched,
 };
 
 use crate::lifecycle::Register;
 use crate::machine::RegisterMachine;
 
+pub mod catalogue;
+pub mod clock;
 mod describe;
+pub mod diff;
 mod error;
+pub mod explain;
 mod fields;
 mod files;
+mod filter;
+mod fold;
+mod follow;
+pub mod gate;
+mod keys;
+pub mod lineage;
+pub mod owner;
+mod point;
 mod segments;
+mod select;
+pub mod stats;
+mod stream;
+pub mod timeline;
 mod verify;
+mod watch;
+pub mod why;
 
-pub use describe::{Description, describe, peer_text, range_text};
+pub use describe::{Description, describe, peer_text};
 pub use error::InspectError;
-pub use fields::{Field, FieldValue, key_text};
+pub use fields::{Field, FieldValue, field_at};
 pub use files::{CheckpointFile, PartSize};
+pub use filter::{Filter, FilterError};
+pub use fold::{Folded, HistoryReader, Step};
+pub use follow::{Follow, FollowItem};
+pub use keys::{KeyForm, KeyMask, key_text, parse_key, range_text};
+pub use point::{Point, PointError};
 pub use segments::SegmentSpan;
+pub use select::{KindPattern, LsnRange, Selection};
+pub use stream::Selected;
 pub use verify::{CheckpointCheck, CheckpointOutcome, Verification};
+pub use watch::Watch;
 
 /// How often a directory that looks damaged is looked at again while a writer is at work.
 const LOOKS: u32 = 4;
@@ -51,6 +88,7 @@ pub struct Inspector {
     disk: Arc<dyn Disk>,
     path: PathBuf,
     directories: Directories,
+    watch: Watch,
 }
 
 /// Who has the directory open.
@@ -127,7 +165,16 @@ impl Inspector {
             disk,
             path,
             directories,
+            watch: Watch::default(),
         })
+    }
+
+    /// Tells `watch` how far each look is. It may stop a look, which then ends with
+    /// [`InspectError::Stopped`].
+    #[must_use]
+    pub fn watched(mut self, watch: Watch) -> Self {
+        self.watch = watch;
+        self
     }
 
     /// The directory.
@@ -163,29 +210,56 @@ impl Inspector {
     /// [`InspectError::Purged`] if that state cannot be rebuilt any more; others as
     /// [`Inspector::open`].
     pub fn look(&self, at: Option<Lsn>) -> Result<Picture, InspectError> {
-        self.while_it_holds(|writer| {
-            let mut options = InspectOptions::new(writer.is_open);
-            if let Some(at) = at {
-                options = options.until(at);
-            }
-            let machine = RegisterMachine::default();
-            let inspection = inspect(&*self.disk, &self.directories, machine, options)
-                .map_err(|source| self.recovery_error(source))?;
-            let Inspection {
-                machine,
-                position,
-                evidence,
-                report,
-                ..
-            } = inspection;
-            Ok(Picture {
-                writer,
+        self.while_it_holds(|writer| self.look_once(RegisterMachine::default(), writer, at))
+            .map(|(picture, machine)| Picture {
                 register: machine.into_register(),
-                position,
-                evidence,
-                report,
+                ..picture
             })
-        })
+    }
+
+    /// What lies in the directory and what its bytes mean, without decoding a record: the register is
+    /// empty, and a sequence that cannot be is not noticed.
+    ///
+    /// # Errors
+    /// As [`Inspector::open`].
+    pub fn survey(&self) -> Result<Picture, InspectError> {
+        self.while_it_holds(|writer| self.look_once(NoState, writer, None))
+            .map(|(picture, NoState)| picture)
+    }
+
+    fn look_once<M: StateMachine>(
+        &self,
+        machine: M,
+        writer: Writer,
+        at: Option<Lsn>,
+    ) -> Result<(Picture, M), InspectError> {
+        let mut options = InspectOptions::new(writer.is_open);
+        if let Some(at) = at {
+            options = options.until(at);
+        }
+        let mut progress = |done, total| self.watch.tell(done, total);
+        let inspection = inspect_watched(
+            &*self.disk,
+            &self.directories,
+            machine,
+            options,
+            &mut progress,
+        );
+        let Inspection {
+            machine,
+            position,
+            evidence,
+            report,
+            ..
+        } = inspection.map_err(|source| self.recovery_error(source))?;
+        let picture = Picture {
+            writer,
+            register: Register::default(),
+            position,
+            evidence,
+            report,
+        };
+        Ok((picture, machine))
     }
 
     /// Gives every record from `from` on to `visit`, in order, with the gaps between them.
@@ -200,21 +274,38 @@ impl Inspector {
         from: Lsn,
         visit: &mut dyn FnMut(Item<'_>) -> ControlFlow<()>,
     ) -> Result<RecoveryReport, InspectError> {
-        // A picture that holds comes first, so that a writer's traces are not shown as damage.
-        let live = self.look(None)?.writer.is_open;
-        self.walk(live, from, visit)
+        let mut writer = self.writer()?;
+        for _ in 1..LOOKS {
+            if !writer.is_open {
+                break;
+            }
+            // A writer's traces are not shown as damage: only a look that holds visits.
+            let options = WalkOptions::new(true).from(from).sound_only();
+            let report = self.walk(options, visit)?;
+            if report.verdict.can_open() {
+                return Ok(report);
+            }
+            thread::sleep(PAUSE);
+            writer = self.writer()?;
+        }
+        self.walk(WalkOptions::new(writer.is_open).from(from), visit)
     }
 
-    /// [`Inspector::records`], after a picture that holds.
+    /// One walk.
     fn walk(
         &self,
-        live: bool,
-        from: Lsn,
+        options: WalkOptions,
         visit: &mut dyn FnMut(Item<'_>) -> ControlFlow<()>,
     ) -> Result<RecoveryReport, InspectError> {
-        let options = WalkOptions::new(live).from(from);
-        walk(&*self.disk, &self.directories, options, visit)
-            .map_err(|source| self.recovery_error(source))
+        let mut progress = |done, total| self.watch.tell(done, total);
+        walk_watched(
+            &*self.disk,
+            &self.directories,
+            options,
+            &mut progress,
+            visit,
+        )
+        .map_err(|source| self.recovery_error(source))
     }
 
     /// Microseconds since the Unix epoch on the disk's clock, for ages.
@@ -224,21 +315,22 @@ impl Inspector {
 
     /// Looks until the answer holds: nobody opened or closed the store meanwhile, and what looks
     /// damaged while a writer is at work still does after a pause.
-    fn while_it_holds(
+    fn while_it_holds<M>(
         &self,
-        look: impl Fn(Writer) -> Result<Picture, InspectError>,
-    ) -> Result<Picture, InspectError> {
+        look: impl Fn(Writer) -> Result<(Picture, M), InspectError>,
+    ) -> Result<(Picture, M), InspectError> {
         let mut writer = self.writer()?;
         for _ in 1..LOOKS {
-            let picture = look(writer);
+            let found = look(writer);
             let now = self.writer()?;
             let moved = now.is_open != writer.is_open || now.pid != writer.pid;
-            let damaged = match &picture {
-                Ok(picture) => !picture.report.verdict.can_open(),
+            let damaged = match &found {
+                Ok((picture, _)) => !picture.report.verdict.can_open(),
+                Err(InspectError::Stopped) => false,
                 Err(_) => true,
             };
             if !(moved || damaged && now.is_open) {
-                return picture;
+                return found;
             }
             writer = now;
             thread::sleep(PAUSE);
@@ -252,6 +344,7 @@ impl Inspector {
                 path: self.path.clone(),
             },
             RecoveryError::Purged { asked, oldest, .. } => InspectError::Purged { asked, oldest },
+            RecoveryError::Aborted => InspectError::Stopped,
             source => InspectError::Recovery {
                 path: self.path.clone(),
                 source: Box::new(source),
@@ -267,4 +360,47 @@ fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Inspe
         path,
         source,
     }
+}
+
+/// A machine without a state, for looks at the bytes alone.
+struct NoState;
+
+impl StateMachine for NoState {
+    type Record = ();
+    type Error = std::convert::Infallible;
+
+    fn decode(
+        &self,
+        _: torrens_journal::RecordKind,
+        _: &[u8],
+    ) -> Result<Option<()>, std::convert::Infallible> {
+        Ok(Some(()))
+    }
+
+    fn apply(&mut self, _: Lsn, (): &()) -> Result<(), std::convert::Infallible> {
+        Ok(())
+    }
+
+    fn save(
+        &self,
+        _: &mut dyn FnMut(&[u8]) -> Result<(), torrens_recovery::checkpoint::CheckpointError>,
+    ) -> Result<(), torrens_recovery::checkpoint::CheckpointError> {
+        Ok(())
+    }
+
+    fn load(&mut self, _: &[u8]) -> Result<(), std::convert::Infallible> {
+        Ok(())
+    }
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        line.push_str(": ");
+        line.push_str(&source.to_string());
+        cause = source.source();
+    }
+    line
 }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use torrens_journal::{Lsn, RecordKind, SegmentId};
-use torrens_recovery::Item;
+use torrens_recovery::{Item, WalkOptions};
 
 use super::{InspectError, Inspector, Picture};
 use crate::codec;
@@ -69,7 +69,7 @@ impl Inspector {
                 span.last_micros = written_at(last.kind, &last.payload);
             }
         };
-        self.walk(picture.writer.is_open, Lsn::FIRST, &mut |item| {
+        self.walk(WalkOptions::new(picture.writer.is_open), &mut |item| {
             let Item::Record(item) = item else {
                 return ControlFlow::Continue(());
             };
@@ -100,6 +100,6 @@ impl Inspector {
 
 /// The wall clock in a record, if it can be decoded.
 fn written_at(kind: RecordKind, payload: &[u8]) -> Option<u64> {
-    let record = codec::decode(kind.get(), payload).ok()??;
-    Some(record.header.wall_clock_micros)
+    let header = codec::decode_header(kind.get(), payload).ok()??;
+    Some(header.wall_clock_micros)
 }

@@ -10,10 +10,10 @@ use std::path::PathBuf;
 
 use torrens_journal::Lsn;
 use torrens_recovery::checkpoint::{self, CheckpointError};
-use torrens_recovery::{Item, RecordItem, StateMachine};
+use torrens_recovery::{GapKind, Item, RecordItem, StateMachine, WalkOptions};
 
 use super::files::checkpoint_error;
-use super::{InspectError, Inspector, LOOKS, Picture};
+use super::{InspectError, Inspector, LOOKS, Picture, chain};
 use crate::RegionId;
 use crate::lifecycle::Record;
 use crate::machine::RegisterMachine;
@@ -151,9 +151,8 @@ impl Inspector {
             findings_total: 0,
         };
         if !stopped {
-            self.walk(picture.writer.is_open, Lsn::FIRST, &mut |item| {
-                fold.item(&item)
-            })?;
+            let options = WalkOptions::new(picture.writer.is_open);
+            self.walk(options, &mut |item| fold.item(&item))?;
         }
         if readable {
             fold.check_invariants();
@@ -231,6 +230,10 @@ impl Fold<'_> {
     fn item(&mut self, item: &Item<'_>) -> ControlFlow<()> {
         match item {
             Item::Record(item) if !item.behind_gap => self.record(item),
+            Item::Gap(gap) if gap.kind == GapKind::Reclaimed => {
+                self.moved = true;
+                ControlFlow::Break(())
+            }
             // Behind a gap nothing follows from anything.
             _ => ControlFlow::Break(()),
         }
@@ -320,15 +323,4 @@ impl Fold<'_> {
             self.findings.push(finding);
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        line.push_str(": ");
-        line.push_str(&source.to_string());
-        cause = source.source();
-    }
-    line
 }

@@ -17,7 +17,7 @@ use super::held::{Gate, GatedFactory, Held, Release};
 use super::points::Counter;
 use super::world::Trouble;
 use crate::engine::{Background, OpenMode, Options};
-use crate::inspector::{Description, InspectError, Inspector, describe};
+use crate::inspector::{Description, InspectError, Inspector, KeyForm, describe};
 use crate::lifecycle::{DeletionId, Register};
 use crate::store::{
     DataStore, DurableImage, Lost, MemoryFactory, MemoryStore, SledFactory, StoreFactory,
@@ -526,5 +526,6 @@ impl StoreFactory for FolderedFactory {
 
 /// What a record says, without when.
 fn gist(description: &Description) -> String {
-    format!("{} {}", description.kind, description.detail)
+    let detail = description.detail(&KeyForm::Auto);
+    format!("{} {detail}", description.kind)
 }

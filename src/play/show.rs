@@ -8,7 +8,7 @@ use torrens_journal::Lsn;
 
 use super::machine::Machine;
 use super::world::{Lines, Trouble};
-use crate::inspector::{Description, key_text, peer_text};
+use crate::inspector::{Description, KeyForm, key_text, peer_text};
 use crate::lifecycle::{
     CacheEntry, Mode, Outcome, Owner, PeerStage, PeerState, QueuedLoad, Register, Tombstone,
 };
@@ -260,25 +260,21 @@ pub(super) fn ledger(register: &Register) -> Lines {
 
 /// One record of a trace.
 pub(super) fn record(lsn: Lsn, description: &Description) -> String {
-    let Description {
-        kind,
-        cause,
-        detail,
-        region,
-        ..
-    } = description;
+    let (kind, cause) = (&description.kind, description.cause_text());
+    let detail = description.detail(&KeyForm::Auto);
+    let region = description.region();
     let region = region.map_or(String::new(), |region| format!(" {region}"));
     format!("{lsn} {kind}{region}: {detail} ({cause})")
 }
 
 /// One record as an answer: without its position.
 pub(super) fn entry(description: &Description) -> String {
-    let region = description.region;
+    let region = description.region();
     let region = region.map_or(String::new(), |region| format!(" {region}"));
     // The one thing in a journal that is random on purpose.
-    let detail = match description.kind.as_str() {
-        "store.new-data" => "a generation of its own",
-        _ => description.detail.as_str(),
+    let detail = match &*description.kind {
+        "store.new-data" => "a generation of its own".to_owned(),
+        _ => description.detail(&KeyForm::Auto),
     };
     format!("{}{region}: {detail}", description.kind)
 }

@@ -70,6 +70,30 @@ impl Store {
         }
     }
 
+    /// Opens a closed store again, as the next boot.
+    pub(crate) fn reopen(closed: Closed) -> Store {
+        let Closed { dir } = closed;
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::new());
+        let directories = torrens_recovery::Directories {
+            journal: dir.path().join("journal"),
+            checkpoints: dir.path().join("checkpoints"),
+        };
+        let options = JournalOptions::new()
+            .segment_bytes(1 << 20)
+            .idle(Duration::from_secs(60));
+        let machine = torrens::RegisterMachine::default();
+        let options = torrens_recovery::RecoveryOptions::new(options);
+        let recovered =
+            torrens_recovery::recover(Arc::clone(&disk), &directories, machine, options).unwrap();
+        Store {
+            dir,
+            disk,
+            records: recovered.report.last_lsn.get(),
+            journal: recovered.journal,
+            register: recovered.machine.into_register(),
+        }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }

@@ -95,6 +95,16 @@ impl<'a> Batch<'a> {
         self.segment
     }
 
+    /// Its group's number in the segment, from 1.
+    pub fn group_number(&self) -> u32 {
+        self.group.header.number
+    }
+
+    /// Records in its group, also those before the first that was asked for.
+    pub fn group_records(&self) -> u32 {
+        self.group.header.record_count
+    }
+
     /// Where it starts in the segment file.
     pub fn offset_bytes(&self) -> u64 {
         self.group.offset_bytes

@@ -1,90 +1,70 @@
-//! `torrens dump`: the records of a directory, filtered, as a table, as text or as ndjson.
+//! `torrens dump`: the records of a directory, filtered, in any form.
 //!
 //! Damage is a line in the stream, so that a pipeline sees it too. A torn tail is no failure of a
 //! dump; damage at or below what was acknowledged is, after everything readable was given.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
-use torrens::RegionId;
-use torrens::inspector::{Description, describe};
-use torrens_journal::format::RECORD_HEADER_BYTES;
-use torrens_journal::{Boot, Lsn, SegmentId};
-use torrens_recovery::{Gap, Item, RecordItem};
+use clap::Parser;
+use regex::Regex;
+use torrens::inspector::{Description, Selected};
+use torrens_recovery::{Gap, RecordItem, Verdict};
 
 use crate::exit::{Exit, Failure};
+use crate::interrupt;
 use crate::look;
-use crate::output::{Out, is_terminal};
-use crate::select::{KindPattern, LsnRange};
-
-mod form;
-
-use form::Form;
+use crate::output::Out;
+use crate::record::RecordSheet;
+use crate::select::Wanted;
+use crate::view::{Style, Target, View};
 
 /// Most records that `--last` keeps.
 const LAST_MAX: u64 = 1_000_000;
 
 /// Show the journal's records, oldest first.
 #[derive(Debug, Parser)]
+#[command(
+    visible_alias = "log",
+    after_help = "Damage is a line of its own (GAP, or a \"gap\" object). Exit codes: 0 done, also on a torn tail; \
+1 nothing matched (with --exit-code); 4 to 8 as `torrens verify`, after everything readable was given."
+)]
 pub(crate) struct Args {
-    /// The store's directory
-    dir: PathBuf,
-    /// Form of the output [default: table on a terminal, text otherwise]
-    #[arg(short, long, value_enum)]
-    output: Option<Output>,
-    /// Positions: A..B, A.., ..B or N; both ends are inside
-    #[arg(
-        long,
-        value_name = "RANGE",
-        default_value = "..",
-        hide_default_value = true
-    )]
-    lsn: LsnRange,
-    /// Only records that concern these regions
-    #[arg(long, value_name = "ID,...", value_delimiter = ',')]
-    region: Vec<u64>,
-    /// Only records of these kinds; * and ? stand for any characters
-    #[arg(long, value_name = "PATTERN,...", value_delimiter = ',')]
-    kind: Vec<KindPattern>,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    wanted: Wanted,
+    #[command(flatten)]
+    amount: Amount,
+    /// Stop at the first place where the history does not go on, and exit as `torrens verify` does
+    #[arg(long, conflicts_with = "lenient")]
+    strict: bool,
+    /// Go on behind damage, and show what can still be read [default]
+    #[arg(long)]
+    lenient: bool,
+    /// Exit 1 if no record was selected
+    #[arg(long)]
+    exit_code: bool,
+    #[command(flatten)]
+    view: View,
+}
+
+/// How many of the selected records.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "How many")]
+pub(crate) struct Amount {
     /// Only the last N of the selected records
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=LAST_MAX))]
-    last: Option<u64>,
+    pub(crate) last: Option<u64>,
     /// At most N of the selected records, the first ones
-    #[arg(long, value_name = "N", conflicts_with = "last", value_parser = clap::value_parser!(u64).range(1..))]
-    limit: Option<u64>,
-}
-
-/// Forms of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// Aligned columns, cut to the width of the terminal
-    Table,
-    /// Columns separated by TAB, nothing cut
-    Text,
-    /// One JSON object per line
-    Ndjson,
-}
-
-/// A record as it is shown.
-#[derive(Debug)]
-struct Row {
-    lsn: Lsn,
-    segment: SegmentId,
-    offset_bytes: u64,
-    record_bytes: u64,
-    boot: Boot,
-    durable: bool,
-    behind_gap: bool,
-    description: Description,
-}
-
-/// A line of the stream.
-#[derive(Debug)]
-enum Line {
-    Record(Box<Row>),
-    Gap(Gap),
+    #[arg(long, visible_alias = "first", value_name = "N", conflicts_with = "last", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
+    /// Newest first; keeps the selected records in memory, a million at most
+    #[arg(long)]
+    pub(crate) reverse: bool,
+    /// Only those whose kind and detail match this regular expression
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) grep: Option<Regex>,
 }
 
 /// Runs the command.
@@ -96,94 +76,192 @@ pub(crate) fn run(args: Args) -> Exit {
 }
 
 fn dump(args: &Args) -> Result<Exit, Failure> {
-    let inspector = look::open(&args.dir)?;
+    let inspector = args.view.open(&args.target)?;
+    let style = args.view.style(&inspector);
     let mut out = Out::lock();
-    let output = args.output.unwrap_or(match is_terminal() {
-        true => Output::Table,
-        false => Output::Text,
-    });
-    let mut form = Form::new(output);
-    let mut kept: VecDeque<Line> = VecDeque::new();
-    let (mut shown, mut kept_records, mut written) = (0u64, 0u64, Ok(()));
-    let report = inspector.records(args.lsn.first, &mut |item| {
-        let line = match item {
-            Item::Record(item) if item.record.lsn > args.lsn.last => {
-                // Behind a gap LSNs may start again lower; in the history they never do.
-                return if item.behind_gap {
-                    ControlFlow::Continue(())
-                } else {
-                    ControlFlow::Break(())
-                };
-            }
-            Item::Record(item) => match args.select(&item) {
-                Some(row) => Line::Record(Box::new(row)),
-                None => return ControlFlow::Continue(()),
-            },
-            Item::Gap(gap) => Line::Gap(gap),
-            // What a later library may meet on the way.
-            _ => return ControlFlow::Continue(()),
-        };
-        match args.last {
-            Some(last) => {
-                kept_records += u64::from(matches!(line, Line::Record(_)));
-                kept.push_back(line);
-                // Gaps do not count, and one before the first record that is kept says nothing.
-                while kept_records > last {
-                    let gone = kept.pop_front();
-                    kept_records -= u64::from(matches!(gone, Some(Line::Record(_))));
-                }
-                ControlFlow::Continue(())
-            }
-            None => {
-                shown += u64::from(matches!(line, Line::Record(_)));
-                written = form.line(&mut out, &line);
-                if written.is_err() || args.limit.is_some_and(|limit| shown >= limit) {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
+    let mut pipe = Pipe::new(&args.amount, &style);
+    let (strict, selection) = (args.strict, args.wanted.selection());
+    let report = inspector.select(&selection, &mut |selected| match selected {
+        Selected::Record { item, description } => pipe.record(&mut out, &item, description),
+        Selected::Gap(gap) => {
+            pipe.gap(&mut out, &gap)?;
+            match strict {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
             }
         }
+        // What a later library may meet on the way.
+        _ => ControlFlow::Continue(()),
     });
-    let report = report.map_err(look::failure)?;
-    let outcome = written
-        .and_then(|()| kept.iter().try_for_each(|line| form.line(&mut out, line)))
-        .and_then(|()| form.end(&mut out));
-    let failure = look::verdict_failure(&args.dir, &report);
-    let exit = out.finish(
-        outcome,
-        failure.as_ref().map_or(Exit::OK, |failure| failure.exit),
-    );
+    let report = match report {
+        Ok(report) => Some(report),
+        Err(torrens::inspector::InspectError::Stopped) => None,
+        Err(error) => return Err(look::failure(error)),
+    };
+    let selected = pipe.selected;
+    let outcome = pipe.end(&mut out);
+    let Some(report) = report.filter(|_| !interrupt::asked()) else {
+        return Ok(out.finish(outcome, Exit::INTERRUPTED));
+    };
+    let failure = look::verdict_failure(&args.target.path(), &report);
+    let exit = match (&failure, &report.verdict) {
+        (Some(failure), _) => failure.exit,
+        (None, Verdict::TornTail(_)) if strict => Exit::of(report.verdict.exit_code()),
+        (None, _) if args.exit_code && selected == 0 => Exit::NEGATIVE,
+        (None, _) => Exit::OK,
+    };
+    let exit = out.finish(outcome, exit);
     if let Some(failure) = failure {
         failure.report();
     }
     Ok(exit)
 }
 
-impl Args {
-    /// The record as it is shown, if it is.
-    fn select(&self, item: &RecordItem<'_>) -> Option<Row> {
-        let record = &item.record;
-        if !self.lsn.contains(record.lsn) {
-            return None;
+/// A record that is kept for later, since its bytes are gone by then.
+struct Kept {
+    payload: Vec<u8>,
+    item: RecordItem<'static>,
+    description: Description,
+}
+
+impl Kept {
+    fn of(item: &RecordItem<'_>, description: &Description) -> Self {
+        Kept {
+            payload: item.record.payload.to_vec(),
+            item: item.with_payload(&[]),
+            description: description.clone(),
         }
-        let description = describe(record.lsn, record.kind, record.payload);
-        let of_region = |id: &u64| description.regions.contains(&RegionId(*id));
-        if !self.region.is_empty() && !self.region.iter().any(of_region) {
-            return None;
+    }
+
+    fn item(&self) -> RecordItem<'_> {
+        self.item.with_payload(&self.payload)
+    }
+}
+
+/// A line that is kept for later.
+enum Line {
+    Record(Box<Kept>),
+    Gap(Gap),
+}
+
+/// Writes what was selected, as much of it as was asked for.
+pub(crate) struct Pipe<'a> {
+    amount: &'a Amount,
+    style: &'a Style,
+    /// Keep only so many of the last ones, and write them at the end.
+    last: Option<u64>,
+    reverse: bool,
+    sheet: RecordSheet,
+    kept: VecDeque<Line>,
+    kept_records: u64,
+    /// Records that were selected.
+    pub(crate) selected: u64,
+    written: std::io::Result<()>,
+}
+
+impl<'a> Pipe<'a> {
+    pub(crate) fn new(amount: &'a Amount, style: &'a Style) -> Self {
+        Pipe {
+            amount,
+            style,
+            last: amount.last,
+            reverse: amount.reverse,
+            sheet: RecordSheet::new(style),
+            kept: VecDeque::new(),
+            kept_records: 0,
+            selected: 0,
+            written: Ok(()),
         }
-        if !self.kind.is_empty() && !self.kind.iter().any(|kind| kind.matches(&description.kind)) {
-            return None;
+    }
+
+    /// Takes a record; a break says that no more is wanted.
+    pub(crate) fn record(
+        &mut self,
+        out: &mut Out,
+        item: &RecordItem<'_>,
+        description: &Description,
+    ) -> ControlFlow<()> {
+        if interrupt::asked() {
+            return ControlFlow::Break(());
         }
-        Some(Row {
-            lsn: record.lsn,
-            segment: item.segment,
-            offset_bytes: record.offset_bytes,
-            record_bytes: (RECORD_HEADER_BYTES + record.payload.len()) as u64,
-            boot: item.boot,
-            durable: item.durable,
-            behind_gap: item.behind_gap,
-            description,
-        })
+        if let Some(grep) = &self.amount.grep {
+            let line = format!(
+                "{} {}",
+                description.kind,
+                description.detail(&self.style.keys)
+            );
+            if !grep.is_match(&line) {
+                return ControlFlow::Continue(());
+            }
+        }
+        self.selected += 1;
+        if self.keeps() {
+            self.keep(Line::Record(Box::new(Kept::of(item, description))));
+        } else {
+            self.written = self.sheet.record(out, item, description);
+        }
+        let full = self
+            .amount
+            .limit
+            .is_some_and(|limit| self.selected >= limit);
+        match self.written.is_err() || full {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    /// Takes a gap.
+    pub(crate) fn gap(&mut self, out: &mut Out, gap: &Gap) -> ControlFlow<()> {
+        if self.keeps() {
+            self.keep(Line::Gap(gap.clone()));
+        } else {
+            self.written = self.sheet.gap(out, gap);
+        }
+        match self.written.is_err() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    fn keeps(&self) -> bool {
+        self.last.is_some() || self.reverse
+    }
+
+    fn keep(&mut self, line: Line) {
+        self.kept_records += u64::from(matches!(line, Line::Record(_)));
+        self.kept.push_back(line);
+        // Gaps do not count, and one before the first record that is kept says nothing.
+        while self.kept_records > self.last.unwrap_or(LAST_MAX) {
+            let gone = self.kept.pop_front();
+            self.kept_records -= u64::from(matches!(gone, Some(Line::Record(_))));
+        }
+    }
+
+    /// Writes what was kept and what the form still has to say.
+    pub(crate) fn end(mut self, out: &mut Out) -> std::io::Result<()> {
+        self.give_kept(out)?;
+        self.sheet.end(out)
+    }
+
+    /// Writes what was kept and everything that was gathered, and gives on at once what comes from now on.
+    pub(crate) fn flush(&mut self, out: &mut Out) -> std::io::Result<()> {
+        self.give_kept(out)?;
+        (self.last, self.reverse) = (None, false);
+        self.sheet.flush(out)
+    }
+
+    fn give_kept(&mut self, out: &mut Out) -> std::io::Result<()> {
+        std::mem::replace(&mut self.written, Ok(()))?;
+        while let Some(line) = match self.reverse {
+            true => self.kept.pop_back(),
+            false => self.kept.pop_front(),
+        } {
+            match line {
+                Line::Record(kept) => self.sheet.record(out, &kept.item(), &kept.description)?,
+                Line::Gap(gap) => self.sheet.gap(out, &gap)?,
+            }
+        }
+        self.kept_records = 0;
+        Ok(())
     }
 }

@@ -14,6 +14,10 @@ pub(crate) struct Exit(u8);
 impl Exit {
     /// Done; for a verdict: clean.
     pub(crate) const OK: Exit = Exit(0);
+    /// The answer to the question is no: something differs, nothing matched, nobody gets the message.
+    pub(crate) const NEGATIVE: Exit = Exit(1);
+    /// Ctrl-C, after everything that was found was written.
+    pub(crate) const INTERRUPTED: Exit = Exit(crate::interrupt::EXIT);
     /// The arguments make no sense; clap's own code.
     pub(crate) const USAGE: Exit = Exit(2);
     /// The operating system did not let us look, or there is nothing to look at.
@@ -58,6 +62,10 @@ impl Failure {
     /// Writes it to standard error and gives the exit code. A closed standard error is no reason to
     /// fail differently.
     pub(crate) fn report(&self) -> Exit {
+        // Whoever pressed Ctrl-C knows it.
+        if self.exit == Exit::INTERRUPTED {
+            return self.exit;
+        }
         let _ = writeln!(io::stderr().lock(), "{self}");
         self.exit
     }

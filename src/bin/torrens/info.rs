@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
-use torrens::inspector::{CheckpointFile, Inspector, PartSize, Picture, SegmentSpan, range_text};
+use clap::Parser;
+use torrens::inspector::clock::timestamp;
+use torrens::inspector::{CheckpointFile, Inspector, KeyForm, PartSize, Picture, SegmentSpan};
 use torrens::lifecycle::{CacheState, OpenOperation};
 use torrens_recovery::Verdict;
 
 use crate::exit::{Exit, Failure};
 use crate::look::{self, opened_by};
 use crate::output::Out;
-use crate::render::{age, count, grouped, printable, size, timestamp};
+use crate::paint::Paint;
+use crate::render::{age, count, grouped, printable, size};
+use crate::sheet::object;
 use crate::verdict::sentence;
+use crate::view::{Style, Target, View};
 
 mod json;
 
@@ -23,20 +26,10 @@ const SEGMENTS_LISTED: usize = 8;
 /// Show a store on one screen: what it is, what it holds, and whether it is sound.
 #[derive(Debug, Parser)]
 pub(crate) struct Args {
-    /// The store's directory
-    dir: PathBuf,
-    /// Form of the output
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    output: Output,
-}
-
-/// Forms of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// Lines for a person
-    Text,
-    /// One JSON object
-    Json,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    view: View,
 }
 
 /// Everything on the screen.
@@ -67,13 +60,13 @@ pub(crate) fn run(args: Args) -> Exit {
 }
 
 fn info(args: &Args) -> Result<Exit, Failure> {
-    let inspector = look::open(&args.dir)?;
-    let screen = gather(args, &inspector).map_err(look::failure)?;
+    let inspector = args.view.open(&args.target)?;
+    let style = args.view.style(&inspector);
+    let screen = gather(args, &inspector, &style).map_err(look::failure)?;
     let mut out = Out::lock();
-    let written = match args.output {
-        Output::Text => text(&mut out, &screen),
-        Output::Json => json::write(&mut out, &screen),
-    };
+    let written = object(&mut out, &style, &json::of(&screen), |out| {
+        text(out, &screen, &style)
+    });
     // The screen shows damage as it shows everything else; that nothing could be read is a failure.
     let exit = match screen.picture.report.verdict {
         Verdict::NewerFormat(_) | Verdict::Unreadable(_) => {
@@ -84,7 +77,11 @@ fn info(args: &Args) -> Result<Exit, Failure> {
     Ok(out.finish(written, exit))
 }
 
-fn gather(args: &Args, inspector: &Inspector) -> Result<Screen, torrens::inspector::InspectError> {
+fn gather(
+    args: &Args,
+    inspector: &Inspector,
+    style: &Style,
+) -> Result<Screen, torrens::inspector::InspectError> {
     let picture = inspector.look(None)?;
     let register = &picture.register;
     let mut stages = BTreeMap::new();
@@ -102,7 +99,7 @@ fn gather(args: &Args, inspector: &Inspector) -> Result<Screen, torrens::inspect
         }
     }
     Ok(Screen {
-        dir: args.dir.display().to_string(),
+        dir: args.target.path().display().to_string(),
         now_micros: inspector.now_micros(),
         format: inspector.format(&picture)?,
         segments: inspector.segments(&picture)?,
@@ -114,7 +111,7 @@ fn gather(args: &Args, inspector: &Inspector) -> Result<Screen, torrens::inspect
         operations: register
             .open_operations()
             .iter()
-            .filter_map(operation)
+            .filter_map(|open| operation(open, &style.keys))
             .collect(),
         data_store: inspector.data_store()?,
         data: inspector.part_size("data")?,
@@ -124,7 +121,7 @@ fn gather(args: &Args, inspector: &Inspector) -> Result<Screen, torrens::inspect
 }
 
 /// An operation that the next opening has to end; a cache is only memory, and has its own line.
-fn operation(operation: &OpenOperation) -> Option<String> {
+pub(crate) fn operation(operation: &OpenOperation, keys: &KeyForm) -> Option<String> {
     match operation {
         OpenOperation::SnapshotApply {
             region,
@@ -141,7 +138,7 @@ fn operation(operation: &OpenOperation) -> Option<String> {
             cause,
         } => Some(format!(
             "clear {} of {} ({}), {deletion}",
-            range_text(range),
+            keys.range(range),
             cause.region(),
             cause.as_str()
         )),
@@ -156,7 +153,7 @@ fn operation(operation: &OpenOperation) -> Option<String> {
     }
 }
 
-fn text(out: &mut impl Write, screen: &Screen) -> io::Result<()> {
+fn text(out: &mut dyn Write, screen: &Screen, style: &Style) -> io::Result<()> {
     let (picture, report) = (&screen.picture, &screen.picture.report);
     let dir = printable(&screen.dir);
     let (major, minor) = screen.format;
@@ -238,14 +235,14 @@ fn text(out: &mut impl Write, screen: &Screen) -> io::Result<()> {
     writeln!(
         out,
         "verdict     {} (exit {}): {sentence}",
-        verdict.name(),
+        Paint::of_exit(verdict.exit_code()).on(verdict.name(), style.color),
         verdict.exit_code()
     )?;
     let next = match verdict {
         Verdict::Clean | Verdict::TornTail(_) => {
             format!("torrens state {dir}   torrens dump {dir} --last 20")
         }
-        _ => format!("torrens verify {dir}"),
+        _ => format!("torrens explain {dir}"),
     };
     writeln!(out, "next        {next}")
 }
@@ -262,7 +259,7 @@ fn tally(counts: &BTreeMap<&'static str, u64>) -> String {
     parts.join(" · ")
 }
 
-fn segments(out: &mut impl Write, screen: &Screen) -> io::Result<()> {
+fn segments(out: &mut dyn Write, screen: &Screen) -> io::Result<()> {
     let spans = &screen.segments;
     let bytes = spans
         .iter()
@@ -320,7 +317,7 @@ fn segments(out: &mut impl Write, screen: &Screen) -> io::Result<()> {
     Ok(())
 }
 
-fn checkpoints(out: &mut impl Write, screen: &Screen) -> io::Result<()> {
+fn checkpoints(out: &mut dyn Write, screen: &Screen) -> io::Result<()> {
     let report = &screen.picture.report;
     let from = report.checkpoint.as_ref().map(|used| used.lsn);
     for file in &screen.checkpoints {

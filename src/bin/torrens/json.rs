@@ -1,13 +1,13 @@
 //! JSON of what the library gives as plain values. Keys stay in the order in which they are given.
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
-use torrens::inspector::{Field, FieldValue};
+use torrens::inspector::{Field, FieldValue, KeyForm};
 
-/// A value as JSON.
-pub(crate) struct Value<'a>(pub(crate) &'a FieldValue);
+/// A value as JSON, its keys in a form.
+pub(crate) struct Value<'a>(pub(crate) &'a FieldValue, pub(crate) &'a KeyForm);
 
-/// Fields as a JSON object.
-pub(crate) struct Fields<'a>(pub(crate) &'a [Field]);
+/// Fields as a JSON object, their keys in a form.
+pub(crate) struct Fields<'a>(pub(crate) &'a [Field], pub(crate) &'a KeyForm);
 
 impl Serialize for Value<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -15,14 +15,15 @@ impl Serialize for Value<'_> {
             FieldValue::Flag(flag) => serializer.serialize_bool(*flag),
             FieldValue::Number(number) => serializer.serialize_u64(*number),
             FieldValue::Text(text) => serializer.serialize_str(text),
+            FieldValue::Key(key) => serializer.serialize_str(&self.1.text(key)),
             FieldValue::List(values) => {
                 let mut list = serializer.serialize_seq(Some(values.len()))?;
                 for value in values {
-                    list.serialize_element(&Value(value))?;
+                    list.serialize_element(&Value(value, self.1))?;
                 }
                 list.end()
             }
-            FieldValue::Object(fields) => Fields(fields).serialize(serializer),
+            FieldValue::Object(fields) => Fields(fields, self.1).serialize(serializer),
             // `Null`, and what a later library may add.
             _ => serializer.serialize_unit(),
         }
@@ -33,7 +34,7 @@ impl Serialize for Fields<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for field in self.0 {
-            map.serialize_entry(field.name, &Value(&field.value))?;
+            map.serialize_entry(field.name, &Value(&field.value, self.1))?;
         }
         map.end()
     }

@@ -1,17 +1,12 @@
-//! What all reading commands have in common: opening a directory, and saying what a verdict means.
+//! What all reading commands have in common: saying what an error or a verdict means.
 
 use std::path::Path;
 
-use torrens::inspector::{InspectError, Inspector, Picture};
+use torrens::inspector::{InspectError, Picture};
 use torrens_recovery::{RecoveryReport, Verdict};
 
 use crate::exit::{Exit, Failure, chain};
 use crate::render::printable;
-
-/// Opens a directory for looking at.
-pub(crate) fn open(dir: &Path) -> Result<Inspector, Failure> {
-    Inspector::open(dir).map_err(failure)
-}
 
 /// What a person is told of an error of the inspector.
 pub(crate) fn failure(error: InspectError) -> Failure {
@@ -48,7 +43,7 @@ pub(crate) fn verdict_failure(dir: &Path, report: &RecoveryReport) -> Option<Fai
                 .to_owned()
         }
         _ => format!(
-            "torrens verify {} lists what is wrong",
+            "torrens explain {} says what is wrong and what to do",
             printable(&dir.display().to_string())
         ),
     };

@@ -6,16 +6,23 @@
 mod dump;
 mod exit;
 mod info;
+mod interrupt;
 mod json;
 mod look;
 mod output;
+mod paint;
 mod play;
+mod progress;
+mod record;
 mod render;
 mod select;
+mod sheet;
 mod state;
+mod tail;
 mod torture;
 mod verdict;
 mod verify;
+mod view;
 
 use std::process::ExitCode;
 
@@ -38,6 +45,7 @@ struct Cli {
 enum Command {
     Info(info::Args),
     Dump(dump::Args),
+    Tail(tail::Args),
     Verify(verify::Args),
     State(state::Args),
     Play(play::Args),
@@ -48,9 +56,15 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    let command = Cli::parse().command;
+    // Torture tells its own children when to end.
+    if !matches!(command, Command::Torture(_) | Command::TortureChild(_)) {
+        interrupt::listen();
+    }
+    match command {
         Command::Info(args) => info::run(args).into(),
         Command::Dump(args) => dump::run(args).into(),
+        Command::Tail(args) => tail::run(args).into(),
         Command::Verify(args) => verify::run(args).into(),
         Command::State(args) => state::run(args).into(),
         Command::Play(args) => play::run(args).into(),

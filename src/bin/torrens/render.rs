@@ -1,54 +1,9 @@
-//! How values look on a screen: times, sizes, keys, numbers, tables. Pure.
+//! How values look on a screen: ages, sizes, numbers, tables. Pure.
 //!
-//! Not here: which values are shown (each command), JSON (`json`).
+//! Not here: which values are shown (each command), times and keys (`torrens::inspector`), JSON (`json`).
 
 use comfy_table::{CellAlignment, Table, presets};
-
-/// Microseconds of a second.
-const SECOND: u64 = 1_000_000;
-
-/// Year, month, day of a day since 1970-01-01 in the Gregorian calendar.
-fn civil(days: u64) -> (u64, u64, u64) {
-    // Counted in years that begin in March, so that the leap day comes last; eras of 400 years.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    (year, month, day)
-}
-
-/// `2026-03-14T09:21:07.114Z`: UTC, of microseconds since the Unix epoch.
-pub(crate) fn timestamp(micros: u64) -> String {
-    let (date, time) = date_and_time(micros);
-    format!("{date}T{time}Z")
-}
-
-/// `03-14 09:21:07.114`: what a table has room for. UTC.
-pub(crate) fn short_time(micros: u64) -> String {
-    let (date, time) = date_and_time(micros);
-    let month_and_day = date.split_once('-').map_or(date.as_str(), |(_, rest)| rest);
-    format!("{month_and_day} {time}")
-}
-
-fn date_and_time(micros: u64) -> (String, String) {
-    let seconds = micros / SECOND;
-    let (year, month, day) = civil(seconds / 86_400);
-    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-    let millis = micros % SECOND / 1_000;
-    (
-        format!("{year:04}-{month:02}-{day:02}"),
-        format!("{hour:02}:{minute:02}:{second:02}.{millis:03}"),
-    )
-}
+use torrens::inspector::clock::SECOND;
 
 /// `11 min ago`; `just now` below a second and for a clock that was set back.
 pub(crate) fn age(then_micros: u64, now_micros: u64) -> String {
@@ -138,22 +93,6 @@ pub(crate) fn table(header: &[&str], right: &[usize]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn days_become_dates_across_leap_years_and_centuries() {
-        for (seconds, expected) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (951_782_400, "2000-02-29T00:00:00.000Z"),
-            (1_709_164_799, "2024-02-28T23:59:59.000Z"),
-            (1_709_251_199, "2024-02-29T23:59:59.000Z"),
-            (4_107_542_400, "2100-03-01T00:00:00.000Z"),
-        ] {
-            assert_eq!(timestamp(seconds * SECOND), expected);
-        }
-        assert_eq!(short_time(951_782_400_114_999), "02-29 00:00:00.114");
-        // The largest value that a header can carry is no reason to fail.
-        assert!(timestamp(u64::MAX).ends_with('Z'));
-    }
 
     #[test]
     fn sizes_and_counts_read_well_at_every_magnitude() {

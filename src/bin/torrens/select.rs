@@ -1,155 +1,118 @@
-//! Which records a command shows: positions, regions and kinds. Pure.
+//! Which records a command shows, as options: they become a `Selection`.
 
-use std::str::FromStr;
+use clap::Args;
+use torrens::inspector::clock::Moment;
+use torrens::inspector::{Filter, KindPattern, LsnRange, Selection, parse_key};
+use torrens::{Key, KeyRange, PeerId, RegionId, StoreId};
 
-use torrens_journal::Lsn;
-
-/// Positions from a first to a last one, both inside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LsnRange {
-    /// The first.
-    pub(crate) first: Lsn,
-    /// The last.
-    pub(crate) last: Lsn,
+/// Options that choose records. Between two of them *and*, within one *or*.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Which records (all of the options, any of the values of one)")]
+pub(crate) struct Wanted {
+    /// Positions: A..B, A.., ..B, A+N or N; both ends are inside
+    #[arg(
+        long,
+        value_name = "RANGE",
+        default_value = "..",
+        hide_default_value = true
+    )]
+    lsn: LsnRange,
+    /// Decided at this time or later: 2026-03-14T09:21, 09:21:07 (on the newest record's day), -2h; UTC
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<Moment>,
+    /// Decided at this time or earlier
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<Moment>,
+    /// Written by these openings of the store; -1 is the one before the newest
+    #[arg(
+        long,
+        value_name = "N,...",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    boot: Vec<i64>,
+    /// Concerning these regions: 7 or r7
+    #[arg(long, value_name = "ID,...", value_delimiter = ',', value_parser = region)]
+    region: Vec<RegionId>,
+    /// Concerning these regions, those that they came of, and those that came of them
+    #[arg(long, value_name = "ID,...", value_delimiter = ',', value_parser = region)]
+    lineage_of: Vec<RegionId>,
+    /// Naming these peers: 211 or p211
+    #[arg(long, value_name = "ID,...", value_delimiter = ',', value_parser = peer)]
+    peer: Vec<PeerId>,
+    /// Naming these stores: 4 or s4
+    #[arg(long, value_name = "ID,...", value_delimiter = ',', value_parser = store)]
+    store: Vec<StoreId>,
+    /// Of these kinds; * and ? stand for any characters
+    #[arg(long, value_name = "PATTERN,...", value_delimiter = ',')]
+    kind: Vec<KindPattern>,
+    /// Asked for by: raft, message, operator, recovery, collector, host, keeper
+    #[arg(long, value_name = "WHO,...", value_delimiter = ',', value_parser = [
+        "raft", "message", "operator", "recovery", "collector", "host", "keeper",
+    ])]
+    cause: Vec<String>,
+    /// Concerning whoever owned this key right before or after; 0x… is hexadecimal
+    #[arg(long, value_name = "KEY", value_parser = parse_key)]
+    key: Vec<Key>,
+    /// Concerning whoever owned keys from A up to B (not inside); an empty B is infinity
+    #[arg(long, value_name = "A..B", value_parser = key_range)]
+    key_range: Vec<KeyRange>,
+    /// Of which this holds, as in: data.rows > 1000 && kind ~ snapshot
+    #[arg(long = "where", value_name = "CONDITION")]
+    filter: Option<Filter>,
 }
 
-impl LsnRange {
-    /// Every position.
-    pub(crate) const ALL: LsnRange = LsnRange {
-        first: Lsn::FIRST,
-        last: Lsn::new(u64::MAX),
+impl Wanted {
+    /// The selection.
+    pub(crate) fn selection(&self) -> Selection {
+        Selection {
+            lsns: self.lsn,
+            since: self.since,
+            until: self.until,
+            boots: self.boot.clone(),
+            regions: self.region.clone(),
+            lineage_of: self.lineage_of.clone(),
+            peers: self.peer.clone(),
+            stores: self.store.clone(),
+            kinds: self.kind.clone(),
+            causes: self.cause.clone(),
+            keys: self.key.clone(),
+            key_ranges: self.key_range.clone(),
+            filter: self.filter.clone(),
+        }
+    }
+}
+
+fn id(text: &str, letter: char) -> Result<u64, String> {
+    let digits = text.strip_prefix(letter).unwrap_or(text);
+    digits
+        .parse()
+        .map_err(|_| format!("{text:?} is no id; expected a number, or {letter} and a number"))
+}
+
+/// `7` or `r7`.
+pub(crate) fn region(text: &str) -> Result<RegionId, String> {
+    id(text, 'r').map(RegionId)
+}
+
+/// `211` or `p211`.
+pub(crate) fn peer(text: &str) -> Result<PeerId, String> {
+    id(text, 'p').map(PeerId)
+}
+
+/// `4` or `s4`.
+pub(crate) fn store(text: &str) -> Result<StoreId, String> {
+    id(text, 's').map(StoreId)
+}
+
+/// `a..m`.
+pub(crate) fn key_range(text: &str) -> Result<KeyRange, String> {
+    let Some((start, end)) = text.split_once("..") else {
+        return Err(format!(
+            "{text:?} is no range of keys; expected A..B, A.. or ..B"
+        ));
     };
-
-    /// Whether `lsn` is inside.
-    pub(crate) fn contains(self, lsn: Lsn) -> bool {
-        self.first <= lsn && lsn <= self.last
-    }
-}
-
-impl FromStr for LsnRange {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number = |part: &str| {
-            part.trim()
-                .replace('_', "")
-                .parse()
-                .map(Lsn::new)
-                .map_err(|_| {
-                    format!(
-                        "{part:?} is not a position; expected A..B, A.., ..B or N, both ends inside"
-                    )
-                })
-        };
-        let range = match text.split_once("..") {
-            None => number(text).map(|lsn| LsnRange {
-                first: lsn,
-                last: lsn,
-            })?,
-            Some((first, last)) => LsnRange {
-                first: if first.is_empty() {
-                    LsnRange::ALL.first
-                } else {
-                    number(first)?
-                },
-                last: if last.is_empty() {
-                    LsnRange::ALL.last
-                } else {
-                    number(last)?
-                },
-            },
-        };
-        if range.first > range.last {
-            return Err(format!("{} is after {}", range.first, range.last));
-        }
-        Ok(range)
-    }
-}
-
-/// A pattern over the stable kind names: `*` stands for any characters, `?` for one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct KindPattern(Vec<char>);
-
-impl FromStr for KindPattern {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.is_empty() {
-            return Err("an empty pattern matches nothing".to_owned());
-        }
-        Ok(KindPattern(text.chars().collect()))
-    }
-}
-
-impl KindPattern {
-    /// Whether the whole of `name` fits.
-    pub(crate) fn matches(&self, name: &str) -> bool {
-        // One pass with one place to go back to: the last `*` takes one character more each time.
-        let (mut pattern, mut rest) = (self.0.as_slice(), name);
-        let mut retry: Option<(&[char], &str)> = None;
-        loop {
-            let mut after = rest.chars();
-            match (pattern.split_first(), after.next()) {
-                (None, None) => return true,
-                (Some(('*', behind)), _) => {
-                    retry = Some((behind, rest));
-                    pattern = behind;
-                    continue;
-                }
-                (Some((wanted, behind)), Some(found)) if *wanted == '?' || *wanted == found => {
-                    (pattern, rest) = (behind, after.as_str());
-                    continue;
-                }
-                _ => {}
-            }
-            let Some((behind, from)) = retry else {
-                return false;
-            };
-            let mut longer = from.chars();
-            if longer.next().is_none() {
-                return false;
-            }
-            (pattern, rest) = (behind, longer.as_str());
-            retry = Some((behind, rest));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_range_has_four_forms_and_both_ends_inside() {
-        let range = |text: &str| {
-            text.parse::<LsnRange>()
-                .map(|r| (r.first.get(), r.last.get()))
-        };
-        assert_eq!(range("5..9"), Ok((5, 9)));
-        assert_eq!(range("5.."), Ok((5, u64::MAX)));
-        assert_eq!(range("..9"), Ok((1, 9)));
-        assert_eq!(range("7"), Ok((7, 7)));
-        assert_eq!(range("1_000..2_000"), Ok((1000, 2000)));
-        for bad in ["9..5", "a..b", "", "1..2..3", "-1"] {
-            assert!(range(bad).is_err(), "{bad:?} was taken for a range");
-        }
-        let range: LsnRange = "5..9".parse().unwrap();
-        assert!(range.contains(Lsn::new(5)) && range.contains(Lsn::new(9)));
-        assert!(!range.contains(Lsn::new(4)) && !range.contains(Lsn::new(10)));
-    }
-
-    #[test]
-    fn a_pattern_fits_the_whole_name() {
-        let fits =
-            |pattern: &str, name: &str| pattern.parse::<KindPattern>().unwrap().matches(name);
-        assert!(fits("region.split", "region.split"));
-        assert!(!fits("region.split", "region.split2"));
-        assert!(fits("region.*", "region.split"));
-        assert!(!fits("region.*", "peer.create"));
-        assert!(fits("*.begin", "snapshot.begin") && fits("*.begin", "destroy.begin"));
-        assert!(fits("*s*t*", "region.split") && !fits("*s*z", "region.split"));
-        assert!(fits("?eer.create", "peer.create") && !fits("?peer.create", "peer.create"));
-        // Many stars on a long name end in time.
-        assert!(!fits(&"*a".repeat(30), &"a".repeat(29)));
-    }
+    let (start, end) = (parse_key(start)?, parse_key(end)?);
+    KeyRange::new(start, (!end.is_empty()).then_some(end))
+        .ok_or_else(|| format!("the range {text:?} is empty"))
 }

@@ -1,47 +1,48 @@
-//! `torrens state`: the region table of a store, now or after an earlier record.
+//! `torrens state`: the region table of a store, now or at an earlier point.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use serde::Serialize;
-use torrens::inspector::{Field, FieldValue, Picture, peer_text, range_text};
-use torrens::lifecycle::{CacheState, PeerState, Register};
+use torrens::inspector::{Field, FieldValue, KeyForm, Picture, Point, peer_text};
+use torrens::lifecycle::{CacheState, Mode, PeerStage, PeerState, Register};
 use torrens::{KeyRange, RegionId};
-use torrens_journal::Lsn;
 
 use crate::exit::{Exit, Failure};
 use crate::json::{Fields, Value};
 use crate::look;
-use crate::output::{Out, is_terminal, width};
-use crate::render::{count, cut, printable, table};
+use crate::output::{Out, width};
+use crate::paint::Paint;
+use crate::render::{count, cut, printable};
+use crate::select::region;
+use crate::sheet::{Column, JSON_VERSION, Sheet, left, right};
+use crate::view::{Output, Style, Target, View};
 
-const COLUMNS: [&str; 9] = [
-    "REGION", "PEER", "RANGE", "EPOCH", "STAGE", "PEERS", "CACHE", "META", "SINCE",
+const COLUMNS: [Column; 9] = [
+    left("REGION"),
+    left("PEER"),
+    left("RANGE"),
+    left("EPOCH"),
+    left("STAGE"),
+    left("PEERS"),
+    left("CACHE"),
+    left("META"),
+    right("SINCE"),
 ];
 
 /// Show the regions of a store, their tombstones and what is still to be cleared.
 #[derive(Debug, Parser)]
 pub(crate) struct Args {
-    /// The store's directory
-    dir: PathBuf,
-    /// The state right after this record, instead of the newest
-    #[arg(long, value_name = "LSN")]
-    at: Option<u64>,
-    /// Form of the output [default: table on a terminal, text otherwise]
-    #[arg(short, long, value_enum)]
-    output: Option<Output>,
-}
-
-/// Forms of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// Aligned columns, cut to the width of the terminal
-    Table,
-    /// Columns separated by TAB, nothing cut
-    Text,
-    /// One JSON object per line
-    Ndjson,
+    #[command(flatten)]
+    target: Target,
+    /// The state at this point instead of the newest: 8412, @09:21:07, ~5, boot:-1, ckpt:last, first, durable
+    #[arg(long, value_name = "POINT")]
+    at: Option<Point>,
+    /// Only these regions: 7 or r7
+    #[arg(long, value_name = "ID,...", value_delimiter = ',', value_parser = region)]
+    region: Vec<RegionId>,
+    #[command(flatten)]
+    view: View,
 }
 
 /// Runs the command.
@@ -53,34 +54,20 @@ pub(crate) fn run(args: Args) -> Exit {
 }
 
 fn state(args: &Args) -> Result<Exit, Failure> {
-    let inspector = look::open(&args.dir)?;
-    let at = args.at.map(Lsn::new);
+    let inspector = args.view.open(&args.target)?;
+    let style = args.view.style(&inspector);
+    let at = args.at.map(|point| inspector.resolve(point)).transpose();
+    let at = at.map_err(look::failure)?;
     let picture = inspector.look(at).map_err(look::failure)?;
-    let failure = look::verdict_failure(&args.dir, &picture.report);
-    if let Some(at) = at.filter(|at| *at > picture.position) {
-        return Err(match failure {
-            Some(failure) => failure,
-            None => Failure {
-                code: "beyond-end",
-                message: format!(
-                    "there is no record {at}; the last one is {}",
-                    picture.position
-                ),
-                hint: Some("leave --at out for the newest state".to_owned()),
-                exit: Exit::USAGE,
-            },
-        });
+    let failure = look::verdict_failure(&args.target.path(), &picture.report);
+    // Damage before the point is what keeps it from being reached.
+    if let Some(failure) = &failure
+        && at.is_some_and(|at| at > picture.position)
+    {
+        return Err(failure.clone());
     }
-    let output = args.output.unwrap_or(match is_terminal() {
-        true => Output::Table,
-        false => Output::Text,
-    });
     let mut out = Out::lock();
-    let written = match output {
-        Output::Table => as_table(&mut out, &picture),
-        Output::Text => as_text(&mut out, &picture),
-        Output::Ndjson => as_ndjson(&mut out, &picture),
-    };
+    let written = show(&mut out, args, &picture, &style);
     // Up to the position that was asked for everything was there, whatever comes behind it.
     let failure = failure.filter(|_| at.is_none());
     let exit = out.finish(
@@ -93,8 +80,52 @@ fn state(args: &Args) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
+fn show(out: &mut Out, args: &Args, picture: &Picture, style: &Style) -> io::Result<()> {
+    let register = &picture.register;
+    let mut sheet = Sheet::new(style, &COLUMNS);
+    let is_wanted = |id: RegionId| args.region.is_empty() || args.region.contains(&id);
+    for (id, peer) in peers(register).filter(|(id, _)| is_wanted(*id)) {
+        let paint = match peer.stage {
+            PeerStage::Damaged(_) => Paint::Bad,
+            PeerStage::Normal(_) | PeerStage::Witness(_) => Paint::Plain,
+            _ => Paint::Warn,
+        };
+        let cells = || cells(register, id, peer, &style.keys);
+        let region = peer.stage.region();
+        let range = region.map(|region| FieldValue::from(&region.range));
+        let peers = region
+            .map(|region| FieldValue::List(region.peers.iter().map(FieldValue::from).collect()));
+        let json = region_json(
+            register,
+            id,
+            peer,
+            range.as_ref(),
+            peers.as_ref(),
+            &style.keys,
+        );
+        sheet.row(out, paint, cells, &json)?;
+    }
+    if style.is_for_people() && style.fields.is_empty() {
+        sheet.end(out)?;
+        let width = match style.output {
+            Output::Table => width(),
+            _ => usize::MAX,
+        };
+        let tombstones = tombstone_lines(register, &is_wanted);
+        for line in tombstones.chain(deletion_lines(register, &is_wanted, &style.keys)) {
+            writeln!(out, "{}", cut(&line, width))?;
+        }
+        writeln!(out, "{}", cut(&key_space(register, &style.keys), width))?;
+        return writeln!(out, "state after LSN {}", picture.position);
+    }
+    if matches!(style.output, Output::Ndjson | Output::Json) && style.fields.is_empty() {
+        more_json(&mut sheet, out, picture, &is_wanted, style)?;
+    }
+    sheet.end(out)
+}
+
 /// The columns of one region.
-fn cells(register: &Register, id: RegionId, peer: &PeerState) -> [String; 9] {
+fn cells(register: &Register, id: RegionId, peer: &PeerState, keys: &KeyForm) -> Vec<String> {
     let region = peer.stage.region();
     let none = || "-".to_owned();
     let peers = region.map(|region| {
@@ -105,12 +136,16 @@ fn cells(register: &Register, id: RegionId, peer: &PeerState) -> [String; 9] {
         CacheState::Absent => none(),
         cache => cache.as_str().to_owned(),
     };
-    [
+    let stage = match peer.stage.mode() {
+        Mode::Serving => peer.stage.name().to_owned(),
+        mode => format!("{} ({})", peer.stage.name(), mode.as_str()),
+    };
+    vec![
         id.to_string(),
         format!("{}{}", peer.peer, peer.incarnation),
-        region.map_or_else(none, |region| range_text(&region.range)),
+        region.map_or_else(none, |region| keys.range(&region.range)),
         region.map_or_else(none, |region| region.epoch.to_string()),
-        peer.stage.name().to_owned(),
+        stage,
         peers.unwrap_or_else(none),
         cache,
         peer.stage
@@ -122,43 +157,18 @@ fn cells(register: &Register, id: RegionId, peer: &PeerState) -> [String; 9] {
     ]
 }
 
-fn as_table(out: &mut impl Write, picture: &Picture) -> io::Result<()> {
-    let (register, width) = (&picture.register, width());
-    let mut regions = table(&COLUMNS, &[8]);
-    for (id, peer) in peers(register) {
-        regions.add_row(cells(register, id, peer));
-    }
-    for line in regions.lines() {
-        writeln!(out, "{}", cut(&line, width))?;
-    }
-    for line in tombstone_lines(register).chain(deletion_lines(register)) {
-        writeln!(out, "{}", cut(&line, width))?;
-    }
-    writeln!(out, "{}", cut(&key_space(register), width))?;
-    writeln!(out, "state after LSN {}", picture.position)
-}
-
-fn as_text(out: &mut impl Write, picture: &Picture) -> io::Result<()> {
-    let register = &picture.register;
-    writeln!(out, "{}", COLUMNS.join("\t"))?;
-    for (id, peer) in peers(register) {
-        writeln!(out, "{}", cells(register, id, peer).join("\t"))?;
-    }
-    for line in tombstone_lines(register).chain(deletion_lines(register)) {
-        writeln!(out, "{line}")?;
-    }
-    writeln!(out, "{}", key_space(register))?;
-    writeln!(out, "state after LSN {}", picture.position)
-}
-
 fn peers(register: &Register) -> impl Iterator<Item = (RegionId, &PeerState)> {
     register
         .region_ids()
         .filter_map(|id| Some((id, register.peer(id)?)))
 }
 
-fn tombstone_lines(register: &Register) -> impl Iterator<Item = String> {
-    register.tombstones().map(|(id, tombstone)| {
+fn tombstone_lines(
+    register: &Register,
+    is_wanted: &impl Fn(RegionId) -> bool,
+) -> impl Iterator<Item = String> {
+    let wanted = register.tombstones().filter(|(id, _)| is_wanted(*id));
+    wanted.map(|(id, tombstone)| {
         let (peer, epoch, why) = (
             tombstone.highest_peer,
             tombstone.epoch,
@@ -168,9 +178,16 @@ fn tombstone_lines(register: &Register) -> impl Iterator<Item = String> {
     })
 }
 
-fn deletion_lines(register: &Register) -> impl Iterator<Item = String> {
-    register.deletions().map(|(id, deletion)| {
-        let (range, cause) = (range_text(&deletion.range), deletion.cause);
+fn deletion_lines(
+    register: &Register,
+    is_wanted: &impl Fn(RegionId) -> bool,
+    keys: &KeyForm,
+) -> impl Iterator<Item = String> {
+    let wanted = register
+        .deletions()
+        .filter(|(_, deletion)| is_wanted(deletion.cause.region()));
+    wanted.map(|(id, deletion)| {
+        let (range, cause) = (keys.range(&deletion.range), deletion.cause);
         let (why, region) = (cause.as_str(), cause.region());
         format!(
             "pending deletion {id}: {} of {region} ({why})",
@@ -180,9 +197,9 @@ fn deletion_lines(register: &Register) -> impl Iterator<Item = String> {
 }
 
 /// What of the key space is owned. Holes are normal: one store has some regions of many.
-fn key_space(register: &Register) -> String {
+fn key_space(register: &Register, keys: &KeyForm) -> String {
     let owned = owned(register);
-    let shown: Vec<String> = owned.iter().map(range_text).collect();
+    let shown: Vec<String> = owned.iter().map(|range| keys.range(range)).collect();
     let regions = peers(register)
         .filter(|(_, peer)| peer.stage.region().is_some())
         .count();
@@ -229,6 +246,7 @@ struct RegionJson<'a> {
     incarnation: u64,
     predecessor: Option<u64>,
     stage: &'a str,
+    mode: &'a str,
     range: Option<Value<'a>>,
     epoch: EpochJson,
     peers: Option<Value<'a>>,
@@ -260,70 +278,75 @@ struct DeletionJson<'a> {
     cause: &'static str,
 }
 
-fn as_ndjson(out: &mut impl Write, picture: &Picture) -> io::Result<()> {
+fn region_json<'a>(
+    register: &Register,
+    id: RegionId,
+    peer: &'a PeerState,
+    range: Option<&'a FieldValue>,
+    peers: Option<&'a FieldValue>,
+    keys: &'a KeyForm,
+) -> RegionJson<'a> {
+    let (epoch, meta) = (peer.stage.epoch(), peer.stage.meta_index());
+    RegionJson {
+        v: JSON_VERSION,
+        region: id.0,
+        peer: peer.peer.0,
+        incarnation: peer.incarnation.lsn().get(),
+        predecessor: peer.predecessor.map(|incarnation| incarnation.lsn().get()),
+        stage: peer.stage.name(),
+        mode: peer.stage.mode().as_str(),
+        range: range.map(|range| Value(range, keys)),
+        epoch: EpochJson {
+            conf_ver: epoch.conf_ver,
+            version: epoch.version,
+        },
+        peers: peers.map(|peers| Value(peers, keys)),
+        cache: register.cache_state(id).as_str(),
+        meta_index: meta.map(|meta| meta.index),
+        meta_term: meta.map(|meta| meta.term),
+        since_lsn: register.last_transition(id).map(|lsn| lsn.get()),
+    }
+}
+
+/// The objects that are no regions.
+fn more_json(
+    sheet: &mut Sheet,
+    out: &mut Out,
+    picture: &Picture,
+    is_wanted: &impl Fn(RegionId) -> bool,
+    style: &Style,
+) -> io::Result<()> {
     let register = &picture.register;
-    for (id, peer) in peers(register) {
-        let region = peer.stage.region();
-        let range = region.map(|region| FieldValue::from(&region.range));
-        let peers = region
-            .map(|region| FieldValue::List(region.peers.iter().map(FieldValue::from).collect()));
-        let (epoch, meta) = (peer.stage.epoch(), peer.stage.meta_index());
-        let json = RegionJson {
-            v: 1,
-            region: id.0,
-            peer: peer.peer.0,
-            incarnation: peer.incarnation.lsn().get(),
-            predecessor: peer.predecessor.map(|incarnation| incarnation.lsn().get()),
-            stage: peer.stage.name(),
-            range: range.as_ref().map(Value),
-            epoch: EpochJson {
-                conf_ver: epoch.conf_ver,
-                version: epoch.version,
-            },
-            peers: peers.as_ref().map(Value),
-            cache: register.cache_state(id).as_str(),
-            meta_index: meta.map(|meta| meta.index),
-            meta_term: meta.map(|meta| meta.term),
-            since_lsn: register.last_transition(id).map(|lsn| lsn.get()),
-        };
-        line(out, &json)?;
-    }
-    for (id, tombstone) in register.tombstones() {
+    let mut line = |tagged: &Tagged<'_>| sheet.row(out, Paint::Plain, Vec::new, tagged);
+    for (id, tombstone) in register.tombstones().filter(|(id, _)| is_wanted(*id)) {
         let epoch = tombstone.epoch;
-        let tombstone = TombstoneJson {
-            region: id.0,
-            highest_peer: tombstone.highest_peer.0,
-            epoch: EpochJson {
-                conf_ver: epoch.conf_ver,
-                version: epoch.version,
-            },
-            cause: tombstone.cause.as_str(),
-        };
-        line(
-            out,
-            &Tagged {
-                v: 1,
-                tombstone: Some(tombstone),
-                ..Tagged::default()
-            },
-        )?;
+        line(&Tagged {
+            v: JSON_VERSION,
+            tombstone: Some(TombstoneJson {
+                region: id.0,
+                highest_peer: tombstone.highest_peer.0,
+                epoch: EpochJson {
+                    conf_ver: epoch.conf_ver,
+                    version: epoch.version,
+                },
+                cause: tombstone.cause.as_str(),
+            }),
+            ..Tagged::default()
+        })?;
     }
-    for (id, deletion) in register.deletions() {
+    let deletions = register.deletions();
+    for (id, deletion) in deletions.filter(|(_, deletion)| is_wanted(deletion.cause.region())) {
         let range = FieldValue::from(&deletion.range);
-        let pending_deletion = DeletionJson {
-            id: id.to_string(),
-            region: deletion.cause.region().0,
-            range: Value(&range),
-            cause: deletion.cause.as_str(),
-        };
-        line(
-            out,
-            &Tagged {
-                v: 1,
-                pending_deletion: Some(pending_deletion),
-                ..Tagged::default()
-            },
-        )?;
+        line(&Tagged {
+            v: JSON_VERSION,
+            pending_deletion: Some(DeletionJson {
+                id: id.to_string(),
+                region: deletion.cause.region().0,
+                range: Value(&range, &style.keys),
+                cause: deletion.cause.as_str(),
+            }),
+            ..Tagged::default()
+        })?;
     }
     let owned = FieldValue::List(owned(register).iter().map(FieldValue::from).collect());
     let end = [
@@ -336,14 +359,11 @@ fn as_ndjson(out: &mut impl Write, picture: &Picture) -> io::Result<()> {
             value: owned,
         },
     ];
-    line(
-        out,
-        &Tagged {
-            v: 1,
-            state: Some(Fields(&end)),
-            ..Tagged::default()
-        },
-    )
+    line(&Tagged {
+        v: JSON_VERSION,
+        state: Some(Fields(&end, &style.keys)),
+        ..Tagged::default()
+    })
 }
 
 /// A line that is no region.
@@ -356,9 +376,4 @@ struct Tagged<'a> {
     pending_deletion: Option<DeletionJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<Fields<'a>>,
-}
-
-fn line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, value)?;
-    out.write_all(b"\n")
 }

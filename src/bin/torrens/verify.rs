@@ -1,9 +1,8 @@
 //! `torrens verify`: is everything that can be checked as it must be? The exit code is the answer.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use serde::Serialize;
 use torrens::inspector::{CheckpointOutcome, Verification};
 use torrens_recovery::Verdict;
@@ -11,8 +10,11 @@ use torrens_recovery::Verdict;
 use crate::exit::{Exit, Failure};
 use crate::look;
 use crate::output::Out;
+use crate::paint::Paint;
 use crate::render::{count, grouped, printable, size};
+use crate::sheet::object;
 use crate::verdict::{VerdictJson, sentence, stop};
+use crate::view::{Style, Target, View};
 
 /// Check checksums, structure, sequence and checkpoints; the exit code is the verdict.
 #[derive(Debug, Parser)]
@@ -22,23 +24,13 @@ nothing valid after it, 5 the same with valid records after it, 6 impossible seq
 format, 8 unreadable."
 )]
 pub(crate) struct Args {
-    /// The store's directory
-    dir: PathBuf,
+    #[command(flatten)]
+    target: Target,
     /// Only the line with the verdict
     #[arg(short, long)]
     quiet: bool,
-    /// Form of the output
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    output: Output,
-}
-
-/// Forms of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// Lines for a person
-    Text,
-    /// One JSON object
-    Json,
+    #[command(flatten)]
+    view: View,
 }
 
 /// Runs the command.
@@ -50,16 +42,20 @@ pub(crate) fn run(args: Args) -> Exit {
 }
 
 fn verify(args: &Args) -> Result<Exit, Failure> {
-    let found = look::open(&args.dir)?.verify().map_err(look::failure)?;
+    let inspector = args.view.open(&args.target)?;
+    let style = args.view.style(&inspector);
+    let found = inspector.verify().map_err(look::failure)?;
     let mut out = Out::lock();
-    let written = match args.output {
-        Output::Json => json(&mut out, args, &found),
-        Output::Text => text(&mut out, args, &found),
+    let screen = |out: &mut dyn Write| text(out, args, &found, &style);
+    let json = json(args, &found);
+    let written = match args.quiet {
+        true => object(&mut out, &style, &json.verdict, screen),
+        false => object(&mut out, &style, &json, screen),
     };
     Ok(out.finish(written, Exit::of(found.exit_code())))
 }
 
-fn text(out: &mut impl Write, args: &Args, found: &Verification) -> io::Result<()> {
+fn text(out: &mut dyn Write, args: &Args, found: &Verification, style: &Style) -> io::Result<()> {
     if !args.quiet {
         lines(out, found)?;
     }
@@ -71,12 +67,12 @@ fn text(out: &mut impl Write, args: &Args, found: &Verification) -> io::Result<(
     writeln!(
         out,
         "verdict     {} (exit {}): {sentence}",
-        found.name(),
+        Paint::of_exit(found.exit_code()).on(found.name(), style.color),
         found.exit_code()
     )
 }
 
-fn lines(out: &mut impl Write, found: &Verification) -> io::Result<()> {
+fn lines(out: &mut dyn Write, found: &Verification) -> io::Result<()> {
     let (picture, report) = (&found.picture, &found.picture.report);
     let segments = &picture.evidence.segments;
     let sum = |part: fn(&torrens_recovery::facts::SegmentFacts) -> u64| -> u64 {
@@ -201,7 +197,7 @@ struct CheckpointJson {
     why: Option<String>,
 }
 
-fn json(out: &mut impl Write, args: &Args, found: &Verification) -> io::Result<()> {
+fn json(args: &Args, found: &Verification) -> Json {
     let (picture, report) = (&found.picture, &found.picture.report);
     let checkpoints = found.checkpoints.iter().map(|check| {
         let (outcome, why) = match &check.outcome {
@@ -218,9 +214,9 @@ fn json(out: &mut impl Write, args: &Args, found: &Verification) -> io::Result<(
             why,
         }
     });
-    let json = Json {
+    Json {
         v: 1,
-        dir: args.dir.display().to_string(),
+        dir: args.target.path().display().to_string(),
         open: picture.writer.is_open,
         pid: picture.writer.pid,
         verdict: VerdictJson::new(report, found.name(), found.exit_code()),
@@ -242,11 +238,5 @@ fn json(out: &mut impl Write, args: &Args, found: &Verification) -> io::Result<(
         findings_total: found.findings_total,
         findings: found.findings.clone(),
         notes: report.notes.clone(),
-    };
-    if args.quiet {
-        serde_json::to_writer(&mut *out, &json.verdict)?;
-    } else {
-        serde_json::to_writer(&mut *out, &json)?;
     }
-    out.write_all(b"\n")
 }

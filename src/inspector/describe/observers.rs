@@ -1,15 +1,15 @@
 //! In words and fields: who observes what.
 
 use super::super::fields::{Field, FieldValue, field};
-use super::{Said, range_text};
+use super::super::keys::KeyForm;
 use crate::lifecycle::ObserverChange;
 use crate::{ObserverId, ObserverPolicy, RegionId};
 
 /// Entries that a line names before it only counts.
 const NAMED: usize = 3;
 
-/// What such a change says.
-pub(super) fn said(change: &ObserverChange) -> Said {
+/// What such a change says: its line, and its fields.
+pub(super) fn said(change: &ObserverChange, keys: &KeyForm) -> (String, Vec<Field>) {
     match change {
         ObserverChange::Added {
             observer,
@@ -18,27 +18,27 @@ pub(super) fn said(change: &ObserverChange) -> Said {
             policy,
             starts,
         } => {
-            let texts: Vec<String> = ranges.iter().map(range_text).collect();
+            let texts: Vec<String> = ranges.iter().map(|range| keys.range(range)).collect();
             let places = some(starts, |start| {
                 format!("{} after i{}", start.region, start.acked)
             });
             let detail = format!("{observer} {name} {}; {places}", texts.join(" "));
             let mut fields = of(*observer);
-            fields.push(field("name", name.as_str()));
+            fields.push(field("name", name.as_str().to_owned()));
             fields.push(list("ranges", ranges.iter(), FieldValue::from));
             fields.push(field("policy", policy_fields(*policy)));
             fields.push(list("starts", starts.iter(), |start| {
                 object(start.region, [field("acked", start.acked)])
             }));
-            Said::new(detail, fields)
+            (detail, fields)
         }
         ObserverChange::Removed { observer }
         | ObserverChange::Paused { observer }
-        | ObserverChange::Resumed { observer } => Said::new(observer.to_string(), of(*observer)),
+        | ObserverChange::Resumed { observer } => (observer.to_string(), of(*observer)),
         ObserverChange::PolicySet { observer, policy } => {
             let mut fields = of(*observer);
             fields.push(field("policy", policy_fields(*policy)));
-            Said::new(format!("{observer} {}", policy_text(*policy)), fields)
+            (format!("{observer} {}", policy_text(*policy)), fields)
         }
         ObserverChange::Attached { first, attachments } => {
             let detail = some(attachments, |one| {
@@ -60,7 +60,7 @@ pub(super) fn said(change: &ObserverChange) -> Said {
                     fields.into()
                 }),
             ];
-            Said::new(format!("{first}: {detail}"), fields)
+            (format!("{first}: {detail}"), fields)
         }
         ObserverChange::CaughtUp { attachments } => {
             let detail = some(attachments, |one| {
@@ -76,7 +76,7 @@ pub(super) fn said(change: &ObserverChange) -> Said {
                 ]);
                 fields.into()
             });
-            Said::new(detail, vec![all])
+            (detail, vec![all])
         }
         ObserverChange::Detached { attachments } => {
             let detail = some(attachments, |one| {
@@ -92,7 +92,7 @@ pub(super) fn said(change: &ObserverChange) -> Said {
                 ]);
                 fields.into()
             });
-            Said::new(detail, vec![all])
+            (detail, vec![all])
         }
         ObserverChange::Acknowledged {
             observer,
@@ -105,7 +105,7 @@ pub(super) fn said(change: &ObserverChange) -> Said {
                 let fields = [field("generation", generation), field("index", index)];
                 object(one.region, fields)
             }));
-            Said::new(format!("{observer} {places}"), fields)
+            (format!("{observer} {places}"), fields)
         }
         ObserverChange::Invalidated { observer, losses } => {
             let places = some(losses, |one| {
@@ -123,7 +123,7 @@ pub(super) fn said(change: &ObserverChange) -> Said {
                 ];
                 object(one.region, fields)
             }));
-            Said::new(format!("{observer} {places}"), fields)
+            (format!("{observer} {places}"), fields)
         }
         ObserverChange::Rebased { observer, starts } => {
             let places = some(starts, |one| match one.acked {
@@ -136,7 +136,7 @@ pub(super) fn said(change: &ObserverChange) -> Said {
                 let fields = [field("acked", one.acked), field("reset", reset)];
                 object(one.region, fields)
             }));
-            Said::new(format!("{observer} {places}"), fields)
+            (format!("{observer} {places}"), fields)
         }
         ObserverChange::Ended { attachments } => {
             let detail = some(attachments, |one| {
@@ -148,9 +148,9 @@ pub(super) fn said(change: &ObserverChange) -> Said {
                 fields.push(field("end", one.end));
                 fields.into()
             });
-            Said::new(detail, vec![all])
+            (detail, vec![all])
         }
-        ObserverChange::Restarted => Said::new("what was attached is wanted again", Vec::new()),
+        ObserverChange::Restarted => ("what was attached is wanted again".to_owned(), Vec::new()),
     }
 }
 

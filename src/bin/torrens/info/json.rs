@@ -1,12 +1,11 @@
 //! The screen as one JSON object. Keys are a contract: they are added to, not changed.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 
 use serde::Serialize;
+use torrens::inspector::clock::timestamp;
 
 use super::Screen;
-use crate::render::timestamp;
 use crate::verdict::VerdictJson;
 
 #[derive(Serialize)]
@@ -60,7 +59,7 @@ struct CheckpointJson<'a> {
     why: Option<&'a str>,
 }
 
-pub(super) fn write(out: &mut impl Write, screen: &Screen) -> io::Result<()> {
+pub(super) fn of(screen: &Screen) -> impl Serialize + '_ {
     let (picture, report) = (&screen.picture, &screen.picture.report);
     let segments = screen.segments.iter().map(|span| SegmentJson {
         seg: span.id.get(),
@@ -79,7 +78,7 @@ pub(super) fn write(out: &mut impl Write, screen: &Screen) -> io::Result<()> {
         valid: file.fault.is_none(),
         why: file.fault.as_deref(),
     });
-    let json = Json {
+    Json {
         v: 1,
         dir: &screen.dir,
         format: format!("{}.{}", screen.format.0, screen.format.1),
@@ -106,7 +105,5 @@ pub(super) fn write(out: &mut impl Write, screen: &Screen) -> io::Result<()> {
         snapshot_bytes: screen.snapshots.bytes,
         notes: &report.notes,
         verdict: VerdictJson::new(report, report.verdict.name(), report.verdict.exit_code()),
-    };
-    serde_json::to_writer(&mut *out, &json)?;
-    out.write_all(b"\n")
+    }
 }

@@ -1,0 +1,243 @@
+//! Records and gaps as rows: the columns and the JSON of `dump`, `tail` and `show`.
+//!
+//! The keys are a contract: they are added to, not changed.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use torrens::inspector::clock::timestamp;
+use torrens::inspector::{Description, Field};
+use torrens_journal::format::RECORD_HEADER_BYTES;
+use torrens_recovery::{Gap, GapKind, RecordItem};
+
+use crate::json::Fields;
+use crate::paint::Paint;
+use crate::sheet::{Column, JSON_VERSION, Sheet, left, right};
+use crate::view::Style;
+
+const COLUMNS: [Column; 9] = [
+    right("LSN"),
+    left("TIME"),
+    left("SEG:OFF"),
+    left("KIND"),
+    left("REGION"),
+    left("PEER/INC"),
+    left("EPOCH"),
+    left("CAUSE"),
+    left("DETAIL"),
+];
+
+/// Rows of records and gaps.
+#[derive(Debug)]
+pub(crate) struct RecordSheet {
+    sheet: Sheet,
+    style: Style,
+}
+
+/// A record as JSON.
+#[derive(Serialize)]
+pub(crate) struct RecordJson<'a> {
+    v: u32,
+    lsn: u64,
+    ts: Option<String>,
+    boot: u32,
+    seg: u64,
+    off: u64,
+    len: u64,
+    group: u32,
+    durable: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    behind_gap: bool,
+    kind: &'a str,
+    region: Option<u64>,
+    peer: Option<u64>,
+    incarnation: Option<u64>,
+    epoch: Option<EpochJson>,
+    prev_lsn: Option<u64>,
+    cause: Fields<'a>,
+    data: Fields<'a>,
+}
+
+#[derive(Serialize)]
+struct EpochJson {
+    conf_ver: Option<u64>,
+    version: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct GapLineJson<'a> {
+    v: u32,
+    gap: GapJson<'a>,
+}
+
+#[derive(Serialize)]
+struct GapJson<'a> {
+    class: &'static str,
+    seg: u64,
+    off: u64,
+    expected_lsn: u64,
+    why: &'a str,
+}
+
+/// What a record's JSON borrows from.
+pub(crate) struct Said {
+    cause: Vec<Field>,
+    data: Vec<Field>,
+}
+
+impl Said {
+    pub(crate) fn of(description: &Description) -> Self {
+        Said {
+            cause: description.cause_fields(),
+            data: description.fields(),
+        }
+    }
+
+    /// The record as JSON.
+    pub(crate) fn json<'a>(
+        &'a self,
+        item: &RecordItem<'_>,
+        said: &'a Description,
+        style: &'a Style,
+    ) -> RecordJson<'a> {
+        RecordJson {
+            v: JSON_VERSION,
+            lsn: item.record.lsn.get(),
+            ts: said.written_micros().map(timestamp),
+            boot: item.boot.get(),
+            seg: item.segment.get(),
+            off: item.record.offset_bytes,
+            len: (RECORD_HEADER_BYTES + item.record.payload.len()) as u64,
+            group: item.group_number,
+            durable: item.durable,
+            behind_gap: item.behind_gap,
+            kind: &said.kind,
+            region: said.region().map(|region| region.0),
+            peer: said.peer().map(|peer| peer.0),
+            incarnation: said
+                .incarnation()
+                .map(|incarnation| incarnation.lsn().get()),
+            epoch: match said.epoch() {
+                (None, None) => None,
+                (conf_ver, version) => Some(EpochJson { conf_ver, version }),
+            },
+            prev_lsn: said.previous().map(|lsn| lsn.get()),
+            cause: Fields(&self.cause, &style.keys),
+            data: Fields(&self.data, &style.keys),
+        }
+    }
+}
+
+impl RecordSheet {
+    pub(crate) fn new(style: &Style) -> Self {
+        RecordSheet {
+            sheet: Sheet::new(style, &COLUMNS),
+            style: style.clone(),
+        }
+    }
+
+    /// Writes a record, or gathers it.
+    pub(crate) fn record(
+        &mut self,
+        out: &mut impl Write,
+        item: &RecordItem<'_>,
+        description: &Description,
+    ) -> io::Result<()> {
+        let style = &self.style;
+        let said = match style.is_for_people() && style.fields.is_empty() {
+            true => Said {
+                cause: Vec::new(),
+                data: Vec::new(),
+            },
+            false => Said::of(description),
+        };
+        let json = said.json(item, description, style);
+        let paint = match (item.behind_gap, item.durable) {
+            (true, _) => Paint::Warn,
+            (false, false) => Paint::Dim,
+            (false, true) => Paint::Plain,
+        };
+        self.sheet
+            .row(out, paint, || cells(item, description, style), &json)
+    }
+
+    /// Writes a gap, or gathers it.
+    pub(crate) fn gap(&mut self, out: &mut impl Write, gap: &Gap) -> io::Result<()> {
+        let position = &gap.position;
+        let json = GapLineJson {
+            v: JSON_VERSION,
+            gap: GapJson {
+                class: gap.kind.as_str(),
+                seg: position.segment.get(),
+                off: position.offset_bytes,
+                expected_lsn: position.expected.get(),
+                why: &gap.why,
+            },
+        };
+        let paint = match gap.kind {
+            GapKind::Lost => Paint::Bad,
+            _ => Paint::Warn,
+        };
+        let nothing = || self.style.nothing();
+        let cells = || {
+            vec![
+                position.expected.to_string(),
+                nothing(),
+                place(position.segment.get(), position.offset_bytes),
+                "GAP".to_owned(),
+                nothing(),
+                nothing(),
+                nothing(),
+                nothing(),
+                format!("({}) {}", gap.kind.as_str(), gap.why),
+            ]
+        };
+        self.sheet.row(out, paint, cells, &json)
+    }
+
+    /// Writes what was gathered, for somebody who waits.
+    pub(crate) fn flush(&mut self, out: &mut impl Write) -> io::Result<()> {
+        self.sheet.flush(out)
+    }
+
+    /// Writes what is left.
+    pub(crate) fn end(&mut self, out: &mut impl Write) -> io::Result<()> {
+        self.sheet.end(out)
+    }
+}
+
+/// This store's replica and its creation: `p211#3`.
+pub(crate) fn peer_text(description: &Description) -> Option<String> {
+    match (description.peer(), description.incarnation()) {
+        (Some(peer), Some(incarnation)) => Some(format!("{peer}{incarnation}")),
+        (Some(peer), None) => Some(peer.to_string()),
+        (None, Some(incarnation)) => Some(incarnation.to_string()),
+        (None, None) => None,
+    }
+}
+
+/// The columns of a record.
+fn cells(item: &RecordItem<'_>, said: &Description, style: &Style) -> Vec<String> {
+    let detail = said.detail(&style.keys);
+    let detail = match (item.behind_gap, item.durable) {
+        (true, _) => format!("(behind the gap) {detail}"),
+        (false, false) => format!("(not yet witnessed) {detail}"),
+        (false, true) => detail,
+    };
+    vec![
+        item.record.lsn.to_string(),
+        style.time(said.written_micros()),
+        place(item.segment.get(), item.record.offset_bytes),
+        said.kind.to_string(),
+        style.or_nothing(said.region()),
+        style.or_nothing(peer_text(said)),
+        style.or_nothing(said.epoch_text()),
+        said.cause_text(),
+        detail,
+    ]
+}
+
+/// `0007:3f2c0`: segment and offset.
+pub(crate) fn place(segment: u64, offset_bytes: u64) -> String {
+    format!("{segment:04}:{offset_bytes:05x}")
+}

@@ -1,0 +1,226 @@
+//! How a reading command shows what it found: the options that all of them share, and what follows from
+//! them and from the terminal.
+//!
+//! Not here: the forms themselves (`sheet`), which records are wanted (`select`).
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use torrens::inspector::clock::{short_time, timestamp};
+use torrens::inspector::{InspectError, Inspector, KeyForm, KeyMask};
+
+use crate::exit::Failure;
+use crate::look;
+use crate::output::is_terminal;
+use crate::progress::{self, ProgressWhen};
+use crate::render::age;
+
+/// The directory that a command looks at.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// The store's directory [default: $TORRENS_DIR, or the current directory]
+    #[arg(value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+impl Target {
+    /// The path.
+    pub(crate) fn path(&self) -> PathBuf {
+        let of_environment = || std::env::var_os("TORRENS_DIR").map(PathBuf::from);
+        let named = self.dir.clone().or_else(of_environment);
+        named.unwrap_or_else(|| PathBuf::from("."))
+    }
+}
+
+/// Options of every reading command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct View {
+    /// Form of the output [default: table on a terminal, text otherwise]
+    #[arg(short, long, value_enum, value_name = "FORM")]
+    pub(crate) output: Option<Output>,
+    /// Only these columns or JSON keys, in this order; parts of a key with dots, as in data.rows
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    pub(crate) fields: Vec<String>,
+    /// Colours; `auto` obeys NO_COLOR and CLICOLOR_FORCE
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto, hide_possible_values = false)]
+    color: When,
+    /// Times in tables and text; JSON is always UTC
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = Times::Utc)]
+    times: Times,
+    /// Keys; `redact` shows a token instead, the same one for the same key
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = Keys::Auto)]
+    keys: Keys,
+    /// With --keys redact: the same secret gives the same tokens another time [default: random]
+    #[arg(long, value_name = "SECRET", requires = "keys")]
+    redact_with: Option<String>,
+    /// Progress on standard error
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = ProgressWhen::Auto)]
+    progress: ProgressWhen,
+}
+
+/// Forms of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Aligned columns, cut to the width of the terminal
+    Table,
+    /// Columns separated by TAB, nothing cut
+    Text,
+    /// One JSON object per line
+    Ndjson,
+    /// One JSON array, or one JSON object
+    Json,
+    /// Comma-separated values with a header
+    Csv,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Times {
+    /// 2026-03-14T09:21:07.114Z
+    Utc,
+    /// 11 min ago
+    Relative,
+    /// No times
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Keys {
+    /// As text if it is printable ASCII, in hexadecimal otherwise
+    Auto,
+    /// 0x6d
+    Hex,
+    /// Other bytes than printable ASCII as \xHH
+    Esc,
+    /// base64:bQ==
+    Base64,
+    /// k:5fd924625f6ab16a
+    Redact,
+}
+
+/// What the options say, and what they do not say is found out.
+#[derive(Clone, Debug)]
+pub(crate) struct Style {
+    /// The form.
+    pub(crate) output: Output,
+    /// Columns or keys; all if empty.
+    pub(crate) fields: Vec<String>,
+    /// Whether to paint.
+    pub(crate) color: bool,
+    /// How keys are shown.
+    pub(crate) keys: KeyForm,
+    times: Times,
+    now_micros: u64,
+}
+
+impl View {
+    /// Opens a directory for looking at, with progress.
+    pub(crate) fn open(&self, target: &Target) -> Result<Inspector, Failure> {
+        self.open_path(&target.path())
+    }
+
+    /// Opens another directory.
+    pub(crate) fn open_path(&self, path: &std::path::Path) -> Result<Inspector, Failure> {
+        let inspector =
+            Inspector::open(path).map_err(|error: InspectError| look::failure(error))?;
+        Ok(inspector.watched(progress::watch(self.progress)))
+    }
+
+    /// What the options amount to.
+    pub(crate) fn style(&self, inspector: &Inspector) -> Style {
+        Style {
+            output: self.output.unwrap_or(match is_terminal() {
+                true => Output::Table,
+                false => Output::Text,
+            }),
+            fields: self.fields.clone(),
+            color: match self.color {
+                When::Always => true,
+                When::Never => false,
+                When::Auto => wants_color(),
+            },
+            keys: match self.keys {
+                Keys::Auto => KeyForm::Auto,
+                Keys::Hex => KeyForm::Hex,
+                Keys::Esc => KeyForm::Escaped,
+                Keys::Base64 => KeyForm::Base64,
+                Keys::Redact => KeyForm::Redacted(mask(self.redact_with.as_deref())),
+            },
+            times: self.times,
+            now_micros: inspector.now_micros(),
+        }
+    }
+}
+
+/// <https://no-color.org>, and CLICOLOR_FORCE for a pipe into a pager.
+fn wants_color() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if is_set("NO_COLOR") {
+        return false;
+    }
+    if std::env::var_os("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty() && value != "0") {
+        return true;
+    }
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    std::io::stdout().is_terminal() && !is_dumb
+}
+
+/// A keyed hash, so that nobody without the secret can try keys until a token fits.
+fn mask(secret: Option<&str>) -> KeyMask {
+    let key = match secret {
+        Some(secret) => blake3::derive_key("torrens tool: redacted keys", secret.as_bytes()),
+        None => {
+            let mut key = [0; 32];
+            // Without randomness nothing is shown rather than something that can be guessed.
+            match getrandom::fill(&mut key) {
+                Ok(()) => key,
+                Err(_) => return KeyMask::new(|_| "k:?".to_owned()),
+            }
+        }
+    };
+    KeyMask::new(move |bytes| {
+        let hash = blake3::keyed_hash(&key, bytes).to_hex();
+        format!("k:{}", hash.get(..16).unwrap_or_default())
+    })
+}
+
+impl Style {
+    /// Whether the form is for a person.
+    pub(crate) fn is_for_people(&self) -> bool {
+        matches!(self.output, Output::Table | Output::Text)
+    }
+
+    /// A time in a cell of a table or of text.
+    pub(crate) fn time(&self, micros: Option<u64>) -> String {
+        let Some(micros) = micros.filter(|micros| *micros > 0) else {
+            return self.nothing();
+        };
+        match (self.times, self.output) {
+            (Times::None, _) => self.nothing(),
+            (Times::Relative, _) => age(micros, self.now_micros),
+            (Times::Utc, Output::Table) => short_time(micros),
+            (Times::Utc, _) => timestamp(micros),
+        }
+    }
+
+    /// An empty cell: a dash in a table, nothing in a file.
+    pub(crate) fn nothing(&self) -> String {
+        match self.output {
+            Output::Table => "-".to_owned(),
+            _ => String::new(),
+        }
+    }
+
+    /// What is there, or an empty cell.
+    pub(crate) fn or_nothing(&self, value: Option<impl ToString>) -> String {
+        value.map_or_else(|| self.nothing(), |value| value.to_string())
+    }
+}

@@ -1,0 +1,618 @@
+//! Kinds of records, who asked for them, stages, states and reasons.
+
+use super::{Rows, Topic};
+
+pub(super) const TABLES: &[(Topic, Rows)] = &[
+    (Topic::Record, RECORDS),
+    (Topic::Cause, CAUSES),
+    (Topic::Stage, STAGES),
+    (Topic::Cache, CACHES),
+    (Topic::CacheReason, CACHE_REASONS),
+    (Topic::Damage, DAMAGE),
+    (Topic::Gone, GONE),
+    (Topic::Observer, OBSERVERS),
+];
+
+const RECORDS: Rows = &[
+    ("store.identify", "The store has an id.", ""),
+    (
+        "store.new-data",
+        "The data store is a new one: what regions had in the old one is gone.",
+        "",
+    ),
+    (
+        "store.lease",
+        "Sequence numbers up to the one named may be used.",
+        "",
+    ),
+    (
+        "store.barrier",
+        "All data that was written before is durable; the floors of regions rise to the indexes named.",
+        "",
+    ),
+    (
+        "store.repair",
+        "The journal was told of a repair: which records it lost.",
+        "`torrens explain DIR` and the files in journal/repair/ say more.",
+    ),
+    (
+        "region.bootstrap",
+        "The first region of a cluster stands.",
+        "",
+    ),
+    (
+        "region.split",
+        "A region was split. One record, so that all parts exist or none.",
+        "",
+    ),
+    (
+        "region.change-peers",
+        "A peer of the region was added, removed, promoted or demoted.",
+        "",
+    ),
+    (
+        "region.remove-self",
+        "The region removed this store's own peer: its destroy begins.",
+        "",
+    ),
+    (
+        "region.enter-joint",
+        "Several peers change together: both sets of voters count until the end.",
+        "",
+    ),
+    ("region.leave-joint", "Joint consensus is over.", ""),
+    (
+        "region.switch-witness",
+        "Peers became witnesses, or hold data again.",
+        "",
+    ),
+    (
+        "region.merge-prepare",
+        "The region is about to be merged into a neighbour.",
+        "",
+    ),
+    (
+        "region.merge-commit",
+        "The region took its neighbour in; the neighbour's peer is gone.",
+        "",
+    ),
+    (
+        "region.merge-rollback",
+        "The merge does not take place.",
+        "",
+    ),
+    (
+        "region.flashback-begin",
+        "The region is being set back to an earlier version of its data.",
+        "",
+    ),
+    (
+        "region.flashback-end",
+        "The region is set back and serves again.",
+        "",
+    ),
+    (
+        "region.bootstrap-prepare",
+        "The first region of a cluster stands, if the cluster does not exist already.",
+        "",
+    ),
+    (
+        "region.bootstrap-confirm",
+        "The cluster begins with the region.",
+        "",
+    ),
+    (
+        "region.bootstrap-abandon",
+        "The cluster began elsewhere; the region's keys are cleared.",
+        "",
+    ),
+    (
+        "region.recover",
+        "An operator ordered the region to exist.",
+        "",
+    ),
+    (
+        "region.force-voters",
+        "An operator ordered that peers on failed stores vote no more.",
+        "",
+    ),
+    (
+        "peer.create",
+        "A peer without description exists, because a message for it arrived.",
+        "",
+    ),
+    (
+        "peer.destroy-begin",
+        "The peer is gone for ever; a tombstone fences it, and its keys are a pending deletion.",
+        "",
+    ),
+    (
+        "peer.destroy-end",
+        "The keys of a pending deletion are cleared.",
+        "",
+    ),
+    (
+        "peer.damage",
+        "The peer's data cannot be trusted.",
+        "Let the leader send a snapshot.",
+    ),
+    (
+        "peer.tombstone",
+        "An operator placed a tombstone where no peer lived.",
+        "",
+    ),
+    (
+        "peer.collect",
+        "A tombstone is not needed any more, as the host says.",
+        "",
+    ),
+    (
+        "snapshot.begin",
+        "The peer's data is being replaced by a snapshot.",
+        "",
+    ),
+    ("snapshot.end", "The snapshot is in, and durable.", ""),
+    ("snapshot.abort", "The snapshot apply was given up.", ""),
+    (
+        "snapshot.witness",
+        "A witness has a new description; it holds no data.",
+        "",
+    ),
+    (
+        "snapshot.begin-merged",
+        "The peer's data is being replaced by a snapshot, which takes merged regions in.",
+        "",
+    ),
+    (
+        "snapshot.reserve",
+        "The keys of a snapshot that is on its way are kept free.",
+        "",
+    ),
+    (
+        "snapshot.release",
+        "The snapshot does not come; its keys are free again.",
+        "",
+    ),
+    (
+        "cache.request",
+        "A load of the region into memory was asked for.",
+        "",
+    ),
+    (
+        "cache.queue",
+        "A load was asked for while an eviction is under way, and waits for its end.",
+        "",
+    ),
+    (
+        "cache.unqueue",
+        "The queued load is not wanted any more.",
+        "",
+    ),
+    ("cache.loading", "The load began.", ""),
+    ("cache.active", "The cache serves reads.", ""),
+    ("cache.cancel", "The load under way was cancelled.", ""),
+    ("cache.evict-pending", "The cache serves no new reads.", ""),
+    ("cache.evicting", "The memory is being freed.", ""),
+    ("cache.gone", "No memory is held.", ""),
+    (
+        "cache.wait",
+        "The load waits for the evictions of other regions that hold its keys.",
+        "",
+    ),
+    (
+        "cache.gone-wait",
+        "No memory is held, and the queued load waits for the evictions of other regions.",
+        "",
+    ),
+    (
+        "observer.add",
+        "An observer of keys exists, with a name, ranges and limits.",
+        "",
+    ),
+    ("observer.remove", "The observer is gone.", ""),
+    (
+        "observer.pause",
+        "The observer gets nothing until it is resumed.",
+        "",
+    ),
+    ("observer.resume", "The observer goes on.", ""),
+    ("observer.policy", "The observer has other limits.", ""),
+    (
+        "observer.attach",
+        "The observer gets what regions apply from an index on.",
+        "",
+    ),
+    (
+        "observer.caught-up",
+        "The observer got everything up to an index, and goes on with what is applied.",
+        "",
+    ),
+    (
+        "observer.detach",
+        "The observer gets nothing of these regions any more, for now.",
+        "",
+    ),
+    (
+        "observer.ack",
+        "The observer has dealt with everything up to these indexes.",
+        "",
+    ),
+    (
+        "observer.invalidate",
+        "The observer lost events of these regions.",
+        "Rebase it after a scan.",
+    ),
+    (
+        "observer.rebase",
+        "The observer goes on from other positions, after a loss.",
+        "",
+    ),
+    (
+        "observer.end",
+        "The regions are gone; the observer gets what is left of them.",
+        "",
+    ),
+    (
+        "observer.restart",
+        "The store was opened: what was attached is wanted again.",
+        "",
+    ),
+];
+
+const CAUSES: Rows = &[
+    (
+        "raft",
+        "A committed Raft entry; its term and index are in the record.",
+        "",
+    ),
+    ("message", "A message from another store.", ""),
+    ("operator", "An operator.", ""),
+    ("recovery", "Recovery, while the store was opened.", ""),
+    ("collector", "The background work that ends operations.", ""),
+    ("host", "The host, for reasons of its own.", ""),
+    (
+        "keeper",
+        "The keeper of the caches, which loads regions by itself.",
+        "",
+    ),
+];
+
+const STAGES: Rows = &[
+    (
+        "uninitialized",
+        "Made by a message: no description, no range, no data yet.",
+        "",
+    ),
+    ("normal", "Holds its region's data and serves it.", ""),
+    ("witness", "Follows its region and holds no data of it.", ""),
+    (
+        "waiting-for-data",
+        "Was a witness and waits for a snapshot.",
+        "",
+    ),
+    (
+        "applying",
+        "A snapshot apply was begun and has not ended; the data is neither old nor new.",
+        "",
+    ),
+    (
+        "damaged",
+        "Its data cannot be trusted; it waits for a snapshot.",
+        "`torrens why DIR --region R`.",
+    ),
+    ("serving", "Nothing is under way.", ""),
+    (
+        "merging",
+        "The region is about to be merged into another one.",
+        "",
+    ),
+    ("flashback", "The region is being set back.", ""),
+    (
+        "unconfirmed",
+        "The first region of a cluster that may turn out to exist elsewhere already.",
+        "",
+    ),
+];
+
+const CACHES: Rows = &[
+    ("absent", "No memory is held, none is wanted.", ""),
+    (
+        "load-requested",
+        "A load was asked for and has not begun.",
+        "",
+    ),
+    (
+        "load-queued",
+        "The load waits for the evictions of other regions that hold its keys.",
+        "",
+    ),
+    (
+        "loading",
+        "The memory is being filled, and writes are mirrored into it.",
+        "",
+    ),
+    ("active", "The memory is complete and serves reads.", ""),
+    (
+        "cancelled",
+        "The load was cancelled; its memory is not yet let go.",
+        "",
+    ),
+    (
+        "evict-pending",
+        "Serves no new reads; readers that hold it may still pin it.",
+        "",
+    ),
+    (
+        "evicting",
+        "Nothing pins it; the memory is being freed.",
+        "",
+    ),
+];
+
+const CACHE_REASONS: Rows = &[
+    ("requested", "The host asked for the eviction.", ""),
+    (
+        "memory-limit",
+        "The memory of all caches was above its limit.",
+        "",
+    ),
+    ("load-failed", "The load could not read the data store.", ""),
+    (
+        "split",
+        "The region was split while its load was under way.",
+        "",
+    ),
+    (
+        "split-before-load",
+        "The region was split before its load began.",
+        "",
+    ),
+    ("snapshot", "A snapshot replaces the data.", ""),
+    ("destroyed", "The peer is gone.", ""),
+    ("damaged", "The peer's data cannot be trusted.", ""),
+    ("restart", "The process ended: a cache is memory.", ""),
+    ("cold", "The region was read too seldom.", ""),
+    ("leadership-lost", "The peer leads no more.", ""),
+    ("merge", "The region is being merged.", ""),
+    (
+        "delete-range",
+        "A range of the region was deleted at once.",
+        "",
+    ),
+    ("ingest", "Rows were brought in beside the write path.", ""),
+    ("flashback", "The region is being set back.", ""),
+    (
+        "label-removed",
+        "The label that kept the region in memory is gone.",
+        "",
+    ),
+    ("disabled", "Caching was switched off.", ""),
+    (
+        "mismatch",
+        "Memory did not answer as the data store does.",
+        "A defect: report it. Reads were served from the data store since.",
+    ),
+    ("witness", "The peer became a witness.", ""),
+    ("hot", "The region is read often.", ""),
+    ("label", "A label keeps the region in memory.", ""),
+    (
+        "preload",
+        "The host asked for the region to be loaded ahead.",
+        "",
+    ),
+    (
+        "warm-restart",
+        "The region was in memory before the restart.",
+        "",
+    ),
+    ("repair", "Memory was found wrong and is loaded anew.", ""),
+    (
+        "incarnation-gone",
+        "The peer that the queued load was for is gone.",
+        "",
+    ),
+    ("not-serving", "The peer does not serve.", ""),
+    (
+        "range-changed",
+        "The region has another range than the queued load was for.",
+        "",
+    ),
+];
+
+const DAMAGE: Rows = &[
+    (
+        "row-missing",
+        "The region's row is not in the data store.",
+        "Let the leader send a snapshot.",
+    ),
+    (
+        "below-floor",
+        "The region's row is at a lower index than a barrier had made durable: the data store lost what it had acknowledged.",
+        "Let the leader send a snapshot. Check the device.",
+    ),
+    (
+        "store-replaced",
+        "The data store is another one, or came back empty.",
+        "Let the leaders send snapshots.",
+    ),
+    (
+        "store-older",
+        "The data store is an older copy of itself.",
+        "Let the leaders send snapshots, or bring the newer copy back.",
+    ),
+    (
+        "log-truncated",
+        "The host's log starts above the entry that the data needs next.",
+        "Let the leader send a snapshot.",
+    ),
+    (
+        "snapshot-lost",
+        "A snapshot apply could not be finished.",
+        "Let the leader send another one.",
+    ),
+    (
+        "merge-source-lost",
+        "The region took in another one whose data is not here, or cannot be trusted.",
+        "Let the leader send a snapshot.",
+    ),
+    (
+        "staged-file-lost",
+        "The staged file is missing, or is no longer what was staged.",
+        "Let the leader send it again.",
+    ),
+    (
+        "ingest-failed",
+        "The data store refused the rows.",
+        "Check space and the device of data/.",
+    ),
+    ("operator", "An operator gave the snapshot up.", ""),
+];
+
+const GONE: Rows = &[
+    (
+        "peers-changed",
+        "Its own region removed the peer, by a change of peers that it applied itself.",
+        "",
+    ),
+    (
+        "removed",
+        "Its region removed the peer, as a message says.",
+        "",
+    ),
+    (
+        "larger-peer",
+        "A message for a newer peer of the region arrived.",
+        "",
+    ),
+    (
+        "operator",
+        "The placement service or an operator wanted it gone.",
+        "",
+    ),
+    ("merged", "Its region was merged into another one.", ""),
+    (
+        "destroyed",
+        "A peer that was destroyed, or removed by its own region, left the keys.",
+        "",
+    ),
+    (
+        "split-skipped",
+        "The new region of a split may not be on this store: its keys are cleared.",
+        "",
+    ),
+    (
+        "snapshot-shrank",
+        "The snapshot covers less than the peer had.",
+        "",
+    ),
+    (
+        "snapshot-aborted",
+        "The first snapshot of a peer without data could not be finished.",
+        "",
+    ),
+    (
+        "tombstoned",
+        "The split's new region is fenced by a tombstone here, so its part is skipped.",
+        "",
+    ),
+    (
+        "other-peer",
+        "Another peer of the split's new region lives here, so its part is skipped.",
+        "",
+    ),
+    (
+        "initialized",
+        "The split's new region is here already, by a newer snapshot, so its part is skipped.",
+        "",
+    ),
+    (
+        "witness",
+        "The peer became a witness: what it held is cleared.",
+        "",
+    ),
+];
+
+const OBSERVERS: Rows = &[
+    (
+        "wanted",
+        "The observer is to be attached to the region, and is not yet.",
+        "",
+    ),
+    (
+        "catching-up",
+        "The observer gets what the region applied before, from its log.",
+        "",
+    ),
+    ("live", "The observer gets what the region applies.", ""),
+    (
+        "draining",
+        "The region is gone, and the observer gets what is left of it.",
+        "",
+    ),
+    (
+        "invalidated",
+        "The observer lost events of the region.",
+        "Rebase it after a scan.",
+    ),
+    ("added", "Wanted since the observer was added.", ""),
+    ("created", "Wanted since the region came to be here.", ""),
+    ("split", "Wanted since the region was split.", ""),
+    ("merged", "Wanted since the region was merged.", ""),
+    (
+        "snapshot",
+        "A snapshot replaced what the region had: wanted anew, or events are lost.",
+        "",
+    ),
+    ("not-leader", "Wanted when this store leads the region.", ""),
+    ("new-term", "Wanted anew in the region's new term.", ""),
+    ("paused", "Wanted when the observer is resumed.", ""),
+    ("restarted", "Wanted anew since the store was opened.", ""),
+    (
+        "damaged",
+        "Wanted when the region's data can be trusted again.",
+        "",
+    ),
+    (
+        "stale",
+        "The attachment was of an older description of the region.",
+        "",
+    ),
+    (
+        "failed",
+        "The attachment could not be made, and is tried again.",
+        "",
+    ),
+    ("rebased", "Wanted from another position, after a loss.", ""),
+    (
+        "bytes",
+        "More was retained for the observer than its limit of bytes.",
+        "Raise the limit, or acknowledge sooner.",
+    ),
+    (
+        "age",
+        "What was retained for the observer was older than its limit.",
+        "Raise the limit, or acknowledge sooner.",
+    ),
+    (
+        "history-lost",
+        "The region's log does not reach back to what the observer needs.",
+        "",
+    ),
+    (
+        "history-damaged",
+        "The region's log cannot be read where the observer needs it.",
+        "",
+    ),
+    (
+        "recovered",
+        "An operator ordered the region to exist, so its history is not what it was.",
+        "",
+    ),
+    ("none", "Nothing has to be done beside going on.", ""),
+    (
+        "marker",
+        "The observer is told that events are missing.",
+        "",
+    ),
+    ("scan", "The observer has to scan the region.", ""),
+];
