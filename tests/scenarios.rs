@@ -20,6 +20,8 @@ use torrens::play::{Crash, Place, PlayOptions, Scenario, Step, World, difference
 mod coverage;
 #[path = "scenarios/documentation.rs"]
 mod documentation;
+#[path = "scenarios/history.rs"]
+mod history;
 #[path = "scenarios/orders.rs"]
 mod orders;
 #[path = "scenarios/parsing.rs"]
@@ -86,6 +88,28 @@ fn every_scenario_answers_as_expected() {
     assert!(
         wrong.is_empty(),
         "{different} scenarios answer something else:\n{wrong}"
+    );
+}
+
+/// On a real disk with sled: up to where a file wants what only a simulated disk can do.
+#[test]
+fn every_scenario_answers_the_same_on_a_real_disk() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (mut whole, mut steps) = (0, 0);
+    for (number, (name, scenario)) in scenarios().iter().enumerate() {
+        let options = PlayOptions {
+            place: Place::Directory(dir.path().join(number.to_string())),
+            ..PlayOptions::default()
+        };
+        let played = play(scenario, &options, &mut |_| {});
+        steps += played.answers.len();
+        whole += usize::from(played.needs_sim.is_none());
+        assert_eq!(played.differences, [], "{name}");
+    }
+    println!("{whole} scenarios to their end, {steps} steps");
+    assert!(
+        whole >= 100,
+        "only {whole} scenarios need no simulated disk"
     );
 }
 

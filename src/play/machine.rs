@@ -67,6 +67,9 @@ pub(super) struct Machine {
     pub(super) held: Option<Held>,
     gate: Gate,
     engine: Option<Engine>,
+    /// A real data store cannot be read without being written to, so a store that is open for reading
+    /// only has none.
+    pub(super) has_metadata_only: bool,
     pub(super) tickets: BTreeMap<String, Ticket>,
     pub(super) labels: BTreeMap<String, LabelId>,
     pub(super) views: BTreeMap<String, RegionView>,
@@ -111,6 +114,7 @@ impl Machine {
             held: None,
             gate: Gate::default(),
             engine: None,
+            has_metadata_only: false,
             tickets: BTreeMap::new(),
             labels: BTreeMap::new(),
             views: BTreeMap::new(),
@@ -245,6 +249,8 @@ impl Machine {
             .store(id)
             .open(self.dir())
             .map_err(|error| Trouble::Open(Box::new(error)))?;
+        let is_real = matches!(self.ground, Ground::Real { .. });
+        self.has_metadata_only = is_real && mode == OpenMode::ReadOnly;
         self.engine = Some(engine);
         self.note();
         Ok(report)

@@ -14,13 +14,24 @@ use crate::lifecycle::{
 };
 use crate::{Answer, Incarnation, KeyRange, Region, RegionId, RegionView, WriteAnswer};
 
+/// What the operating system says, without its own numbers and words.
+pub(super) fn refusal_of(error: &std::io::Error) -> String {
+    match error.raw_os_error() {
+        Some(_) => error.kind().to_string(),
+        None => error.to_string(),
+    }
+}
+
 /// An error and its causes on one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(source) = cause {
         line.push_str(": ");
-        line.push_str(&source.to_string());
+        line.push_str(&match source.downcast_ref::<std::io::Error>() {
+            Some(refused) => refusal_of(refused),
+            None => source.to_string(),
+        });
         cause = source.source();
     }
     line
@@ -44,9 +55,15 @@ pub(super) fn trouble(trouble: &Trouble) -> Lines {
     }
 }
 
-/// Without the number of an operation that was made to fail, which any other operation changes.
+/// Without the number of an operation that was made to fail, which any other operation changes, and of a
+/// process.
 fn uncounted(text: &str) -> String {
     const INJECTED: &str = "injected failure of operation ";
+    const HOLDER: &str = " in process ";
+    if let Some((before, holder)) = text.split_once(HOLDER) {
+        let after = holder.trim_start_matches(|c: char| c.is_ascii_digit());
+        return format!("{before}{after}");
+    }
     match text.split_once(INJECTED) {
         None => text.to_owned(),
         Some((before, after)) => {

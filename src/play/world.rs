@@ -91,7 +91,7 @@ impl World {
     /// Plays one step and says what it answers.
     pub fn run(&mut self, step: &Step) -> Vec<String> {
         // A store that opens or dies between has neither made nor ended anything.
-        let before = self.live();
+        let (store, before) = (self.current, self.live());
         let outcome = (step.command.run)(self, &step.args);
         self.note_all();
         let mut lines = match outcome {
@@ -101,7 +101,9 @@ impl World {
                 show::trouble(&trouble)
             }
         };
-        if let (Some(before), Some(now)) = (before, self.live()) {
+        // Another store's peers are neither.
+        let now = self.live().filter(|_| self.current == store);
+        if let (Some(before), Some(now)) = (before, now) {
             lines.extend(show::came_and_went(&before, &now));
         }
         // An armed point speaks of the command after it.

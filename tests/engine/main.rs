@@ -17,7 +17,6 @@ mod gate;
 mod house;
 mod merges;
 mod open_modes;
-mod random_history;
 mod real_faults;
 mod snapshots;
 mod stress;

@@ -17,6 +17,8 @@ use crate::exit::{Exit, Failure};
 use crate::output::Out;
 use crate::render::printable;
 
+/// What `--disk` calls the simulated disk.
+const SIMULATED: &str = "sim";
 /// A file of this suffix in a directory is a scenario.
 const SUFFIX: &str = "scenario";
 
@@ -75,6 +77,9 @@ pub(crate) fn run(args: Args) -> Exit {
         Ok(files) => files,
         Err(failure) => return failure.report(),
     };
+    if let Err(failure) = check_disk(&args.disk) {
+        return failure.report();
+    }
     let mut tally = Tally::default();
     let played = files
         .iter()
@@ -89,6 +94,31 @@ pub(crate) fn run(args: Args) -> Exit {
         _ => Exit::OK,
     };
     out.finish(written, exit)
+}
+
+/// What a scenario finds on a real disk must not be another one's.
+fn check_disk(disk: &Path) -> Result<(), Failure> {
+    if disk == Path::new(SIMULATED) {
+        return Ok(());
+    }
+    let failure = |message: String, exit| Failure {
+        code: "disk",
+        message: printable(&message),
+        hint: Some("give a directory that is new or empty".to_owned()),
+        exit,
+    };
+    let shown = disk.display();
+    match fs::read_dir(disk) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(failure(format!("{shown} is not empty"), Exit::USAGE)),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => {
+            let text = format!("cannot use {shown}: {error}");
+            Err(failure(text, Exit::UNREADABLE))
+        }
+    }
 }
 
 /// Every scenario file below the paths, in a stable order.
@@ -170,17 +200,22 @@ fn one(out: &mut Out, args: &Args, file: &Path, tally: &mut Tally) -> io::Result
     tally.steps += played.answers.len();
     if let Some(line) = played.needs_sim {
         tally.skipped += 1;
-        return writeln!(
+        let step = scenario.steps().find(|step| step.line == line);
+        let command = printable(step.map_or("this", |step| step.text.as_str()));
+        writeln!(
             out,
-            "{shown}:{line}: skipped: it needs --disk sim from here on"
-        );
+            "{shown}:{line}: skipped from here on, only --disk sim can do: {command}"
+        )?;
+        if args.rewrite {
+            return Ok(());
+        }
     }
     if args.rewrite {
         return rewrite(out, file, &shown, &bytes, &scenario, &played, tally);
     }
     if !played.differences.is_empty() {
         tally.different += 1;
-    } else if args.verbose {
+    } else if args.verbose && played.needs_sim.is_none() {
         writeln!(out, "{shown}: {} steps", played.answers.len())?;
     }
     for different in &played.differences {
@@ -195,7 +230,7 @@ fn one(out: &mut Out, args: &Args, file: &Path, tally: &mut Tally) -> io::Result
 
 /// Where the machines of one file keep their disks: each file has a folder of its own.
 fn place(disk: &Path, number: usize) -> Place {
-    if disk == Path::new("sim") {
+    if disk == Path::new(SIMULATED) {
         Place::Simulated
     } else {
         Place::Directory(disk.join(format!("{number:04}")))
@@ -235,7 +270,12 @@ fn summary(out: &mut Out, tally: &Tally) -> io::Result<()> {
         unreadable,
         broken,
     } = tally;
-    write!(out, "{files} scenarios, {steps} steps")?;
+    let plural = |count: usize, one: &str| match count {
+        1 => format!("1 {one}"),
+        _ => format!("{count} {one}s"),
+    };
+    let (files, steps) = (plural(*files, "scenario"), plural(*steps, "step"));
+    write!(out, "{files}, {steps}")?;
     let parts = [
         (different, "with differences"),
         (rewritten, "rewritten"),

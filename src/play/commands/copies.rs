@@ -97,7 +97,8 @@ fn names(disk: &dyn Disk, dir: &Path) -> std::io::Result<Vec<String>> {
 }
 
 fn unusable(error: std::io::Error) -> Trouble {
-    Trouble::Script(format!("the backup cannot be copied: {error}"))
+    let why = show::refusal_of(&error);
+    Trouble::Script(format!("the backup cannot be copied: {why}"))
 }
 
 fn damage_backup(world: &mut World, args: &Args) -> Result<Lines, Trouble> {

@@ -172,6 +172,9 @@ fn look(world: &mut World, args: &Args) -> Result<RegionView, Trouble> {
     let region = args.region("region")?;
     let epoch = epoch_of(machine, region, args.opt_epoch("epoch"))?;
     let engine = machine.engine()?;
+    if machine.has_metadata_only {
+        return Err(Trouble::NeedsSim);
+    }
     if args.opt_word("during").is_some() {
         return Ok(engine.view_in_flashback(region, epoch)?);
     }
