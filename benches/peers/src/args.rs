@@ -18,6 +18,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Durable, ticketed and unsynced appends of 128 bytes, and replay
     Journal(Options),
+    /// A region's data: out of memory, out of the store, loads, writes and snapshots
+    Data(Options),
     /// Prints rows that were kept from --json as a table
     Table(RowFiles),
     /// Carries out one run (how this program calls itself)

@@ -9,6 +9,24 @@ pub(crate) enum Better {
     Lower,
 }
 
+impl Better {
+    /// Whether a figure clears a bar.
+    pub(crate) fn is_met(self, figure: f64, bar: f64) -> bool {
+        match self {
+            Better::Higher => figure >= bar,
+            Better::Lower => figure <= bar,
+        }
+    }
+
+    /// What stands before a bar.
+    pub(crate) fn sign(self) -> char {
+        match self {
+            Better::Higher => '≥',
+            Better::Lower => '≤',
+        }
+    }
+}
+
 /// The least (or most) that a figure of a row may be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Bar {
@@ -27,10 +45,7 @@ impl Bar {
     }
 
     pub(crate) fn is_met(&self, figure: f64) -> bool {
-        match self.better {
-            Better::Higher => figure >= self.value,
-            Better::Lower => figure <= self.value,
-        }
+        self.better.is_met(figure, self.value)
     }
 }
 

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::args::JobFiles;
-use crate::job::{Job, Sample};
+use crate::data;
+use crate::job::{Job, Sample, Work};
+use crate::journal;
 
 /// No run takes this long unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -64,7 +66,10 @@ pub(crate) fn serve(files: &JobFiles) -> Result<()> {
     // A run never outlives the suite that started it.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     let job: Job = serde_json::from_slice(&fs::read(&files.job)?)?;
-    let sample = crate::journal::work::carry_out(&job)?;
+    let sample = match &job.work {
+        Work::Data(work) => data::work::carry_out(&job, work)?,
+        _ => journal::work::carry_out(&job)?,
+    };
     fs::write(&files.sample, serde_json::to_vec(&sample)?)?;
     Ok(())
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::DataWork;
+
 /// One run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
@@ -33,6 +35,8 @@ pub(crate) enum Work {
     Fill { records: u64 },
     /// Opens what was filled and reads every record.
     Replay { records: u64 },
+    /// A run of the suite `data`.
+    Data(DataWork),
 }
 
 /// How long a run is let alone, and then measured.
@@ -45,7 +49,7 @@ pub(crate) struct Time {
 /// What a run gave.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sample {
-    /// Records per second.
+    /// Records per second, or what the run counts.
     pub(crate) rate: f64,
     /// Further figures by name (see [`figure`]).
     pub(crate) figures: BTreeMap<String, f64>,

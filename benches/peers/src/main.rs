@@ -1,4 +1,4 @@
-//! Torrens side by side with its peers: `cargo run --release -- journal`.
+//! Torrens side by side with its peers: `cargo run --release -- journal`, or `data`.
 //!
 //! Every figure is taken in a process of its own, in a fresh directory on a real disk, and every
 //! comparison is a ratio of two runs of the same round, seconds apart. One subcommand is one suite;
@@ -13,16 +13,20 @@
 //! | `gauge` | how a run is measured: threads, counters, latencies, the processor, the device |
 //! | `place` | directories: which disk, fresh, cold, copied |
 //! | `row`, `bar`, `table` | results as JSON and as a table, with the bar that each must clear |
+//! | `compare` | rows of one figure beside one peer's |
 //! | `machine` | the machine in one line |
 //! | `rng` | payloads and orders from a seed |
 //! | `peers` | one log after another behind one small trait, Torrens among them |
 //! | `journal` | the suite `journal` |
+//! | `data` | the suite `data` |
 //!
 //! Not here: benchmarks of Torrens alone, which are `cargo bench` in the workspace.
 
 mod args;
 mod bar;
 mod child;
+mod compare;
+mod data;
 mod gauge;
 mod job;
 mod journal;
@@ -45,6 +49,7 @@ use crate::args::{Args, Command};
 fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Journal(options) => journal::run(&options),
+        Command::Data(options) => data::run(&options),
         Command::Table(rows) => suite::reprint(&rows.files),
         Command::Job(files) => child::serve(&files),
     };

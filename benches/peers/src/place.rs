@@ -48,11 +48,17 @@ impl Place {
 
     /// A copy of `filled` of which nothing is cached.
     pub(crate) fn cold_copy(&self, filled: &Path) -> Result<TempDir> {
+        let dir = self.copy(filled)?;
+        drop_cache(dir.path())?;
+        Ok(dir)
+    }
+
+    /// A copy of `filled`, with nothing waiting to be written.
+    pub(crate) fn copy(&self, filled: &Path) -> Result<TempDir> {
         let dir = self.empty()?;
         copy_all(filled, dir.path())
             .with_context(|| format!("cannot copy {}", filled.display()))?;
         rustix::fs::sync();
-        drop_cache(dir.path())?;
         Ok(dir)
     }
 

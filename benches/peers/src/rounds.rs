@@ -21,6 +21,8 @@ pub(crate) enum Start {
     Fresh,
     /// A copy of this one, of which nothing is cached.
     ColdCopy(PathBuf),
+    /// A copy of this one.
+    Copy(PathBuf),
 }
 
 /// Who runs: one setting of a peer, and the figure that it competes for.
@@ -91,6 +93,7 @@ fn one(entrant: &Entrant, place: &Place) -> Result<Option<Sample>> {
     let dir = match &entrant.start {
         Start::Fresh => place.fresh()?,
         Start::ColdCopy(filled) => place.cold_copy(filled)?,
+        Start::Copy(filled) => place.copy(filled)?,
     };
     let job = Job {
         dir: dir.path().to_owned(),

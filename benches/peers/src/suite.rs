@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 
 use crate::args::Options;
+use crate::compare;
 use crate::journal;
 use crate::machine;
 use crate::peers::{self, Mode, Peer, Setting};
@@ -77,7 +78,11 @@ pub(crate) fn reprint(files: &[PathBuf]) -> Result<()> {
             rows.push(serde_json::from_str::<Row>(line).with_context(what)?);
         }
     }
-    print(&table::render(&journal::lines(&rows)))
+    let (compared, of_journal): (Vec<Row>, Vec<Row>) =
+        rows.into_iter().partition(compare::is_comparison);
+    let mut lines = journal::lines(&of_journal);
+    lines.extend(compared.iter().map(compare::line));
+    print(&table::render(&lines))
 }
 
 /// Prints the rows as JSON, or as a table of `lines`.

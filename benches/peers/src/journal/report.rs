@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 
 use super::bars::BARS;
 use super::{OTHER_WRITER, TICKET_PEER_THREADS, TICKETS_IN_FLIGHT};
-use crate::bar::{self, Better};
+use crate::bar;
 use crate::job::figure;
 use crate::peers::Tally;
 use crate::rounds::{Outcome, Series};
@@ -169,10 +169,7 @@ fn line(row: &Row, key: &str) -> Line {
         threads: row.threads(),
         ratio,
         bar: bar.zip(ratio).map(|(bar, ratio)| {
-            let sign = match bar.better {
-                Better::Higher => '≥',
-                Better::Lower => '≤',
-            };
+            let sign = bar.better.sign();
             (format!("{sign} {}", bar.value), bar.is_met(ratio))
         }),
         ..Line::default()

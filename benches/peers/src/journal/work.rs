@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::gauge::{self, Turn};
 use crate::job::{Job, Sample, Work, figure};
@@ -56,6 +56,7 @@ pub(crate) fn carry_out(job: &Job) -> Result<Sample> {
             put(figure::SUM, tally.sum);
             Ok(sample)
         }
+        Work::Data(_) => bail!("is no run of this suite"),
     }
 }
 
