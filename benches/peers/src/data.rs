@@ -132,7 +132,7 @@ impl Plan<'_> {
                 cell("data.write", DataWork::Write { rows, time }, false);
             }
             if costs {
-                let turn = measured / 2;
+                let turn = measured / 4;
                 cell(
                     "data.cached_write",
                     DataWork::CachedWrite { rows, turn },

@@ -15,60 +15,63 @@ use super::work::{figure, sample, value};
 use crate::gauge::cpu::cpu_seconds;
 use crate::job::{Job, Sample};
 use crate::rng::Rng;
+use crate::stats;
 
-/// Turns of each kind, for each size of a batch, in each place.
-const TURNS: usize = 3;
+/// Pairs of turns that count, for each size of a batch, in each place; an even number, since every
+/// second pair is taken in the other order.
+const PAIRS: usize = 8;
 
-/// What was done in the turns of one kind.
-#[derive(Clone, Copy, Debug, Default)]
-struct Done {
-    rows: u64,
-    seconds: f64,
-    cpu_seconds: f64,
+/// One turn.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    /// Rows a second.
+    rate: f64,
+    /// Microseconds a row.
+    cpu: f64,
 }
 
 pub(super) fn carry_out(job: &Job, rows: u64, turn: Duration) -> Result<Sample> {
     let store = Torrens::open(&job.dir)?;
     store.split()?;
-    let mut done = BTreeMap::<(usize, bool), Done>::new();
+    let mut pairs = BTreeMap::<usize, Vec<(Turn, Turn)>>::new();
     for in_memory in [Half::Lower, Half::Upper] {
         store.load_half(in_memory)?;
         for per_batch in BATCHES {
-            for round in 0..TURNS {
-                let mut kinds = [(in_memory, true), (in_memory.other(), false)];
-                if round % 2 == 1 {
-                    kinds.reverse();
-                }
-                for (half, cached) in kinds {
-                    let one = write(
-                        &store,
-                        half,
-                        *per_batch,
-                        rows,
-                        turn,
-                        job.seed ^ round as u64,
-                    )?;
-                    let sum = done.entry((*per_batch, cached)).or_default();
-                    sum.rows += one.rows;
-                    sum.seconds += one.seconds;
-                    sum.cpu_seconds += one.cpu_seconds;
+            let write = |half, pair| {
+                let seed = job.seed ^ pair as u64;
+                write(&store, half, *per_batch, rows, turn, seed)
+            };
+            // The first pair is for warming up.
+            for pair in 0..=PAIRS {
+                let (cached, uncached) = if pair % 2 == 0 {
+                    let cached = write(in_memory, pair)?;
+                    (cached, write(in_memory.other(), pair)?)
+                } else {
+                    let uncached = write(in_memory.other(), pair)?;
+                    (write(in_memory, pair)?, uncached)
+                };
+                if pair > 0 {
+                    let of_size = pairs.entry(*per_batch).or_default();
+                    of_size.push((cached, uncached));
                 }
             }
         }
         store.evict_half(in_memory)?;
     }
     let mut figures = BTreeMap::new();
-    for ((per_batch, cached), done) in done {
-        let (rate, cpu) = match cached {
-            true => (figure::CACHED_WRITE, figure::CACHED_WRITE_CPU),
-            false => (figure::UNCACHED_WRITE, figure::UNCACHED_WRITE_CPU),
+    for (per_batch, pairs) in pairs {
+        let mut put = |name: &str, of: fn(&(Turn, Turn)) -> f64| {
+            if let Some(median) = stats::median(pairs.iter().map(of)) {
+                figures.insert(figure::of_batch(name, per_batch), median);
+            }
         };
-        let rows = done.rows as f64;
-        figures.insert(figure::of_batch(rate, per_batch), rows / done.seconds);
-        figures.insert(
-            figure::of_batch(cpu, per_batch),
-            done.cpu_seconds * 1e6 / rows,
-        );
+        put(figure::CACHED_WRITE, |(cached, _)| cached.rate);
+        put(figure::UNCACHED_WRITE, |(_, uncached)| uncached.rate);
+        put(figure::WRITE_COST, |(cached, uncached)| {
+            uncached.rate / cached.rate
+        });
+        put(figure::CACHED_WRITE_CPU, |(cached, _)| cached.cpu);
+        put(figure::UNCACHED_WRITE_CPU, |(_, uncached)| uncached.cpu);
     }
     sample(figures, &figure::of_batch(figure::CACHED_WRITE, 1))
 }
@@ -82,10 +85,10 @@ fn write(
     rows: u64,
     turn: Duration,
     seed: u64,
-) -> Result<Done> {
+) -> Result<Turn> {
     let mut rng = Rng::new(seed);
     let (cpu, begun) = (cpu_seconds(), Instant::now());
-    let mut done = Done::default();
+    let mut done = 0;
     while begun.elapsed() < turn {
         let row = |_| {
             let mut key = stores::key(rng.next() % rows);
@@ -96,10 +99,10 @@ fn write(
         };
         let batch: Vec<(Key, Value)> = (0..per_batch).map(row).collect();
         store.write_half(half, &batch)?;
-        done.rows += per_batch as u64;
+        done += per_batch as u64;
     }
-    done.seconds = begun.elapsed().as_secs_f64();
+    let rate = done as f64 / begun.elapsed().as_secs_f64();
     store.wait_idle()?;
-    done.cpu_seconds = cpu_seconds() - cpu;
-    Ok(done)
+    let cpu = (cpu_seconds() - cpu) * 1e6 / done as f64;
+    Ok(Turn { rate, cpu })
 }

@@ -124,7 +124,7 @@ fn cost(bench: &str, torrens: &Series, rows: usize) -> Row {
         torrens: median(&cached),
         peer: "uncached".to_owned(),
         peer_value: median(&uncached),
-        judged: Judged::Value(stats::ratio(&uncached, &cached)),
+        judged: Judged::Value(median(&figure(figure::WRITE_COST))),
         bar: bars::bar(bench, "uncached"),
         better: bars::better(bench),
     };

@@ -38,6 +38,8 @@ pub(super) mod figure {
     pub(in super::super) const WRITE: &str = "write";
     pub(in super::super) const CACHED_WRITE: &str = "cached_write";
     pub(in super::super) const UNCACHED_WRITE: &str = "uncached_write";
+    /// Time that a row takes with the region in memory over the time without, of turns side by side.
+    pub(in super::super) const WRITE_COST: &str = "write_cost";
     /// Processor time of the process per row, in microseconds, with the work that is left behind.
     pub(in super::super) const CACHED_WRITE_CPU: &str = "cached_write_cpu";
     pub(in super::super) const UNCACHED_WRITE_CPU: &str = "uncached_write_cpu";
