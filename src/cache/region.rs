@@ -38,6 +38,8 @@ struct Shared {
     merging: Mutex<()>,
     /// A merge is due and was asked for.
     merge_asked: AtomicBool,
+    /// Something was written since [`RegionCache::begin_rest`].
+    written: AtomicBool,
     pins: Arc<Pins>,
     meter: CacheMeter,
 }
@@ -57,6 +59,7 @@ impl RegionCache {
                 publishing: Mutex::new(()),
                 merging: Mutex::new(()),
                 merge_asked: AtomicBool::new(false),
+                written: AtomicBool::new(false),
                 pins: Arc::default(),
                 meter: meter.clone(),
             }),
@@ -85,6 +88,7 @@ impl RegionCache {
             return false;
         };
         let run = Arc::new(run);
+        self.shared.written.store(true, Ordering::Relaxed);
         let layers = self.publish(|layers| {
             layers.recent.push(run);
             settle(&mut layers.recent, RUN_VERSIONS_MAX, &self.shared.meter);
@@ -133,6 +137,17 @@ impl RegionCache {
     /// Whether a merge is worth its work: much was written since the last.
     pub fn is_merge_due(&self) -> bool {
         self.shared.layers.load().is_merge_due()
+    }
+
+    /// Says whether nothing was written since it was last asked, and asks from now on.
+    pub fn begin_rest(&self) -> bool {
+        !self.shared.written.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether memory is held of keys that a split gave to another region, which the next merge lets
+    /// go.
+    pub fn has_foreign(&self) -> bool {
+        self.shared.layers.load().has_foreign(&self.shared.range)
     }
 
     /// Whether anything was written since the last merge, or a merge would let something go: old

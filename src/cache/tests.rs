@@ -264,3 +264,54 @@ fn a_region_at_rest_takes_less_than_one_and_a_half_times_its_bytes() {
         written.bytes()
     );
 }
+
+#[test]
+fn segments_that_shrank_are_joined_with_their_neighbours() {
+    let meter = CacheMeter::new();
+    let cache = RegionCache::loading(KeyRange::all(), &meter);
+    let (per_segment, segments) = (segment::SEGMENT_KEYS_MAX as u32, 20);
+    let mut loader = cache.loader(at(1));
+    for n in 0..per_segment * segments {
+        loader.push(CF, &n.to_be_bytes(), &[7; 50]);
+    }
+    loader.finish();
+    assert_eq!(cache.segments(), segments as usize);
+    // One segment shrinks to a sixteenth at a time; each merge finds its neighbours untouched.
+    for segment in 0..segments {
+        let mut batch = WriteBatch::new();
+        for n in segment * per_segment..(segment + 1) * per_segment {
+            if n % 16 > 0 {
+                batch.delete(n.to_be_bytes());
+            }
+        }
+        let sequence = at(2 + u64::from(segment));
+        let _ = cache.insert(&batch, sequence);
+        assert!(cache.merge(sequence));
+    }
+    let left = (per_segment * segments / 16) as usize;
+    assert_eq!(cache.versions(), left);
+    let packed = left.div_ceil(per_segment as usize);
+    assert!(
+        cache.segments() <= packed + 1,
+        "{} segments for what fits in {packed}",
+        cache.segments()
+    );
+}
+
+#[test]
+fn a_region_rests_from_the_second_look_after_its_last_write() {
+    let meter = CacheMeter::new();
+    let cache = loaded(&meter, "abc");
+    assert!(cache.begin_rest(), "nothing was written yet");
+    put(&cache, "b", 2);
+    assert!(!cache.begin_rest());
+    assert!(cache.begin_rest());
+    put(&cache, "b", 3);
+    put(&cache, "b", 4);
+    assert!(!cache.begin_rest());
+    assert!(!cache.has_foreign());
+    let part = cache.part(range("b", "")).unwrap();
+    assert!(part.has_foreign());
+    assert!(part.merge(at(4)));
+    assert!(!part.has_foreign());
+}

@@ -7,8 +7,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cache::CacheDecision;
 use crate::cache::policy::{HeatPlace, RegionHeat, decide};
+use crate::cache::{CacheDecision, RegionCache};
 use crate::engine::background::Job;
 use crate::engine::core::Core;
 use crate::lifecycle::{CacheState, Cause, EvictReason, LoadReason};
@@ -148,14 +148,25 @@ impl Core {
 
     /// Packs what was written to regions since their last merge, also where it is little: a region at
     /// rest takes no more than it has to.
+    ///
+    /// One that was written to since the last sweep is not at rest, and left to the merge that its
+    /// writes ask for when they are enough: packing it each second would cost its writes more than
+    /// they cost by themselves. Only what a split left in two regions' memory is not kept until then.
     pub(in crate::engine) fn sweep_caches(&self) {
-        let useful: Vec<RegionId> = {
+        let attached: Vec<(RegionId, RegionCache)> = {
             let state = self.caches.state.lock();
-            let useful = state.attached.iter().filter(|(_, attached)| {
-                attached.cache.floor().is_some() && attached.cache.is_merge_useful()
-            });
-            useful.map(|(region, _)| *region).collect()
+            let attached = state.attached.iter();
+            attached
+                .map(|(region, attached)| (*region, attached.cache.clone()))
+                .collect()
         };
+        // Looked at without the lock, which every write takes.
+        let useful = attached.into_iter().filter_map(|(region, cache)| {
+            let rests = cache.begin_rest();
+            let useful = cache.floor().is_some()
+                && ((rests && cache.is_merge_useful()) || cache.has_foreign());
+            useful.then_some(region)
+        });
         useful
             .into_iter()
             .for_each(|region| self.queue.push(Job::Merge(region)));
@@ -227,5 +238,59 @@ impl Core {
             let cached = slots.filter(|(_, slot)| slot.cache.state() != CacheState::Absent);
             cached.map(|(region, _)| region).collect()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use torrens_journal::testing::SimDisk;
+
+    use super::*;
+    use crate::engine::background::JobKind;
+    use crate::engine::{Background, Engine};
+    use crate::store::{MemoryFactory, MemoryStore, WriteBatch};
+    use crate::{Peer, PeerId, RaftPosition, Region, RegionEpoch, StoreId};
+
+    #[test]
+    fn a_region_is_packed_when_it_rests_and_not_while_it_is_written_to() {
+        let (id, epoch) = (RegionId(1), RegionEpoch::BOOTSTRAP);
+        let (engine, _) = Engine::options()
+            .store(StoreId(4))
+            .disk(Arc::new(SimDisk::new(7)))
+            .data(Arc::new(MemoryFactory::new(MemoryStore::new())))
+            .background(Background::Manual)
+            .open(Path::new("store"))
+            .unwrap();
+        let peers = vec![Peer::voter(PeerId(1), StoreId(4))];
+        let range = KeyRange::all();
+        let region = Region {
+            id,
+            range,
+            epoch,
+            peers,
+        };
+        assert!(engine.bootstrap(region).unwrap().holds());
+        assert!(engine.load(id, epoch).unwrap().holds());
+        while engine.step_background().unwrap().is_some() {}
+        let write = |index| {
+            let mut batch = WriteBatch::new();
+            batch.put(*b"a", [index as u8]);
+            let at = RaftPosition { index, term: 6 };
+            engine.write(id, epoch, at, &batch).unwrap();
+        };
+        let merges_after_a_sweep = || {
+            engine.core.sweep_caches();
+            engine.core.queue.waiting(JobKind::Merge)
+        };
+        for index in 6..9 {
+            write(index);
+            assert_eq!(merges_after_a_sweep(), 0, "it was just written to");
+        }
+        assert_eq!(merges_after_a_sweep(), 1, "it rests");
+        while engine.step_background().unwrap().is_some() {}
+        assert_eq!(merges_after_a_sweep(), 0, "nothing was written since");
     }
 }
