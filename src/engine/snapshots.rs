@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -22,8 +23,8 @@ use crate::snapshot::{
     self, ContentHasher, FoundFile, SnapshotError, SnapshotMeta, SnapshotName, SnapshotReader,
     SnapshotWriter, StagedSnapshot,
 };
-use crate::store::{ColumnFamily, Direction, RegionRow, Value, scan_at};
-use crate::{Incarnation, Key, RaftPosition, Region, RegionEpoch, RegionId};
+use crate::store::{ColumnFamily, RegionRow, visit_at};
+use crate::{Incarnation, RaftPosition, Region, RegionEpoch, RegionId};
 
 /// Most bytes of a snapshot that is taken in from outside: 64 GiB.
 const RECEIVE_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
@@ -108,14 +109,21 @@ impl Core {
     fn walk_moment(
         &self,
         moment: &Moment,
-        mut row: impl FnMut(ColumnFamily, &Key, &Value) -> Result<(), EngineError>,
+        mut row: impl FnMut(ColumnFamily, &[u8], &[u8]) -> Result<(), EngineError>,
     ) -> Result<Option<Refusal>, EngineError> {
         let (range, sequence) = (&moment.region.range, moment.pin.sequence());
         for cf in self.families.iter() {
-            for item in scan_at(&*self.data, cf, range, sequence, Direction::Forward) {
-                let (key, value) = item?;
-                row(cf, &key, &value)?;
-            }
+            let mut failed = None;
+            visit_at(&*self.data, cf, range, sequence, |key, value| {
+                match row(cf, key, value) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(error) => {
+                        failed = Some(error);
+                        ControlFlow::Break(())
+                    }
+                }
+            })?;
+            failed.map_or(Ok(()), Err)?;
         }
         let region = moment.region.id;
         // What was read is no picture of anything then.

@@ -33,8 +33,10 @@ const END_FINITE: u8 = 1;
 /// Bytes of a key that one group of the escape carries.
 const GROUP_BYTES: usize = 8;
 const SEQUENCE_BYTES: usize = 8;
+/// Where the escape starts in a raw key: behind its kind and the column family.
+const ESCAPED_OFFSET: usize = 2;
 /// `'d'`, column family, one group at least, sequence.
-const DATA_KEY_BYTES_MIN: usize = 2 + (GROUP_BYTES + 1) + SEQUENCE_BYTES;
+const DATA_KEY_BYTES_MIN: usize = ESCAPED_OFFSET + (GROUP_BYTES + 1) + SEQUENCE_BYTES;
 
 /// What is wrong with a raw key or a tagged value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -164,27 +166,40 @@ impl DataKey {
 
     /// Decodes a raw key of the kind that starts with `kind`.
     fn decode_behind(kind: u8, raw: &[u8]) -> Result<DataKey, KeyError> {
-        let too_short = KeyError::TooShort { bytes: raw.len() };
-        match raw.first() {
-            None => return Err(too_short),
-            Some(prefix) if *prefix == kind => {}
-            Some(&prefix) => return Err(KeyError::UnknownPrefix { prefix }),
-        }
-        if raw.len() < DATA_KEY_BYTES_MIN {
-            return Err(too_short);
-        }
-        let Some((head, inverted)) = raw.split_last_chunk::<SEQUENCE_BYTES>() else {
-            return Err(too_short);
-        };
-        let Some((&[_, cf], escaped)) = head.split_first_chunk::<2>() else {
-            return Err(too_short);
-        };
+        let (cf, escaped, sequence) = split(kind, raw)?;
+        let mut key = Vec::new();
+        unescape(escaped, &mut key)?;
         Ok(DataKey {
-            cf: ColumnFamily::new(cf),
-            key: Key::from(unescape(escaped, 2)?),
-            sequence: Sequence::new(!u64::from_be_bytes(*inverted)),
+            cf,
+            key: Key::from(key),
+            sequence,
         })
     }
+}
+
+/// The escaped key and the sequence of a version's raw key; [`unescape`] gives the key.
+pub(super) fn split_data_key(raw: &[u8]) -> Result<(&[u8], Sequence), KeyError> {
+    split(PREFIX_DATA, raw).map(|(_, escaped, sequence)| (escaped, sequence))
+}
+
+fn split(kind: u8, raw: &[u8]) -> Result<(ColumnFamily, &[u8], Sequence), KeyError> {
+    let too_short = KeyError::TooShort { bytes: raw.len() };
+    match raw.first() {
+        None => return Err(too_short),
+        Some(prefix) if *prefix == kind => {}
+        Some(&prefix) => return Err(KeyError::UnknownPrefix { prefix }),
+    }
+    if raw.len() < DATA_KEY_BYTES_MIN {
+        return Err(too_short);
+    }
+    let Some((head, inverted)) = raw.split_last_chunk::<SEQUENCE_BYTES>() else {
+        return Err(too_short);
+    };
+    let Some((&[_, cf], escaped)) = head.split_first_chunk::<ESCAPED_OFFSET>() else {
+        return Err(too_short);
+    };
+    let sequence = Sequence::new(!u64::from_be_bytes(*inverted));
+    Ok((ColumnFamily::new(cf), escaped, sequence))
 }
 
 pub(super) fn data_key(cf: ColumnFamily, key: &[u8], sequence: Sequence) -> Vec<u8> {
@@ -329,9 +344,14 @@ pub(super) fn encode_value(value: Option<&[u8]>) -> Vec<u8> {
 
 /// Reads a tagged value; `None` is a deletion.
 pub(super) fn decode_value(tagged: &[u8]) -> Result<Option<Value>, KeyError> {
+    Ok(value_bytes(tagged)?.map(Value::copy_from))
+}
+
+/// As [`decode_value`], without a copy.
+pub(super) fn value_bytes(tagged: &[u8]) -> Result<Option<&[u8]>, KeyError> {
     match tagged.split_first() {
         None => Err(KeyError::NoTag),
-        Some((&TAG_PUT, bytes)) => Ok(Some(Value::copy_from(bytes))),
+        Some((&TAG_PUT, bytes)) => Ok(Some(bytes)),
         Some((&TAG_DELETE, [])) => Ok(None),
         Some((&TAG_DELETE, bytes)) => Err(KeyError::DeleteWithBytes { bytes: bytes.len() }),
         Some((&tag, _)) => Err(KeyError::UnknownTag { tag }),
@@ -358,11 +378,12 @@ impl StoreBatch {
     }
 }
 
-fn unescape(escaped: &[u8], offset: usize) -> Result<Vec<u8>, KeyError> {
-    let mut key = Vec::new();
+/// Puts the key that an escape carries in place of what is in `key`.
+pub(super) fn unescape(escaped: &[u8], key: &mut Vec<u8>) -> Result<(), KeyError> {
+    key.clear();
     let mut rest = escaped;
     loop {
-        let at = offset + (escaped.len() - rest.len());
+        let at = ESCAPED_OFFSET + (escaped.len() - rest.len());
         let Some((group, tail)) = rest.split_first_chunk::<{ GROUP_BYTES + 1 }>() else {
             return Err(KeyError::BadGroup { offset: at });
         };
@@ -386,7 +407,7 @@ fn unescape(escaped: &[u8], offset: usize) -> Result<Vec<u8>, KeyError> {
         }
         if padding > 0 {
             return match rest.is_empty() {
-                true => Ok(key),
+                true => Ok(()),
                 false => Err(KeyError::TrailingBytes {
                     offset: at + GROUP_BYTES + 1,
                 }),

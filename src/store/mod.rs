@@ -4,7 +4,7 @@
 //!   the feature `store-redb`, [`MemoryStore`] the twin that can lose what is unflushed. `contract` holds
 //!   all to the same suite.
 //! * `keys`, `rows`: the layout of raw keys, region rows and the store's own rows.
-//! * `versions`, `range_deletions`, `versioned`: multi-version reads on top of any [`DataStore`].
+//! * `versions`, `visit`, `range_deletions`, `versioned`: multi-version reads on top of any [`DataStore`].
 //! * `clear`, `collect`: taking away a range, and the versions that nobody reads any more.
 //! * `families`, `write_batch`: column families, and what a caller writes.
 //!
@@ -17,6 +17,7 @@
 //! Not here: which index is where, floors, barriers (`engine`).
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,6 +40,7 @@ mod sled;
 mod value;
 mod versioned;
 mod versions;
+mod visit;
 mod write_batch;
 
 #[cfg(test)]
@@ -62,6 +64,7 @@ pub use rows::{
 pub use value::Value;
 pub use versioned::VersionedStore;
 pub use versions::{get_at, scan_at, scan_versions};
+pub use visit::visit_at;
 pub use write_batch::{BatchError, RangeDelete, WriteBatch, WriteOp};
 
 /// Order of a scan.
@@ -173,6 +176,9 @@ impl StoreBatch {
 /// What a scan yields: raw key and raw value. After an error nothing follows.
 pub type RawRows<'a> = Box<dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + Send + 'a>;
 
+/// Takes a walk's raw keys and raw values, until it says that it has enough.
+pub type RowVisitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
 /// An ordered map of raw keys in which batches are atomic and only `flush` promises durability.
 pub trait DataStore: Send + Sync + fmt::Debug {
     /// Applies the whole batch, or nothing of it.
@@ -194,6 +200,22 @@ pub trait DataStore: Send + Sync + fmt::Debug {
     /// The rows of a range in key order (or its reverse). Not a snapshot: rows that are written or
     /// deleted while it runs may or may not be seen; rows that stay are seen exactly once.
     fn scan(&self, range: &RawRange, direction: Direction) -> RawRows<'_>;
+
+    /// As [`scan`](Self::scan) forward: gives each row's raw key and raw value to `each`, until it
+    /// says that it has enough. For those who look at many rows and keep few: a store that can
+    /// spares the copies.
+    ///
+    /// # Errors
+    /// The first that a scan would meet; what came before it was given.
+    fn walk(&self, range: &RawRange, each: &mut RowVisitor<'_>) -> Result<(), StoreError> {
+        for row in self.scan(range, Direction::Forward) {
+            let (key, value) = row?;
+            if each(&key, &value).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
 
     /// Makes everything that was applied before the call durable on the device.
     ///

@@ -325,11 +325,11 @@ impl Mask {
     }
 
     /// Whether a version of `key` at `sequence` is hidden.
-    pub(super) fn hides(&self, key: &Key, sequence: Sequence) -> bool {
-        let upto: (Bound<&Key>, Bound<&Key>) = (Bound::Unbounded, Bound::Included(key));
-        match self.fragments.range::<Key, _>(upto).next_back() {
+    pub(super) fn hides(&self, key: &[u8], sequence: Sequence) -> bool {
+        let upto: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Unbounded, Bound::Included(key));
+        match self.fragments.range::<[u8], _>(upto).next_back() {
             Some((_, (end, deleted))) => {
-                sequence < *deleted && end.as_ref().is_none_or(|end| key < end)
+                sequence < *deleted && end.as_ref().is_none_or(|end| *key < **end)
             }
             None => false,
         }

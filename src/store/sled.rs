@@ -24,8 +24,8 @@ use super::device_sync::{DeviceSync, create_dir};
 use super::panic_guard::catch;
 use super::refusing::Refusing;
 use super::{
-    DataStore, Direction, RawRange, RawRows, StoreBatch, StoreError, StoreFactory, StoreOp,
-    StoreOpenError, StoreOpenMode,
+    DataStore, Direction, RawRange, RawRows, RowVisitor, StoreBatch, StoreError, StoreFactory,
+    StoreOp, StoreOpenError, StoreOpenMode,
 };
 
 /// sled's log, its one file that is written in place.
@@ -34,6 +34,10 @@ const LOG_FILE: &str = "db";
 const BLOB_DIR: &str = "blobs";
 /// Pause between two tries for sled's lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// Rows, and bytes, that a walk reads ahead of its reader, at most (and a row).
+const WALK_ROWS: usize = 256;
+const WALK_BYTES: usize = 64 * 1024;
 
 /// How to open a [`SledStore`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,6 +204,48 @@ impl DataStore for SledStore {
                 direction,
             },
         })
+    }
+
+    fn walk(&self, range: &RawRange, each: &mut RowVisitor<'_>) -> Result<(), StoreError> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let mut iter = self.run("store.scan", false, |db| {
+            Ok(match &range.end {
+                Some(end) => db.range::<&[u8], _>(range.start.as_slice()..end.as_slice()),
+                None => db.range::<&[u8], _>(range.start.as_slice()..),
+            })
+        })?;
+        // Some rows at a time lie in one piece of memory, so that guarding sled's code costs little,
+        // and `each`, which is not sled's, runs outside of the guard.
+        let (mut bytes, mut rows) = (Vec::new(), Vec::new());
+        loop {
+            bytes.clear();
+            rows.clear();
+            let read = self.run("store.scan", false, |_| {
+                while rows.len() < WALK_ROWS && bytes.len() < WALK_BYTES {
+                    let Some(row) = iter.next() else { break };
+                    let (key, value) = row?;
+                    bytes.extend_from_slice(&key);
+                    bytes.extend_from_slice(&value);
+                    rows.push((key.len(), value.len()));
+                }
+                Ok(())
+            });
+            let mut rest = bytes.as_slice();
+            for (key_bytes, value_bytes) in &rows {
+                let (key, behind) = rest.split_at(*key_bytes);
+                let (value, behind) = behind.split_at(*value_bytes);
+                rest = behind;
+                if each(key, value).is_break() {
+                    return Ok(());
+                }
+            }
+            read?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+        }
     }
 
     fn flush(&self) -> Result<(), StoreError> {

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::range_deletions::RangeDeletions;
-use super::{DataStore, Direction, RawRange, RawRows, StoreBatch, StoreError};
+use super::{DataStore, Direction, RawRange, RawRows, RowVisitor, StoreBatch, StoreError};
 
 /// A data store with its range deletions at hand.
 #[derive(Debug)]
@@ -49,6 +49,10 @@ impl DataStore for VersionedStore {
 
     fn scan(&self, range: &RawRange, direction: Direction) -> RawRows<'_> {
         self.store.scan(range, direction)
+    }
+
+    fn walk(&self, range: &RawRange, each: &mut RowVisitor<'_>) -> Result<(), StoreError> {
+        self.store.walk(range, each)
     }
 
     fn flush(&self) -> Result<(), StoreError> {

@@ -250,7 +250,7 @@ mod tests {
 
     use super::*;
     use crate::engine::background::JobKind;
-    use crate::engine::{Background, Engine};
+    use crate::engine::{Background, Engine, WriteAnswer};
     use crate::store::{MemoryFactory, MemoryStore, WriteBatch};
     use crate::{Peer, PeerId, RaftPosition, Region, RegionEpoch, StoreId};
 
@@ -279,7 +279,8 @@ mod tests {
             let mut batch = WriteBatch::new();
             batch.put(*b"a", [index as u8]);
             let at = RaftPosition { index, term: 6 };
-            engine.write(id, epoch, at, &batch).unwrap();
+            let answer = engine.write(id, epoch, at, &batch).unwrap();
+            assert!(matches!(answer, WriteAnswer::Applied { .. }));
         };
         let merges_after_a_sweep = || {
             engine.core.sweep_caches();

@@ -1,5 +1,6 @@
 //! Loading a region into memory: asked for, begun, copied from the data store, active.
 
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use super::CacheTicket;
@@ -9,7 +10,7 @@ use crate::engine::background::Job;
 use crate::engine::core::Core;
 use crate::engine::{Answer, EngineError};
 use crate::lifecycle::{CacheEntry, Cause, Event, EvictReason, LoadReason};
-use crate::store::{Direction, StoreError, WriteBatch, scan_at};
+use crate::store::{StoreError, WriteBatch, visit_at};
 use crate::{Incarnation, KeyRange, RegionEpoch, RegionId, Sequence};
 
 /// Rows, and bytes, between two looks at whether the load is still wanted and has room.
@@ -223,16 +224,22 @@ impl Core {
         let mut loader = cache.loader(sequence);
         let (mut rows, mut bytes) = (0_u64, 0);
         for cf in self.families.iter() {
-            for row in scan_at(&*self.data, cf, range, sequence, Direction::Forward) {
-                let (key, value) = row.map_err(Stopped::Failed)?;
+            let mut stopped = None;
+            visit_at(&*self.data, cf, range, sequence, |key, value| {
                 bytes += key.len() + value.len();
                 if rows.is_multiple_of(ROWS_PER_LOOK) || bytes >= BYTES_PER_LOOK {
-                    self.look_at_load(region, loading)?;
+                    if let Err(why) = self.look_at_load(region, loading) {
+                        stopped = Some(why);
+                        return ControlFlow::Break(());
+                    }
                     bytes = 0;
                 }
-                loader.push(cf, &key, &value);
+                loader.push(cf, key, value);
                 rows += 1;
-            }
+                ControlFlow::Continue(())
+            })
+            .map_err(Stopped::Failed)?;
+            stopped.map_or(Ok(()), Err)?;
         }
         self.look_at_load(region, loading)?;
         loader.finish();

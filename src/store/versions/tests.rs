@@ -1,9 +1,11 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use std::ops::ControlFlow;
+
 use super::*;
 use crate::store::contract::{Seeded, subjects};
-use crate::store::{MemoryStore, StoreBatch};
+use crate::store::{MemoryStore, StoreBatch, visit_at};
 
 const CF: ColumnFamily = ColumnFamily::DEFAULT;
 
@@ -38,11 +40,29 @@ fn scanned(
     direction: Direction,
 ) -> Vec<(Vec<u8>, Vec<u8>)> {
     let rows = scan_at(store, CF, range, Sequence::new(sequence), direction);
-    rows.map(|row| {
-        row.map(|(key, value)| (key.to_vec(), value.to_vec()))
-            .unwrap()
-    })
-    .collect()
+    let rows: Vec<_> = rows
+        .map(|row| {
+            row.map(|(key, value)| (key.to_vec(), value.to_vec()))
+                .unwrap()
+        })
+        .collect();
+    if direction == Direction::Forward {
+        // Whoever visits all rows sees the same, and no more than it wants.
+        let enough = rows.len() / 2;
+        for wanted in [rows.len() + 1, enough + 1] {
+            let mut visited = Vec::new();
+            let visit = |key: &[u8], value: &[u8]| {
+                visited.push((key.to_vec(), value.to_vec()));
+                match visited.len() < wanted {
+                    true => ControlFlow::Continue(()),
+                    false => ControlFlow::Break(()),
+                }
+            };
+            visit_at(store, CF, range, Sequence::new(sequence), visit).unwrap();
+            assert_eq!(visited, rows[..wanted.min(rows.len())]);
+        }
+    }
+    rows
 }
 
 #[test]
@@ -180,5 +200,27 @@ fn an_unreadable_entry_is_an_error_and_ends_the_walk() {
             other => panic!("{other:?}"),
         }
         assert!(rows.next().is_none());
+    }
+}
+
+#[test]
+fn what_a_range_deletion_hides_is_not_visited_either() {
+    for subject in subjects() {
+        let store = subject.open();
+        let mut batch = StoreBatch::new();
+        for name in [b"a", b"b", b"c"] {
+            batch.put_version(CF, name, Sequence::new(1), Some(b"old"));
+        }
+        let hidden = KeyRange::new(*b"b", None::<[u8; 1]>).unwrap();
+        batch.delete_range(CF, &hidden, Sequence::new(2));
+        batch.put_version(CF, b"c", Sequence::new(3), Some(b"new"));
+        store.apply(&batch).unwrap();
+        let names = |sequence| -> Vec<_> {
+            let rows = scanned(&*store, &KeyRange::all(), sequence, Direction::Forward);
+            rows.into_iter().map(|(key, _)| key).collect()
+        };
+        assert_eq!(names(1), [b"a", b"b", b"c"]);
+        assert_eq!(names(2), [b"a"]);
+        assert_eq!(names(3), [b"a", b"c"]);
     }
 }
