@@ -281,7 +281,10 @@ pub(super) fn record(lsn: Lsn, description: &Description) -> String {
     let detail = description.detail(&KeyForm::Auto);
     let region = description.region();
     let region = region.map_or(String::new(), |region| format!(" {region}"));
-    format!("{lsn} {kind}{region}: {detail} ({cause})")
+    match detail.is_empty() {
+        true => format!("{lsn} {kind}{region} ({cause})"),
+        false => format!("{lsn} {kind}{region}: {detail} ({cause})"),
+    }
 }
 
 /// One record as an answer: without its position.

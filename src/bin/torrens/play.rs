@@ -280,7 +280,7 @@ fn summary(out: &mut Out, tally: &Tally) -> io::Result<()> {
         (different, "with differences"),
         (rewritten, "rewritten"),
         (skipped, "skipped"),
-        (broken, "not scenarios"),
+        (broken, "that cannot be parsed"),
         (unreadable, "not read or written"),
     ];
     for (count, what) in parts {
