@@ -476,6 +476,11 @@ const TOOL: Rows = &[
         "A directory is searched for *.scenario.",
     ),
     (
+        "disk",
+        "The directory of `torrens play --disk` is not empty, or cannot be used.",
+        "Give a directory that is new or empty.",
+    ),
+    (
         "unreadable",
         "A file cannot be read.",
         "Check the path and its permissions.",
