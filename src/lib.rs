@@ -25,7 +25,7 @@ pub use engine::{
     CacheTicket, CachedRegion, CheckOutcome, Engine, EngineError, EvictingRegion, LeadershipAnswer,
     LeadershipRole, OpenError, OpenMode, OpenReport, Options, PinnedSlice, Preload, PreloadOutcome,
     PreloadRefusal, PreloadTicket, RaftStart, ReadError, RegionDigest, RegionStatus, RegionView,
-    Row, Rows, Taken, WriteAnswer,
+    Row, Rows, Submission, Taken, TransitionTicket, WriteAnswer,
 };
 pub use epoch::RegionEpoch;
 pub use ids::{Incarnation, PeerId, RegionId, StoreId};

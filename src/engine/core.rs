@@ -152,6 +152,13 @@ pub(super) struct Decision {
     durability: Durability,
 }
 
+impl Decision {
+    /// Every record that the answer rests on is at or below this.
+    pub(super) fn basis(&self) -> Lsn {
+        self.basis
+    }
+}
+
 /// The parts that opening brings together.
 pub(super) struct Parts {
     pub(super) layout: Layout,
@@ -355,8 +362,17 @@ impl Core {
 
     /// Waits until the record at `lsn` is durable, and publishes up to it.
     pub(super) fn wait_durable(&self, lsn: Lsn) -> Result<(), EngineError> {
-        self.note_poison(self.journal.wait_durable(lsn))?;
         // Those who wait together wake up together, and one of them publishes for all.
+        self.note_durable(self.journal.wait_durable(lsn), lsn)
+    }
+
+    /// As [`Core::wait_durable`], for whoever was told how the wait for `lsn` ended.
+    pub(super) fn note_durable(
+        &self,
+        outcome: Result<(), EngineError>,
+        lsn: Lsn,
+    ) -> Result<(), EngineError> {
+        self.note_poison(outcome)?;
         if self.published_lsn.load(Ordering::Acquire) < lsn.get() {
             self.publish();
         }

@@ -2,7 +2,7 @@
 //! just the position that was read. Its errors are the engine's.
 
 use torrens_journal::{
-    AppendError, Boot, Journal, JournalStats, Lsn, RecordKind, StoreUuid, SyncError,
+    AppendError, Boot, Durability, Journal, JournalStats, Lsn, RecordKind, StoreUuid, SyncError,
 };
 
 use super::EngineError;
@@ -40,6 +40,20 @@ impl Log {
             return Ok(());
         }
         self.journal()?.wait_durable(lsn).map_err(sync_error)
+    }
+
+    /// Calls `tell` once when the record is durable, or is known never to be through this journal; at once
+    /// if that is known.
+    pub(super) fn on_durable(
+        &self,
+        lsn: Lsn,
+        tell: impl FnOnce(Result<(), EngineError>) + Send + 'static,
+    ) -> Result<(), EngineError> {
+        let ticket = self.journal()?.ticket(lsn, Durability::Durable);
+        ticket
+            .map_err(sync_error)?
+            .on_durable(|outcome| tell(outcome.map(drop).map_err(sync_error)));
+        Ok(())
     }
 
     pub(super) fn wait_witnessed(&self, lsn: Lsn) -> Result<(), EngineError> {

@@ -50,6 +50,7 @@ mod row;
 mod rows;
 mod snapshots;
 mod status;
+mod submit;
 mod transitions;
 mod trust;
 mod unfinished;
@@ -72,6 +73,7 @@ pub use report::OpenReport;
 pub use row::{PinnedSlice, Row};
 pub use snapshots::{Digested, RegionDigest, Taken};
 pub use status::{RaftStart, RegionStatus};
+pub use submit::{Submission, TransitionTicket};
 
 use self::core::Core;
 

@@ -3,6 +3,8 @@
 
 use std::sync::atomic::Ordering;
 
+use torrens_journal::Lsn;
+
 use super::background::Job;
 use super::core::Core;
 use super::{Answer, EngineError, RaftStart, status};
@@ -136,18 +138,9 @@ impl Core {
     ) -> Result<Answer, EngineError> {
         self.check_open()?;
         let latch = self.latches.hold(region);
-        // Another peer, or another creation of it, has its own refusals; they come first.
-        let expected = self.with_decided(|register| match register.peer(region) {
-            Some(live)
-                if live.peer == peer && incarnation.is_none_or(|i| i == live.incarnation) =>
-            {
-                register.expect_epoch(region, epoch)
-            }
-            Some(_) | None => Ok(()),
-        });
-        if let Err(refusal) = expected {
-            self.wait_durable(self.with_decided(|register| register.last_lsn()))?;
-            return Ok(Answer::Refused(refusal));
+        if let Some((refused, basis)) = self.behind(region, epoch, incarnation, peer) {
+            self.wait_durable(basis)?;
+            return Ok(refused);
         }
         let event = Event::Destroy {
             region,
@@ -165,6 +158,27 @@ impl Core {
         drop(latch);
         self.queue.push_effects(effects);
         Ok(answer)
+    }
+
+    /// The answer for a caller that would destroy a peer and does not know its region as it is, and the
+    /// last record that the answer rests on. The caller holds the region's latch.
+    pub(super) fn behind(
+        &self,
+        region: RegionId,
+        epoch: RegionEpoch,
+        incarnation: Option<Incarnation>,
+        peer: PeerId,
+    ) -> Option<(Answer, Lsn)> {
+        // Another peer, or another creation of it, has its own refusals; they come first.
+        self.with_decided(|register| match register.peer(region) {
+            Some(live)
+                if live.peer == peer && incarnation.is_none_or(|i| i == live.incarnation) =>
+            {
+                let refusal = register.expect_epoch(region, epoch).err()?;
+                Some((Answer::Refused(refusal), register.last_lsn()))
+            }
+            Some(_) | None => None,
+        })
     }
 
     /// Hands what the whole had in memory to the parts of a split: its sequence and its cache (its

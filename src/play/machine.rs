@@ -16,7 +16,7 @@ use torrens_recovery::Item;
 use super::held::{Gate, GatedFactory, Held, Release};
 use super::points::Counter;
 use super::world::Trouble;
-use crate::engine::{Background, OpenMode, Options};
+use crate::engine::{Background, OpenMode, Options, TransitionTicket};
 use crate::inspector::{Description, InspectError, Inspector, KeyForm, describe};
 use crate::lifecycle::{DeletionId, Register};
 use crate::store::{
@@ -77,6 +77,8 @@ pub(super) struct Machine {
     /// Every creation of each region's peer that was seen, in order.
     creations: BTreeMap<RegionId, Vec<Incarnation>>,
     deletions: Vec<DeletionId>,
+    /// What was submitted and not answered yet, with what it is called.
+    pub(super) submitted: Vec<(String, TransitionTicket)>,
     /// Transitions that were acknowledged as durable, and what the journal says there if that is known.
     acknowledged: BTreeMap<Lsn, Option<String>>,
     /// The last record that a trace showed.
@@ -121,6 +123,7 @@ impl Machine {
             images: BTreeMap::new(),
             creations: BTreeMap::new(),
             deletions: Vec::new(),
+            submitted: Vec::new(),
             acknowledged: BTreeMap::new(),
             traced: Lsn::ZERO,
             operations: 0,
@@ -294,6 +297,7 @@ impl Machine {
         self.views.clear();
         self.labels.clear();
         self.tickets.clear();
+        self.submitted.clear();
         self.engine = None;
         if let Some(after) = after {
             (self.ground, self.operations) = (after, 0);

@@ -20,6 +20,7 @@ mod open_modes;
 mod real_faults;
 mod snapshots;
 mod stress;
+mod submit;
 mod support;
 mod threads;
 mod versions;

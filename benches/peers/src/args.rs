@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Journal(Options),
     /// A region's data: out of memory, out of the store, loads, writes and snapshots
     Data(Options),
+    /// Transitions, splits, routing, opening and bytes of the whole engine
+    Engine(Options),
     /// Prints rows that were kept from --json as a table
     Table(RowFiles),
     /// Carries out one run (how this program calls itself)

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::args::JobFiles;
 use crate::data;
+use crate::engine;
 use crate::job::{Job, Sample, Work};
 use crate::journal;
 
@@ -68,6 +69,7 @@ pub(crate) fn serve(files: &JobFiles) -> Result<()> {
     let job: Job = serde_json::from_slice(&fs::read(&files.job)?)?;
     let sample = match &job.work {
         Work::Data(work) => data::work::carry_out(&job, work)?,
+        Work::Engine(work) => engine::work::carry(&job, work)?,
         _ => journal::work::carry_out(&job)?,
     };
     fs::write(&files.sample, serde_json::to_vec(&sample)?)?;

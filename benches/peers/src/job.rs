@@ -37,6 +37,31 @@ pub(crate) enum Work {
     Replay { records: u64 },
     /// A run of the suite `data`.
     Data(DataWork),
+    /// A run of the suite `engine`.
+    Engine(EngineWork),
+}
+
+/// What is done in a run of the suite `engine`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum EngineWork {
+    /// Threads that make transitions of the mix and wait for each.
+    Transitions { threads: usize, time: Time },
+    /// One thread that submits them and keeps many in flight.
+    Submissions { time: Time },
+    /// Threads that append the mix's records to a journal alone and wait for each.
+    Appends { threads: usize, time: Time },
+    /// One thread that submits those and keeps many in flight.
+    Tickets { time: Time },
+    /// Splits of a region with a row that is not durable; or, in `parts`, what such a split consists of.
+    SplitDirty { parts: bool, time: Time },
+    /// Counts what the mix takes in the journal.
+    Bytes,
+    /// Makes so many regions, a checkpoint, and as many records behind it.
+    Fill { regions: u64 },
+    /// Opens that.
+    Open { regions: u64 },
+    /// Lookups by key beside a thread that splits, in the engine or in a `map` behind a lock.
+    Route { regions: u64, map: bool, time: Time },
 }
 
 /// How long a run is let alone, and then measured.
@@ -71,6 +96,27 @@ pub(crate) mod figure {
     pub(crate) const DEVICE_KIB: &str = "device_kib_per_record";
     /// Flushes of the device's cache per record.
     pub(crate) const DEVICE_FLUSHES: &str = "device_flushes_per_record";
+    /// Seconds that opening took.
+    pub(crate) const SECONDS: &str = "seconds";
+    /// Resident memory that opening added, per region.
+    pub(crate) const RESIDENT_BYTES: &str = "resident_bytes_per_region";
+    /// Bytes in the journal per transition, headers of records and groups among them, padding not.
+    pub(crate) const RECORD_BYTES: &str = "record_bytes";
+    /// Bytes of the region's description in protobuf.
+    pub(crate) const PROTOBUF_BYTES: &str = "protobuf_bytes";
+    /// The one over the other.
+    pub(crate) const BYTES_OVER_PROTOBUF: &str = "bytes_over_protobuf";
+    /// Padding to the page, per sync.
+    pub(crate) const PADDING_BYTES_PER_SYNC: &str = "padding_bytes_per_sync";
+    /// What a row of the suite `engine` has beside its figure.
+    pub(crate) const OF_THE_ENGINE: &[&str] = &[
+        P50_US,
+        P99_US,
+        CPU_US,
+        RECORD_BYTES,
+        PROTOBUF_BYTES,
+        PADDING_BYTES_PER_SYNC,
+    ];
     /// Records read.
     pub(crate) const RECORDS: &str = "records";
     /// Sum of the first bytes of their payloads.

@@ -1,4 +1,5 @@
-//! Torrens side by side with its peers: `cargo run --release -- journal`, or `data`.
+//! Torrens side by side with its peers: `cargo run --release -- journal`, or `data`; and the engine beside its own
+//! journal and plain maps: `engine`.
 //!
 //! Every figure is taken in a process of its own, in a fresh directory on a real disk, and every
 //! comparison is a ratio of two runs of the same round, seconds apart. One subcommand is one suite;
@@ -19,6 +20,7 @@
 //! | `peers` | one log after another behind one small trait, Torrens among them |
 //! | `journal` | the suite `journal` |
 //! | `data` | the suite `data` |
+//! | `engine`, `proto` | the suite `engine`, and the protobuf that it compares with |
 //!
 //! Not here: benchmarks of Torrens alone, which are `cargo bench` in the workspace.
 
@@ -27,12 +29,14 @@ mod bar;
 mod child;
 mod compare;
 mod data;
+mod engine;
 mod gauge;
 mod job;
 mod journal;
 mod machine;
 mod peers;
 mod place;
+mod proto;
 mod rng;
 mod rounds;
 mod row;
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Journal(options) => journal::run(&options),
         Command::Data(options) => data::run(&options),
+        Command::Engine(options) => engine::run(&options),
         Command::Table(rows) => suite::reprint(&rows.files),
         Command::Job(files) => child::serve(&files),
     };

@@ -238,6 +238,19 @@ impl Journal {
         Ok(Ticket::new(lsn, durability, Arc::clone(inner)))
     }
 
+    /// A ticket for the durability of a record that was appended before. The journal syncs for it once
+    /// somebody wants to be told.
+    ///
+    /// # Errors
+    /// [`SyncError::NotAppended`].
+    pub fn ticket(&self, lsn: Lsn, durability: Durability) -> Result<Ticket, SyncError> {
+        let appended = self.appended();
+        if lsn > appended {
+            return Err(SyncError::NotAppended { lsn, appended });
+        }
+        Ok(Ticket::new(lsn, durability, Arc::clone(self.inner())))
+    }
+
     /// Makes everything that was appended before the call durable, and gives the last LSN of it.
     ///
     /// # Durability

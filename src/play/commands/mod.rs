@@ -15,6 +15,7 @@ mod merges;
 mod messages;
 mod orders;
 mod snapshots;
+mod submissions;
 mod transitions;
 
 use super::machine::Machine;
@@ -28,6 +29,7 @@ pub(super) use checking::check;
 pub(super) const ALL: &[&[CommandSpec]] = &[
     machines::COMMANDS,
     transitions::COMMANDS,
+    submissions::COMMANDS,
     merges::COMMANDS,
     messages::COMMANDS,
     orders::COMMANDS,
