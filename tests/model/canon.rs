@@ -3,7 +3,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use super::Store;
+use super::store::Store;
 
 impl Hash for Store {
     fn hash<H: Hasher>(&self, hasher: &mut H) {

@@ -1,65 +1,26 @@
 //! The model: the real `step` and `apply` on a real register, with the journal reduced to append, sync
 //! and crash, and the memory of caches reduced to whose and which range.
 //!
-//! `alphabet`: what may happen. `canon`: when two states are the same. `forced`: what a guard keeps from
-//! happening. Not here: bounds and demands (`tests/model_check.rs`).
+//! There are several models, each closed by itself: an alphabet says what may happen, and one large enough for
+//! everything at once could not be searched through. `alphabet`: the alphabets. `store`: the state. `canon`:
+//! when two states are the same. `laws`: what may never be, of a `picture`, which is a store in outline.
+//! Not here: bounds and demands (`tests/model_check.rs`).
 
 pub(crate) mod alphabet;
 pub(crate) mod canon;
-pub(crate) mod forced;
+pub(crate) mod laws;
+pub(crate) mod picture;
+pub(crate) mod store;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use stateright::{Model, Property};
-use torrens::lifecycle::{
-    AbortReason, CacheState, Cause, Change, Event, Floor, OpenOperation, Outcome, PeerStage,
-    PeerState, Record, Register, Stamp, apply, step,
-};
-use torrens::{DestroyCause, Incarnation, KeyRange, RegionId};
-use torrens_journal::Lsn;
+use torrens::lifecycle::{Change, Event, Outcome, preceding, step};
 
-/// A store as the model sees it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Store {
-    /// Everything appended.
-    pub(crate) decided: Register,
-    /// Everything durable: what anybody may see.
-    pub(crate) published: Register,
-    /// Appended and not durable.
-    pub(crate) tail: Vec<Record>,
-    /// The last creation of each region's peer that ended: late work names it.
-    pub(crate) ghosts: BTreeMap<RegionId, Incarnation>,
-    /// Memory that reads use: whose it is, and which keys it holds all versions of.
-    pub(crate) memory: BTreeMap<RegionId, (Incarnation, KeyRange)>,
-    /// Crashes so far.
-    pub(crate) crashes: u8,
-    /// The first rule of change that was broken on the way here.
-    pub(crate) broken: Option<Breach>,
-}
-
-/// A rule that a change of state broke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Breach {
-    /// `apply` refused what was decided.
-    Apply,
-    /// The published state went back.
-    Durability,
-    /// An epoch went back while its incarnation lived.
-    Epoch,
-    /// The index of the metadata went back while its incarnation lived.
-    Index,
-    /// A creation appeared that was not new.
-    Resurrected,
-    /// A tombstone went or sank.
-    Tombstone,
-    /// A peer went on the word of somebody who knew no more than it.
-    Unasked,
-    /// An operation did not end with recovery.
-    Unfinished,
-    /// Memory of another creation, or of keys that are not the region's, could be read.
-    Cache,
-}
+use self::laws::Breach;
+use self::picture::Picture;
+use self::store::{Store, append};
 
 /// What happens next.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +44,8 @@ pub(crate) enum Action {
 pub(crate) struct Reached {
     /// Codes of refusals.
     pub(crate) refusals: BTreeSet<&'static str>,
+    /// Codes of what has to be waited for.
+    pub(crate) waits: BTreeSet<&'static str>,
     /// Stages of peers.
     pub(crate) stages: BTreeSet<&'static str>,
     /// States of caches.
@@ -115,27 +78,6 @@ pub(crate) struct StoreModel {
     pub(crate) reached: Arc<Mutex<Reached>>,
 }
 
-fn stamp() -> Stamp {
-    Stamp {
-        wall_clock_micros: 0,
-        boot: 1,
-        cause: Cause::Host,
-    }
-}
-
-/// Applies one change at the next position.
-fn append(register: &mut Register, change: Change) -> Result<Record, Breach> {
-    let record = Record::new(register, change, stamp());
-    let lsn = register.last_lsn().next().unwrap_or(Lsn::FIRST);
-    apply(register, lsn, &record).map_err(|_| Breach::Apply)?;
-    Ok(record)
-}
-
-fn replay(register: &mut Register, record: &Record) {
-    let lsn = register.last_lsn().next().unwrap_or(Lsn::FIRST);
-    apply(register, lsn, record).expect("a record that applied once applies again");
-}
-
 impl StoreModel {
     /// A model within bounds.
     pub(crate) fn new(bounds: Bounds) -> StoreModel {
@@ -149,44 +91,50 @@ impl StoreModel {
         note(&mut self.reached.lock().expect("nobody panics holding it"));
     }
 
-    /// The change that the event makes, if it makes one.
-    fn decided(&self, register: &Register, event: &Event) -> Option<Change> {
-        match step(register, event) {
-            Outcome::Accepted(accepted) => Some(accepted.change),
-            Outcome::AlreadyApplied | Outcome::Wait(_) => None,
+    /// What the event does to the store; none if it does nothing.
+    fn event(&self, mut store: Store, event: &Event) -> Option<Store> {
+        let mut before = Picture::of(&store.decided);
+        let mut accepted = match step(&store.decided, event) {
+            Outcome::Accepted(accepted) => accepted,
+            Outcome::AlreadyApplied => return None,
+            Outcome::Wait(reason) => {
+                self.note(|reached| reached.waits.extend([reason.code()]));
+                return None;
+            }
             Outcome::Refused(refusal) => {
                 let code = refusal.code();
                 self.note(|reached| reached.refusals.extend([code]));
-                (self.bounds.without == Some(code)).then(|| forced::change(register, event))?
-            }
-        }
-    }
-
-    fn event(&self, mut store: Store, event: &Event) -> Option<Store> {
-        let change = self.decided(&store.decided, event)?;
-        let before = store.decided.clone();
-        match append(&mut store.decided, change) {
-            Err(breach) => {
-                store.broken = Some(breach);
+                if self.bounds.without != Some(code) {
+                    return None;
+                }
+                // The guard is taken out: the event happens, whatever it makes of the store.
+                store.broken = Some(laws::broken(&before, event, &before.careless(event))?);
                 return Some(store);
             }
-            Ok(record) => {
-                self.note(|reached| reached.records.extend([record.change.kind_name()]));
-                store.tail.push(record);
+        };
+        let lived: Vec<_> = before
+            .regions
+            .iter()
+            .map(|(region, seen)| (*region, seen.incarnation))
+            .collect();
+        if let Some(first) = preceding(&store.decided, event) {
+            if let Outcome::Accepted(first) = step(&store.decided, &first) {
+                self.append(&mut store, first.change);
             }
-        }
-        for region in before.region_ids() {
-            let was = before.incarnation(region);
-            if was != store.decided.incarnation(region) {
-                store.ghosts.extend(was.map(|was| (region, was)));
+            if let Outcome::Accepted(again) = step(&store.decided, event) {
+                accepted = again;
             }
+            before = Picture::of(&store.decided);
         }
-        if let Event::Destroy { region, cause, .. } = event
-            && let DestroyCause::Removed { epoch } = cause
-            && let Some(peer) = before.peer(*region)
-            && !peer.stage.epoch().is_stale_against(*epoch)
-        {
-            store.broken = Some(Breach::Unasked);
+        self.append(&mut store, accepted.change);
+        if store.broken.is_some() {
+            return Some(store);
+        }
+        store.broken = laws::broken(&before, event, &Picture::of(&store.decided));
+        for (region, was) in lived {
+            if store.decided.incarnation(region) != Some(was) {
+                store.ghosts.insert(region, was);
+            }
         }
         store.remember(event);
         if self.bounds.publishes_early {
@@ -203,222 +151,16 @@ impl StoreModel {
         store.look_at_caches();
         Some(store)
     }
-}
 
-impl Store {
-    /// An open store with region 1 on it, everything durable.
-    pub(crate) fn new(bootstrap: &[Event]) -> Store {
-        let mut register = Register::default();
-        for event in bootstrap {
-            let Outcome::Accepted(accepted) = step(&register, event) else {
-                panic!("{event:?} begins no store");
-            };
-            append(&mut register, accepted.change).expect("an accepted outcome applies");
-        }
-        Store {
-            decided: register.clone(),
-            published: register,
-            tail: Vec::new(),
-            ghosts: BTreeMap::new(),
-            memory: BTreeMap::new(),
-            crashes: 0,
-            broken: None,
-        }
-    }
-
-    fn range(&self, region: RegionId) -> Option<(Incarnation, KeyRange)> {
-        let peer = self.decided.peer(region)?;
-        Some((peer.incarnation, peer.stage.region()?.range.clone()))
-    }
-
-    /// What the engine does with the memory at a decision.
-    fn remember(&mut self, event: &Event) {
-        match event {
-            Event::LoadBegin { region, .. } => {
-                let begun = self.range(*region);
-                self.memory.extend(begun.map(|begun| (*region, begun)));
-            }
-            Event::Evict { region, .. } => drop(self.memory.remove(region)),
-            Event::Split(split) => {
-                let was = self.memory.remove(&split.region);
-                let parts = split.children.iter().map(|child| child.id);
-                let parts = parts.chain([split.region]);
-                let active =
-                    |region: &RegionId| self.decided.cache_state(*region) == CacheState::Active;
-                let parts: Vec<_> = parts
-                    .filter(active)
-                    .filter_map(|part| Some((part, self.range(part)?)))
-                    .collect();
-                if was.is_some() {
-                    self.memory.extend(parts);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The memory that reads may use is of the peer that they see, and of its keys only.
-    fn look_at_caches(&mut self) {
-        for (region, (incarnation, range)) in &self.memory {
-            if self.published.cache_state(*region) != CacheState::Active {
-                continue;
-            }
-            let Some(peer) = self.published.peer(*region) else {
-                self.broken = Some(Breach::Cache);
-                continue;
-            };
-            let description = peer.stage.region();
-            let is_inside = description.is_some_and(|region| region.range.covers(range));
-            let is_settled = self.decided.peer(*region) == Some(peer);
-            let is_whole = description.is_some_and(|region| region.range == *range);
-            if peer.incarnation != *incarnation || !is_inside || (is_settled && !is_whole) {
-                self.broken = Some(Breach::Cache);
+    /// Appends the record of a change; a store that `apply` refuses it to is broken.
+    fn append(&self, store: &mut Store, change: Change) {
+        match append(&mut store.decided, change) {
+            Err(breach) => store.broken = Some(breach),
+            Ok(record) => {
+                self.note(|reached| reached.records.extend([record.change.kind_name()]));
+                store.tail.push(record);
             }
         }
-    }
-
-    /// What may never be seen of two published states, one after the other.
-    fn look_back_at(&mut self, before: &Register) {
-        let now = &self.published;
-        let mut broken = (now.last_lsn() < before.last_lsn()).then_some(Breach::Durability);
-        for region in now.region_ids().chain(before.region_ids()) {
-            let (old, new) = (before.peer(region), now.peer(region));
-            match (old, new) {
-                (Some(old), Some(new)) if old.incarnation == new.incarnation => {
-                    let back = new.stage.epoch().precedes(old.stage.epoch());
-                    // A first snapshot that is given up takes its description with it.
-                    let given_up = matches!(
-                        (&old.stage, &new.stage),
-                        (PeerStage::Applying(_), PeerStage::Uninitialized)
-                    );
-                    if back && !given_up {
-                        broken = broken.or(Some(Breach::Epoch));
-                    }
-                    let index = |peer: &PeerState| peer.stage.meta_index().map(|meta| meta.index);
-                    if index(new) < index(old) && !given_up {
-                        broken = broken.or(Some(Breach::Index));
-                    }
-                }
-                (_, Some(new)) if new.incarnation.lsn() <= before.last_lsn() => {
-                    broken = broken.or(Some(Breach::Resurrected));
-                }
-                _ => {}
-            }
-        }
-        for (region, old) in before.tombstones() {
-            let new = now.tombstone(region);
-            if new.is_none_or(|new| new.highest_peer < old.highest_peer) {
-                broken = broken.or(Some(Breach::Tombstone));
-            }
-        }
-        self.broken = self.broken.or(broken);
-    }
-
-    fn sync(mut self) -> Store {
-        let before = self.published.clone();
-        for record in std::mem::take(&mut self.tail) {
-            if self.published.last_lsn() < self.decided.last_lsn() {
-                replay(&mut self.published, &record);
-            }
-        }
-        let published = &self.published;
-        self.memory.retain(|region, (incarnation, _)| {
-            let is_held = matches!(
-                published.cache_state(*region),
-                CacheState::Active | CacheState::Loading
-            );
-            is_held && published.incarnation(*region) == Some(*incarnation)
-        });
-        self.look_back_at(&before);
-        self.look_at_caches();
-        self
-    }
-
-    fn crash(mut self, kept: usize, is_file_lost: bool) -> Store {
-        let seen = self.published.clone();
-        let first = self.decided.last_lsn().get() - self.tail.len() as u64;
-        if seen.last_lsn().get() > first + kept as u64 {
-            // What somebody saw is not on the device.
-            self.broken = Some(Breach::Durability);
-            return self;
-        }
-        let mut register = seen.clone();
-        // What was published early is there already.
-        let shown = usize::try_from(seen.last_lsn().get() - first).unwrap_or(usize::MAX);
-        let kept = self.tail.drain(..).take(kept).skip(shown);
-        kept.for_each(|record| replay(&mut register, &record));
-        (self.published, self.decided) = (register.clone(), register);
-        self.look_back_at(&seen);
-        self.memory.clear();
-        self.crashes += 1;
-        for operation in self.decided.open_operations() {
-            let event = ending(&self.decided, &operation, is_file_lost);
-            match step(&self.decided, &event) {
-                Outcome::Accepted(accepted) => {
-                    if let Err(breach) = append(&mut self.decided, accepted.change) {
-                        self.broken = Some(breach);
-                        return self;
-                    }
-                }
-                Outcome::AlreadyApplied => {}
-                Outcome::Refused(_) | Outcome::Wait(_) => {
-                    self.broken = Some(Breach::Unfinished);
-                }
-            }
-        }
-        let before = std::mem::replace(&mut self.published, self.decided.clone());
-        self.look_back_at(&before);
-        let is_open = |operation: &OpenOperation| match operation {
-            OpenOperation::SnapshotApply { .. } | OpenOperation::Reservation { .. } => true,
-            OpenOperation::Deletion { .. } => !is_file_lost,
-            OpenOperation::Cache { state, .. } => {
-                !matches!(state, CacheState::LoadRequested | CacheState::LoadQueued)
-            }
-        };
-        if self.decided.open_operations().iter().any(is_open) {
-            self.broken = Some(Breach::Unfinished);
-        }
-        self
-    }
-}
-
-/// How opening ends what a crash had left open.
-fn ending(register: &Register, operation: &OpenOperation, is_file_lost: bool) -> Event {
-    match operation {
-        OpenOperation::SnapshotApply {
-            region,
-            incarnation,
-            ..
-        } if is_file_lost => Event::AbortSnapshot {
-            region: *region,
-            incarnation: *incarnation,
-            reason: AbortReason::StagedFileLost,
-        },
-        OpenOperation::SnapshotApply {
-            region,
-            incarnation,
-            snapshot,
-            ..
-        } => Event::EndSnapshot {
-            region: *region,
-            incarnation: *incarnation,
-            floor: Floor {
-                index: snapshot.position.index,
-                barrier: register.barrier(),
-            },
-        },
-        OpenOperation::Reservation {
-            region,
-            incarnation,
-            ..
-        } => Event::ReleaseSnapshot {
-            region: *region,
-            incarnation: *incarnation,
-        },
-        OpenOperation::Deletion { deletion, .. } => Event::FinishDeletion {
-            deletion: *deletion,
-        },
-        OpenOperation::Cache { region, .. } => Event::CacheLost { region: *region },
     }
 }
 
@@ -427,7 +169,7 @@ impl Model for StoreModel {
     type Action = Action;
 
     fn init_states(&self) -> Vec<Store> {
-        vec![Store::new(&alphabet::bootstrap())]
+        vec![Store::new(&self.bounds.alphabet.beginning())]
     }
 
     fn actions(&self, store: &Store, actions: &mut Vec<Action>) {
@@ -464,43 +206,25 @@ impl Model for StoreModel {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![
-            Property::always(
-                "what always holds holds, ranges are disjoint",
-                |_, store: &Store| {
-                    store.decided.check_invariants().is_ok()
-                        && store.published.check_invariants().is_ok()
-                },
-            ),
-            Property::always("what was decided applies", |_, store: &Store| {
-                store.broken != Some(Breach::Apply)
-            }),
-            Property::always(
-                "nothing is visible before it is durable",
-                |_, store: &Store| store.broken != Some(Breach::Durability),
-            ),
-            Property::always("epochs never go back", |_, store: &Store| {
-                store.broken != Some(Breach::Epoch)
-            }),
-            Property::always("indexes never go back", |_, store: &Store| {
-                store.broken != Some(Breach::Index)
-            }),
-            Property::always("no incarnation is resurrected", |_, store: &Store| {
-                store.broken != Some(Breach::Resurrected)
-            }),
-            Property::always("tombstones fence", |_, store: &Store| {
-                store.broken != Some(Breach::Tombstone)
-            }),
-            Property::always("a peer goes on newer word only", |_, store: &Store| {
-                store.broken != Some(Breach::Unasked)
-            }),
-            Property::always("what was begun ends with recovery", |_, store: &Store| {
-                store.broken != Some(Breach::Unfinished)
-            }),
-            Property::always(
-                "the cache is of the region that is seen",
-                |_, store: &Store| store.broken != Some(Breach::Cache),
-            ),
-        ]
+        /// One property for each law, since a property is a plain function.
+        macro_rules! law {
+            ($($breach:ident)+) => {
+                vec![$(Property::always(Breach::$breach.says(), |_: &StoreModel, store: &Store| {
+                    store.broken != Some(Breach::$breach)
+                })),+]
+            };
+        }
+        let mut properties = law![
+            Apply Durability Overlap Epoch Index Resurrected Tombstone Unasked Late Diverged Merge
+            Flashback Description Data Unbegun Identity Unfinished Cache
+        ];
+        properties.push(Property::always(
+            "what always holds of a register holds",
+            |_, store: &Store| {
+                store.decided.check_invariants().is_ok()
+                    && store.published.check_invariants().is_ok()
+            },
+        ));
+        properties
     }
 }
