@@ -91,7 +91,8 @@ impl Picture {
         for (id, slot) in register.slots() {
             let cache = (slot.cache.state(), slot.cache.incarnation());
             picture.caches.insert(id, cache);
-            let fence = slot.tombstone.map(|fence| (id, fence.highest_peer));
+            let fence = slot.tombstone.as_ref();
+            let fence = fence.map(|fence| (id, fence.highest_peer));
             picture.buried.extend(fence);
             let Some(peer) = &slot.peer else { continue };
             let (holds, floor) = match &peer.stage {
@@ -435,7 +436,8 @@ impl Picture {
             Event::FinishDeletion { deletion } => drop(self.deletions.remove(deletion)),
             Event::Barrier { number, .. } => self.barrier = *number,
             Event::NewDataStore { generation } => self.generation = Some(*generation),
-            Event::SequenceLease { .. } => {}
+            // No model has observers yet; an alphabet of theirs says here what a careless engine makes of them.
+            Event::SequenceLease { .. } | Event::Observer(_) => {}
             Event::LoadRequest {
                 region,
                 incarnation,
