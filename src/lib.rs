@@ -18,6 +18,7 @@ mod region;
 mod sequence;
 pub mod snapshot;
 pub mod store;
+mod sync;
 
 pub use cache::{CacheCounters, CacheDecision, CacheSettingError, CacheSettings, Label, LabelId};
 pub use engine::{

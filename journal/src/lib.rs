@@ -35,6 +35,7 @@ mod pin;
 pub mod read;
 pub mod record;
 mod stats;
+mod sync;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod writer;

@@ -10,9 +10,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
-
 use crate::lsn::Lsn;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Names a pin while the journal is open; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -294,5 +293,57 @@ mod tests {
         assert_eq!(second.lsn(), None);
         let revoked = second.advance(Lsn::new(13)).unwrap_err();
         assert_eq!((revoked.code(), holders(&pins)), ("revoked", Vec::new()));
+    }
+}
+
+#[cfg(all(test, shuttle))]
+mod schedules {
+    use std::sync::atomic::Ordering;
+
+    use shuttle::sync::atomic::AtomicU64;
+    use shuttle::thread;
+
+    use super::*;
+    use crate::sync::explore;
+
+    /// As a purge decides: under the lock of the pins. It removes after that.
+    fn purge(pins: &Pins, below: u64, removed: &AtomicU64) {
+        let mut held = pins.lock();
+        let first = held.first().map_or(below, |pin| pin.lsn.get().min(below));
+        let kept = first.max(held.oldest().get());
+        held.set_oldest(Lsn::new(kept));
+        drop(held);
+        thread::yield_now();
+        removed.fetch_max(kept, Ordering::SeqCst);
+    }
+
+    #[test]
+    fn no_purge_removes_what_is_pinned_and_nobody_pins_what_is_removed() {
+        explore(|| {
+            let pins = Arc::new(Pins::new(Lsn::new(1)));
+            // Records below this are removed.
+            let removed = Arc::new(AtomicU64::new(1));
+            let holders = [2, 4].map(|lsn| {
+                let (pins, removed) = (Arc::clone(&pins), Arc::clone(&removed));
+                thread::spawn(move || {
+                    let Ok(pin) = pins.pin(Lsn::new(lsn), PinKind::Pin, "test") else {
+                        return;
+                    };
+                    for needed in [lsn, lsn + 1] {
+                        pin.advance(Lsn::new(needed)).expect("nobody revokes it");
+                        let removed = removed.load(Ordering::SeqCst);
+                        assert!(removed <= needed, "{removed} removed, {needed} is needed");
+                    }
+                })
+            });
+            let purger = {
+                let (pins, removed) = (Arc::clone(&pins), Arc::clone(&removed));
+                thread::spawn(move || purge(&pins, 3, &removed))
+            };
+            purge(&pins, 5, &removed);
+            for thread in holders.into_iter().chain([purger]) {
+                thread.join().expect("no thread fails");
+            }
+        });
     }
 }

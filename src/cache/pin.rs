@@ -4,11 +4,12 @@
 //! nothing of it. Its memory stays charged until it is dropped.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::layers::{Layers, Stage};
 use super::{CacheRefusal, Scan};
 use crate::store::{ColumnFamily, Direction};
+use crate::sync::AtomicUsize;
 use crate::{KeyRange, Sequence};
 
 /// How many pins of one region's memory are held.

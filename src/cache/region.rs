@@ -5,10 +5,7 @@
 //! readers take a [`CachePin`] and are never waited for nor wait.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use arc_swap::ArcSwap;
-use parking_lot::{Mutex, MutexGuard};
+use std::sync::atomic::Ordering;
 
 use super::layers::{Layers, Stage, packed_bytes};
 use super::load::CacheLoader;
@@ -17,6 +14,7 @@ use super::pin::Pins;
 use super::run::{Run, settle};
 use super::{CacheMeter, CachePin, CacheRefusal};
 use crate::store::WriteBatch;
+use crate::sync::{ArcSwap, AtomicBool, Mutex, MutexGuard};
 use crate::{KeyRange, Sequence};
 
 /// Versions in one run, at most, when runs are joined on the way of a write: bounds what one write

@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 
 use super::core::Core;
 use crate::cache::{CacheMeter, CachePin, CacheSettings, Counting, Labels, RegionCache};
-use crate::{Incarnation, KeyRange, RegionId, Sequence};
+use crate::{Incarnation, KeyRange, RegionId, Sequence, sync};
 
 mod api;
 mod check;
@@ -36,6 +36,8 @@ mod leadership;
 mod load;
 mod preload;
 mod report;
+#[cfg(all(test, shuttle))]
+mod schedules;
 
 pub use check::{CacheCheck, CheckOutcome};
 pub use completion::{CacheOutcome, CacheTicket};
@@ -53,7 +55,7 @@ use leadership::Leadership;
 #[derive(Debug)]
 pub(super) struct Caches {
     meter: CacheMeter,
-    state: Mutex<State>,
+    state: sync::Mutex<State>,
     /// Validated.
     settings: ArcSwap<CacheSettings>,
     pub(super) counting: Counting,
@@ -105,7 +107,7 @@ impl Default for Caches {
         let settings = settings.validated().expect("the defaults are valid");
         Caches {
             meter: CacheMeter::new(),
-            state: Mutex::default(),
+            state: sync::Mutex::default(),
             settings: ArcSwap::from_pointee(settings),
             counting: Counting::default(),
             heats: Heats::default(),

@@ -34,7 +34,7 @@ const TICK_STEPS: usize = 16;
 /// Who reads at which sequence, and what was collected so far.
 #[derive(Debug)]
 pub(super) struct ReadPins {
-    state: Mutex<PinState>,
+    state: crate::sync::Mutex<PinState>,
 }
 
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl ReadPins {
     /// Nothing below `opened_at` can be read: the process before may have collected up to there.
     pub(super) fn new(opened_at: Sequence) -> Arc<Self> {
         Arc::new(ReadPins {
-            state: Mutex::new(PinState {
+            state: crate::sync::Mutex::new(PinState {
                 pins: HashMap::new(),
                 next: 0,
                 collected: opened_at,
@@ -362,5 +362,53 @@ mod tests {
         assert_eq!(pins.safe_points(|| Sequence::new(20)).general.get(), 3);
         assert_eq!(told(&pins).get(), 8);
         assert!(pins.state.lock().pins.is_empty());
+    }
+}
+
+#[cfg(all(test, shuttle))]
+mod schedules {
+    use std::sync::atomic::Ordering;
+
+    use shuttle::thread;
+
+    use super::*;
+    use crate::sync::{AtomicU64, explore};
+
+    #[test]
+    fn nothing_that_a_reader_pinned_is_collected() {
+        explore(|| {
+            let pins = ReadPins::new(Sequence::new(1));
+            let visible = Arc::new(AtomicU64::new(1));
+            let removed = Arc::new(AtomicU64::new(0));
+            let readers = (0..2).map(|_| {
+                let (pins, visible) = (Arc::clone(&pins), Arc::clone(&visible));
+                let removed = Arc::clone(&removed);
+                thread::spawn(move || {
+                    let newest = visible.load(Ordering::SeqCst);
+                    let pin = pins.pin(&KeyRange::all(), |collected| {
+                        Ok::<_, ()>(collected.max(Sequence::new(newest)))
+                    });
+                    let pin = pin.expect("it is given a sequence that can be read");
+                    // A read needs every version that its sequence sees: what was removed is older.
+                    let at = pin.sequence().get();
+                    for _ in 0..2 {
+                        let removed = removed.load(Ordering::SeqCst);
+                        assert!(removed <= at, "{removed} is removed, {at} is read");
+                        thread::yield_now();
+                    }
+                })
+            });
+            let readers: Vec<_> = readers.collect();
+            for sequence in 2..4 {
+                visible.store(sequence, Ordering::SeqCst);
+                let points = pins.safe_points(|| Sequence::new(visible.load(Ordering::SeqCst)));
+                // What a collector removes is hidden at the lowest point.
+                let lowest = points.lowest_over(&KeyRange::all());
+                removed.fetch_max(lowest.get(), Ordering::SeqCst);
+            }
+            for reader in readers {
+                reader.join().expect("no reader fails");
+            }
+        });
     }
 }

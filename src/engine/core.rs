@@ -9,13 +9,11 @@
 //! a sync except the latch. The small locks of rows, fences and caches come last and hold nothing.
 //! `visible` is the published picture once more, for those who look at one moment and take no lock.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use arc_swap::{ArcSwap, Guard};
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::Mutex;
 use torrens_journal::Lsn;
 use torrens_journal::disk::{Disk, DiskLock};
 use torrens_recovery::Directories;
@@ -27,6 +25,7 @@ use super::collect::{Collection, ReadPins};
 use super::fence::Fences;
 use super::latch::Latches;
 use super::log::Log;
+use super::publication::Publication;
 use super::rows::Rows;
 use super::{Answer, EngineError};
 use crate::codec;
@@ -36,6 +35,7 @@ use crate::lifecycle::{
 };
 use crate::sequence::Sequencer;
 use crate::store::{ColumnFamilies, VersionedStore};
+use crate::sync::{Guard, RwLockReadGuard};
 use crate::{Incarnation, RegionId, Sequence};
 
 /// Where everything of one store lies.
@@ -124,21 +124,8 @@ pub(super) struct Core {
     /// Nobody else opens the directory while this lives.
     _lock: Option<Box<dyn DiskLock>>,
     decided: Mutex<Register>,
-    unpublished: Mutex<VecDeque<Unpublished>>,
-    published: RwLock<Register>,
-    visible: ArcSwap<Register>,
-    /// Position of the published picture.
-    published_lsn: AtomicU64,
-}
-
-/// A record that is not known to be durable yet.
-#[derive(Debug)]
-struct Unpublished {
-    lsn: Lsn,
-    /// Everything up to the record.
-    picture: Register,
-    /// The change, if fences follow it.
-    moves_fences: Option<Change>,
+    /// What is published, and what will be; a change is what fences follow.
+    publication: Publication<Register, Change>,
 }
 
 /// What a decision said, and how far the journal must be durable before anyone may hear of it.
@@ -207,10 +194,7 @@ impl Core {
             checkpointed: AtomicU64::new(checkpoint.map_or(0, Lsn::get)),
             opened_at: ceiling,
             _lock: lock,
-            unpublished: Mutex::new(VecDeque::new()),
-            published_lsn: AtomicU64::new(register.last_lsn().get()),
-            visible: ArcSwap::from_pointee(register.clone()),
-            published: RwLock::new(register.clone()),
+            publication: Publication::new(register.clone(), register.last_lsn()),
             decided: Mutex::new(register),
             layout,
             disk,
@@ -223,12 +207,12 @@ impl Core {
     /// The durable state: all that readers, observers and callers may see. Nothing is published while
     /// this is held.
     pub(super) fn published(&self) -> RwLockReadGuard<'_, Register> {
-        self.published.read()
+        self.publication.read()
     }
 
     /// The durable state as it is at this moment. Waits for nobody and holds nobody up.
     pub(super) fn visible(&self) -> Guard<Arc<Register>> {
-        self.visible.load()
+        self.publication.visible()
     }
 
     /// Looks at the state that decisions build on. Nothing seen here may be shown to anyone before
@@ -331,11 +315,8 @@ impl Core {
             record.change,
             Change::RegionSplit { .. } | Change::RegionsMerged { .. }
         );
-        self.unpublished.lock().push_back(Unpublished {
-            lsn,
-            picture: decided.clone(),
-            moves_fences: moves.then_some(record.change),
-        });
+        let moves_fences = moves.then_some(record.change);
+        self.publication.push(lsn, decided.clone(), moves_fences);
         Ok((lsn, subject))
     }
 
@@ -373,7 +354,7 @@ impl Core {
         lsn: Lsn,
     ) -> Result<(), EngineError> {
         self.note_poison(outcome)?;
-        if self.published_lsn.load(Ordering::Acquire) < lsn.get() {
+        if !self.publication.has_reached(lsn) {
             self.publish();
         }
         Ok(())
@@ -388,27 +369,13 @@ impl Core {
 
     /// Lets everybody see the picture of the last durable record.
     pub(super) fn publish(&self) {
-        let mut unpublished = self.unpublished.lock();
-        let synced = self.journal.synced();
-        let durable = unpublished.partition_point(|record| record.lsn <= synced);
-        let mut records: Vec<Unpublished> = unpublished.drain(..durable).collect();
-        let Some(last) = records.last_mut() else {
-            return;
-        };
-        let (lsn, picture) = (last.lsn, std::mem::take(&mut last.picture));
-        let visible = Arc::new(picture.clone());
-        let mut published = self.published.write();
-        let before = std::mem::replace(&mut *published, picture);
-        let changes = records
-            .iter()
-            .filter_map(|record| record.moves_fences.as_ref());
-        changes.for_each(|change| self.hand_fences_on(change));
-        self.visible.store(visible);
-        self.published_lsn.store(lsn.get(), Ordering::Release);
-        drop((published, unpublished));
-        // What nobody else has of the earlier pictures is freed here, where nobody waits for it.
-        drop((before, records));
-        self.tell_watches();
+        let synced = || self.journal.synced();
+        let moved = self
+            .publication
+            .publish(synced, |change| self.hand_fences_on(change));
+        if moved {
+            self.tell_watches();
+        }
     }
 
     /// In one step with the publication of a split: a view gets its fence while it looks at the

@@ -10,11 +10,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use parking_lot::Mutex;
+use std::sync::atomic::Ordering;
 
 use crate::RegionId;
+use crate::sync::{AtomicBool, Mutex};
 
 /// Shared by the views that were taken between two splits of one region.
 #[derive(Debug, Default)]
@@ -104,5 +103,68 @@ mod tests {
         drop(fences.current(WHOLE));
         fences.split(WHOLE, [PART]);
         assert!(fences.by_region.lock().is_empty());
+    }
+}
+
+#[cfg(all(test, shuttle))]
+mod schedules {
+    use shuttle::thread;
+    use torrens_journal::Lsn;
+
+    use super::*;
+    use crate::engine::publication::Publication;
+    use crate::sync::explore;
+
+    const REGION: RegionId = RegionId(1);
+
+    /// What everybody may see is whether the region is here.
+    struct Store {
+        published: Publication<Option<RegionId>, ()>,
+        fences: Fences,
+        cleared: AtomicBool,
+    }
+
+    /// As a view: the fence is taken under the published picture, and looked at after each read.
+    fn read(store: &Store) {
+        let published = store.published.read();
+        if published.is_none() {
+            return;
+        }
+        let fence = store.fences.current(REGION);
+        drop(published);
+        for _ in 0..2 {
+            let is_cleared = store.cleared.load(Ordering::SeqCst);
+            if fence.is_tripped() {
+                return;
+            }
+            assert!(
+                !is_cleared,
+                "a view hands out what was read after the clearing"
+            );
+        }
+    }
+
+    #[test]
+    fn no_view_hands_out_what_it_read_after_a_destroy_began_to_clear() {
+        explore(|| {
+            let store = Arc::new(Store {
+                published: Publication::new(Some(REGION), Lsn::ZERO),
+                fences: Fences::default(),
+                cleared: AtomicBool::new(false),
+            });
+            let views = (0..2).map(|_| {
+                let store = Arc::clone(&store);
+                thread::spawn(move || read(&store))
+            });
+            let views: Vec<_> = views.collect();
+            // As a destroy: published first, then the fence, then the keys.
+            store.published.push(Lsn::FIRST, None, None);
+            store.published.publish(|| Lsn::FIRST, |()| {});
+            store.fences.trip(REGION);
+            store.cleared.store(true, Ordering::SeqCst);
+            for view in views {
+                view.join().expect("no view fails");
+            }
+        });
     }
 }

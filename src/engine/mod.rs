@@ -44,6 +44,7 @@ mod merges;
 mod open;
 mod options;
 mod orders;
+mod publication;
 mod read;
 mod report;
 mod row;

@@ -15,6 +15,7 @@ mod data_store_lost;
 mod faults;
 mod gate;
 mod house;
+mod linearizable;
 mod merges;
 mod open_modes;
 mod real_faults;

@@ -1,0 +1,221 @@
+//! What everybody may see: the picture of the last record that is durable.
+//!
+//! Each record leaves behind the picture after it, in the journal's order. Publishing puts the picture of the
+//! last durable one in the place of the one before; nobody ever sees one that is ahead of the device, and
+//! nobody who waited for a record sees one that is behind it. Not here: when a record is durable (`log`), what
+//! a picture is.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use torrens_journal::Lsn;
+
+use crate::sync::{ArcSwap, AtomicU64, Guard, Mutex, RwLock, RwLockReadGuard};
+
+/// The published picture, and those of the records after it. `F` is what follows a record in one step with
+/// its publication.
+#[derive(Debug)]
+pub(super) struct Publication<P, F> {
+    unpublished: Mutex<VecDeque<Unpublished<P, F>>>,
+    published: RwLock<P>,
+    /// The same once more, for those who look at one moment and take no lock.
+    visible: ArcSwap<P>,
+    /// Position of the published picture.
+    published_lsn: AtomicU64,
+}
+
+/// A record that is not known to be durable yet.
+#[derive(Debug)]
+struct Unpublished<P, F> {
+    lsn: Lsn,
+    /// Everything up to the record.
+    picture: P,
+    follows: Option<F>,
+}
+
+impl<P: Clone + Default, F> Publication<P, F> {
+    /// Everything up to `lsn` is durable.
+    pub(super) fn new(picture: P, lsn: Lsn) -> Self {
+        Publication {
+            unpublished: Mutex::new(VecDeque::new()),
+            visible: ArcSwap::from_pointee(picture.clone()),
+            published: RwLock::new(picture),
+            published_lsn: AtomicU64::new(lsn.get()),
+        }
+    }
+
+    /// The published picture. Nothing is published while this is held.
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, P> {
+        self.published.read()
+    }
+
+    /// The published picture as it is at this moment. Waits for nobody and holds nobody up.
+    pub(super) fn visible(&self) -> Guard<Arc<P>> {
+        self.visible.load()
+    }
+
+    /// Adds the picture after the record at `lsn`. The caller holds the lock under which the record was
+    /// appended, so pictures come in the order of their records.
+    pub(super) fn push(&self, lsn: Lsn, picture: P, follows: Option<F>) {
+        self.unpublished.lock().push_back(Unpublished {
+            lsn,
+            picture,
+            follows,
+        });
+    }
+
+    /// Whether the record at `lsn` is published.
+    pub(super) fn has_reached(&self, lsn: Lsn) -> bool {
+        self.published_lsn.load(Ordering::Acquire) >= lsn.get()
+    }
+
+    /// Lets everybody see the picture of the last record up to what `synced` answers; says whether that is a
+    /// new one. `follow` sees what follows each, before anybody sees the picture.
+    pub(super) fn publish(&self, synced: impl FnOnce() -> Lsn, follow: impl FnMut(&F)) -> bool {
+        let mut unpublished = self.unpublished.lock();
+        // Asked under the lock: whoever publishes later knows at least as much.
+        let synced = synced();
+        let durable = unpublished.partition_point(|record| record.lsn <= synced);
+        let mut records: Vec<Unpublished<P, F>> = unpublished.drain(..durable).collect();
+        let Some(last) = records.last_mut() else {
+            return false;
+        };
+        let (lsn, picture) = (last.lsn, std::mem::take(&mut last.picture));
+        let visible = Arc::new(picture.clone());
+        let mut published = self.published.write();
+        let before = std::mem::replace(&mut *published, picture);
+        let follows = records.iter().filter_map(|record| record.follows.as_ref());
+        follows.for_each(follow);
+        self.visible.store(visible);
+        self.published_lsn.store(lsn.get(), Ordering::Release);
+        drop((published, unpublished));
+        // What nobody else has of the earlier pictures is freed here, where nobody waits for it.
+        drop((before, records));
+        true
+    }
+}
+
+#[cfg(all(test, shuttle))]
+mod schedules {
+    use std::sync::Arc;
+
+    use shuttle::thread;
+
+    use super::*;
+    use crate::sync::explore;
+
+    /// A store whose picture is the number of its records, on a journal of which only the positions are left.
+    struct Store {
+        decided: Mutex<u64>,
+        appended: AtomicU64,
+        synced: AtomicU64,
+        publication: Publication<u64, u64>,
+        /// The last record that something followed.
+        followed: AtomicU64,
+    }
+
+    impl Store {
+        fn new() -> Arc<Self> {
+            Arc::new(Store {
+                decided: Mutex::new(0),
+                appended: AtomicU64::new(0),
+                synced: AtomicU64::new(0),
+                publication: Publication::new(0, Lsn::ZERO),
+                followed: AtomicU64::new(0),
+            })
+        }
+
+        /// As `Core::append`: the record, and its picture, under the lock of decisions.
+        fn append(&self) -> Lsn {
+            let mut decided = self.decided.lock();
+            *decided += 1;
+            self.appended.store(*decided, Ordering::SeqCst);
+            self.publication
+                .push(Lsn::new(*decided), *decided, Some(*decided));
+            Lsn::new(*decided)
+        }
+
+        /// One sync that carries everything that was appended before it began.
+        fn sync(&self) {
+            let appended = self.appended.load(Ordering::SeqCst);
+            thread::yield_now();
+            self.synced.fetch_max(appended, Ordering::SeqCst);
+        }
+
+        /// As `Core::wait_durable`.
+        fn wait_durable(&self, lsn: Lsn) {
+            while self.synced.load(Ordering::SeqCst) < lsn.get() {
+                self.sync();
+            }
+            if !self.publication.has_reached(lsn) {
+                self.publish();
+            }
+        }
+
+        fn publish(&self) {
+            let synced = || Lsn::new(self.synced.load(Ordering::SeqCst));
+            self.publication.publish(synced, |lsn| {
+                let before = self.followed.swap(*lsn, Ordering::SeqCst);
+                assert_eq!(before + 1, *lsn, "each is followed once, in order");
+            });
+        }
+
+        /// appended ≥ synced ≥ published, read from the back: whatever moves meanwhile moves the right way.
+        fn look(&self) -> u64 {
+            let visible = **self.publication.visible();
+            let published = *self.publication.read();
+            let synced = self.synced.load(Ordering::SeqCst);
+            let appended = self.appended.load(Ordering::SeqCst);
+            assert!(visible <= synced, "{visible} is seen, {synced} is durable");
+            assert!(published <= synced && synced <= appended);
+            assert!(self.followed.load(Ordering::SeqCst) >= visible);
+            visible.max(published)
+        }
+    }
+
+    #[test]
+    fn nobody_sees_what_is_not_durable_and_whoever_waited_sees_it() {
+        explore(|| {
+            let store = Store::new();
+            let writers = (0..2).map(|_| {
+                let store = Arc::clone(&store);
+                thread::spawn(move || {
+                    for _ in 0..2 {
+                        let lsn = store.append();
+                        store.wait_durable(lsn);
+                        assert!(*store.publication.read() >= lsn.get(), "waited in vain");
+                        assert!(**store.publication.visible() >= lsn.get());
+                    }
+                })
+            });
+            let writers: Vec<_> = writers.collect();
+            let reader = {
+                let store = Arc::clone(&store);
+                thread::spawn(move || {
+                    let mut last = 0;
+                    for _ in 0..4 {
+                        let seen = **store.publication.visible();
+                        assert!(seen >= last, "{seen} after {last}");
+                        last = seen;
+                        store.look();
+                    }
+                })
+            };
+            let syncer = {
+                let store = Arc::clone(&store);
+                thread::spawn(move || {
+                    store.append();
+                    store.sync();
+                    store.publish();
+                })
+            };
+            for thread in writers.into_iter().chain([reader, syncer]) {
+                thread.join().expect("no thread fails");
+            }
+            store.sync();
+            store.publish();
+            assert_eq!(store.look(), 5);
+        });
+    }
+}
