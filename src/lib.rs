@@ -22,11 +22,12 @@ mod sync;
 
 pub use cache::{CacheCounters, CacheDecision, CacheSettingError, CacheSettings, Label, LabelId};
 pub use engine::{
-    Answer, Background, BackupError, BackupReport, CacheCheck, CacheOutcome, CacheReport,
-    CacheTicket, CachedRegion, CheckOutcome, Engine, EngineError, EvictingRegion, LeadershipAnswer,
-    LeadershipRole, OpenError, OpenMode, OpenReport, Options, PinnedSlice, Preload, PreloadOutcome,
-    PreloadRefusal, PreloadTicket, RaftStart, ReadError, RegionDigest, RegionStatus, RegionView,
-    Row, Rows, Submission, Taken, TransitionTicket, WriteAnswer,
+    AddedObserver, Answer, AttachFailure, Background, BackupError, BackupReport, CacheCheck,
+    CacheOutcome, CacheReport, CacheTicket, CachedRegion, CheckOutcome, Engine, EngineError,
+    EvictingRegion, LeadershipAnswer, ObservedRegion, ObserverReason, ObserverRegions,
+    ObserverStatus, OpenError, OpenMode, OpenReport, Options, PinnedSlice, Preload, PreloadOutcome,
+    PreloadRefusal, PreloadTicket, RaftStart, ReadError, Rebase, RegionDigest, RegionStatus,
+    RegionView, Row, Rows, Submission, Taken, TransitionTicket, WriteAnswer,
 };
 pub use epoch::RegionEpoch;
 pub use ids::{Incarnation, PeerId, RegionId, StoreId};
@@ -37,8 +38,8 @@ pub use lifecycle::{
 };
 pub use machine::{MachineError, RegisterMachine};
 pub use observe::{
-    Generation, ObserverId, ObserverName, ObserverPolicy, ObserverRanges, Position, RangesError,
-    StartFrom,
+    AuditReport, Generation, Leadership, LeadershipRole, LeadershipSource, ObserverCounters,
+    ObserverId, ObserverName, ObserverPolicy, ObserverRanges, Position, RangesError, StartFrom,
 };
 pub use region::{Peer, PeerRole, Region, RegionError};
 pub use torrens_recovery::{Progress, RecoveryReport, Stage, Verdict};

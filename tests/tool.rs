@@ -9,6 +9,8 @@
 mod catalogue;
 #[path = "tool/fixture.rs"]
 mod fixture;
+#[path = "tool/observers.rs"]
+mod observers;
 #[path = "tool/questions.rs"]
 mod questions;
 
@@ -25,7 +27,7 @@ use torrens::lifecycle::{Cause, Change, DeletionId, Event, Record, RecordHeader}
 use torrens::{PeerId, RegionEpoch, RegionId, StoreId};
 use torrens_journal::Lsn;
 
-const VERBS: [&str; 4] = ["info", "dump", "verify", "state"];
+const VERBS: [&str; 5] = ["info", "dump", "verify", "state", "observers"];
 /// Where the first group of a segment begins; each record of the history takes one page.
 const FIRST_GROUP: u64 = 8192;
 const PAGE: u64 = 4096;

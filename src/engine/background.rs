@@ -35,6 +35,8 @@ pub(super) struct Schedule {
     pub(super) barrier_interval: Duration,
     /// A checkpoint after this many records.
     pub(super) checkpoint_records: u64,
+    /// An audit of what is observed.
+    pub(super) audit_interval: Duration,
 }
 
 /// One piece of background work.
@@ -58,6 +60,10 @@ pub(super) enum Job {
     Warm,
     /// Compare the next cached region with the data store.
     Check,
+    /// Attach and detach observers where something changed.
+    Observe,
+    /// Compare what should be observed with what is, everywhere.
+    Audit,
 }
 
 /// A [`Job`] without its facts.
@@ -72,6 +78,8 @@ pub(super) enum JobKind {
     Round,
     Warm,
     Check,
+    Observe,
+    Audit,
 }
 
 /// Who runs a job when there are threads: a long load must not keep barriers waiting.
@@ -96,6 +104,8 @@ impl Job {
             JobKind::Round => "round",
             JobKind::Warm => "warm",
             JobKind::Check => "check",
+            JobKind::Observe => "observe",
+            JobKind::Audit => "audit",
         }
     }
 
@@ -110,12 +120,14 @@ impl Job {
             Job::Round => JobKind::Round,
             Job::Warm => JobKind::Warm,
             Job::Check => JobKind::Check,
+            Job::Observe => JobKind::Observe,
+            Job::Audit => JobKind::Audit,
         }
     }
 
     fn lane(&self) -> Lane {
         match self.kind() {
-            JobKind::Clear => Lane::Keeping,
+            JobKind::Clear | JobKind::Observe | JobKind::Audit => Lane::Keeping,
             JobKind::Load
             | JobKind::Free
             | JobKind::Merge
@@ -297,6 +309,8 @@ impl Core {
                 Ok(())
             }
             Job::Check => self.check_next(),
+            Job::Observe => self.reconcile_observers(),
+            Job::Audit => self.audit_observers().map(drop),
         };
         if outcome.as_ref().is_err_and(EngineError::may_pass) {
             self.queue.retry_later(job);
@@ -332,6 +346,10 @@ impl Core {
         if self.caches.is_warm_wanted() {
             self.queue.push(Job::Warm);
         }
+        if !self.published().observers().is_empty() {
+            self.observing.registry.dirty.mark_all();
+            self.queue.push(Job::Observe);
+        }
     }
 
     /// What is due by the clock or by volume rather than by a job.
@@ -339,6 +357,7 @@ impl Core {
     /// Each thing is tried whatever became of the others; the first failure is answered.
     pub(super) fn tick(&self, schedule: &Schedule) -> Result<(), EngineError> {
         self.queue.retry_now();
+        self.tick_observers();
         self.latches.shrink();
         let flushed = match self.rows.is_dirty() {
             true => self.barrier().map(drop),
@@ -397,11 +416,16 @@ fn run_next(core: &Arc<Core>, lane: Lane, due: Instant) -> bool {
 pub(super) fn run(core: &Arc<Core>, schedule: Schedule) {
     let _gone = Gone(&core.queue);
     let mut due = Instant::now() + schedule.barrier_interval;
+    let mut audited = Instant::now();
     while run_next(core, Lane::Keeping, due) {
         if Instant::now() >= due {
             // A poisoned journal or a failed data store answers every later call by itself; a full
             // disk does so too, and the next tick tries again.
             let _ = core.tick(&schedule);
+            if audited.elapsed() >= schedule.audit_interval {
+                audited = Instant::now();
+                core.queue.push(Job::Audit);
+            }
             due = Instant::now() + schedule.barrier_interval;
         }
     }

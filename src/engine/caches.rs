@@ -43,13 +43,12 @@ pub use check::{CacheCheck, CheckOutcome};
 pub use completion::{CacheOutcome, CacheTicket};
 pub(super) use heat::Heat;
 pub(super) use keeper::KeeperClock;
-pub use leadership::{LeadershipAnswer, LeadershipRole};
+pub use leadership::LeadershipAnswer;
 pub use preload::{Preload, PreloadOutcome, PreloadRefusal, PreloadTicket};
 pub use report::{CacheReport, CachedRegion, EvictingRegion};
 
 use completion::Watches;
 use heat::Heats;
-use leadership::Leadership;
 
 /// The memory of the caches, and what is known about its use.
 #[derive(Debug)]
@@ -61,7 +60,6 @@ pub(super) struct Caches {
     pub(super) counting: Counting,
     heats: Heats,
     labels: Mutex<Labels>,
-    leadership: Leadership,
     watches: Watches,
     /// Regions that were active when the process before ended, and are not loaded again yet.
     warm: Mutex<Vec<(RegionId, Incarnation)>>,
@@ -112,7 +110,6 @@ impl Default for Caches {
             counting: Counting::default(),
             heats: Heats::default(),
             labels: Mutex::default(),
-            leadership: Leadership::default(),
             watches: Watches::default(),
             warm: Mutex::default(),
             checked: Mutex::default(),

@@ -9,6 +9,7 @@
 //! a sync except the latch. The small locks of rows, fences and caches come last and hold nothing.
 //! `visible` is the published picture once more, for those who look at one moment and take no lock.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,6 +26,7 @@ use super::collect::{Collection, ReadPins};
 use super::fence::Fences;
 use super::latch::Latches;
 use super::log::Log;
+use super::observers::{Observing, moves_captures};
 use super::publication::Publication;
 use super::rows::Rows;
 use super::{Answer, EngineError};
@@ -107,6 +109,7 @@ pub(super) struct Core {
     pub(super) rows: Rows,
     pub(super) fences: Fences,
     pub(super) caches: Caches,
+    pub(super) observing: Observing,
     pub(super) barriers: Barriers,
     pub(super) sequencer: Sequencer,
     pub(super) queue: Queue,
@@ -185,6 +188,7 @@ impl Core {
             latches: Latches::default(),
             fences: Fences::default(),
             caches,
+            observing: Observing::new(&register),
             queue: Queue::default(),
             effects: Mutex::new(()),
             closed: AtomicBool::new(false),
@@ -315,8 +319,10 @@ impl Core {
             record.change,
             Change::RegionSplit { .. } | Change::RegionsMerged { .. }
         );
-        let moves_fences = moves.then_some(record.change);
-        self.publication.push(lsn, decided.clone(), moves_fences);
+        self.mark_observed(decided, &record.change);
+        let tells = moves || moves_captures(&record.change);
+        let told = tells.then_some(record.change);
+        self.publication.push(lsn, decided.clone(), told);
         Ok((lsn, subject))
     }
 
@@ -370,9 +376,15 @@ impl Core {
     /// Lets everybody see the picture of the last durable record.
     pub(super) fn publish(&self) {
         let synced = || self.journal.synced();
-        let moved = self
-            .publication
-            .publish(synced, |change| self.hand_fences_on(change));
+        let follows = Cell::new(false);
+        let moved = self.publication.publish(synced, |change| {
+            self.hand_fences_on(change);
+            follows.set(follows.get() || moves_captures(change));
+        });
+        if follows.get() {
+            let published = || self.published().clone();
+            self.observing.registry.captures.follow(published);
+        }
         if moved {
             self.tell_watches();
         }

@@ -41,6 +41,7 @@ mod latch;
 mod log;
 mod maintenance;
 mod merges;
+mod observers;
 mod open;
 mod options;
 mod orders;
@@ -63,11 +64,15 @@ pub use backup::{BackupError, BackupReport};
 pub use backup_manifest::ManifestFault;
 pub use caches::{
     CacheCheck, CacheOutcome, CacheReport, CacheTicket, CachedRegion, CheckOutcome, EvictingRegion,
-    LeadershipAnswer, LeadershipRole, Preload, PreloadOutcome, PreloadRefusal, PreloadTicket,
+    LeadershipAnswer, Preload, PreloadOutcome, PreloadRefusal, PreloadTicket,
 };
 pub use collect::CollectionStats;
 pub use effects::{SnapshotProgress, SnapshotStep};
 pub use error::{EngineError, OpenError, ReadError};
+pub use observers::{
+    AddedObserver, AttachFailure, ObservedRegion, ObserverReason, ObserverRegions, ObserverStatus,
+    Rebase,
+};
 pub use options::{OpenMode, Options};
 pub use read::{RegionView, Rows};
 pub use report::OpenReport;

@@ -23,7 +23,7 @@ use super::log::Log;
 use super::report::OpenReport;
 use super::trust::StoreFacts;
 use super::{Engine, EngineError, Handle, OpenError, OpenMode, Options, append, trust, unfinished};
-use crate::lifecycle::{CacheEntry, Event, Register};
+use crate::lifecycle::{CacheEntry, Event, ObserverEvent, Register};
 use crate::machine::RegisterMachine;
 use crate::snapshot;
 use crate::store::{DataStore, NoStore, StoreBatch, StoreError, StoreOpenMode, VersionedStore};
@@ -110,6 +110,13 @@ fn bring_up(
                 store: options.store,
             },
         )?;
+        append::sync(&recovered)?;
+    }
+    // What the process before had attached, nobody delivers any more.
+    let before = recovered.machine.register().last_lsn();
+    let restart = Event::Observer(ObserverEvent::Restart);
+    append::append(&mut recovered, &**disk, &restart)?;
+    if recovered.machine.register().last_lsn() > before {
         append::sync(&recovered)?;
     }
     snapshot::remove_unfinished(&**disk, &layout.snapshots)

@@ -38,6 +38,7 @@ pub struct Options {
     pub(super) segment_bytes: u64,
     pub(super) barrier_interval: Duration,
     pub(super) checkpoint_records: u64,
+    pub(super) observer_audit_interval: Duration,
     pub(super) background: Background,
     pub(super) sync: SyncChoice,
     pub(super) writer: WriterChoice,
@@ -60,6 +61,7 @@ impl fmt::Debug for Options {
             .field("segment_bytes", &self.segment_bytes)
             .field("barrier_interval", &self.barrier_interval)
             .field("checkpoint_records", &self.checkpoint_records)
+            .field("observer_audit_interval", &self.observer_audit_interval)
             .field("background", &self.background)
             .field("sync", &self.sync)
             .field("writer", &self.writer)
@@ -80,6 +82,7 @@ impl Default for Options {
             segment_bytes: JournalOptions::default().get_segment_bytes(),
             barrier_interval: Duration::from_millis(50),
             checkpoint_records: 100_000,
+            observer_audit_interval: Duration::from_secs(10),
             background: Background::default(),
             sync: SyncChoice::Auto,
             writer: WriterChoice::Auto,
@@ -129,6 +132,13 @@ impl Options {
     /// A checkpoint is written after this many records; default 100 000, at least 1.
     pub fn checkpoint_records(mut self, records: u64) -> Self {
         self.checkpoint_records = records;
+        self
+    }
+
+    /// How long a lost notification may keep a region from being observed: the background compares what
+    /// should be observed with what is that often; default 10 s, at least 1 ms.
+    pub fn observer_audit_interval(mut self, interval: Duration) -> Self {
+        self.observer_audit_interval = interval;
         self
     }
 
@@ -227,6 +237,7 @@ impl Options {
         Schedule {
             barrier_interval: self.barrier_interval,
             checkpoint_records: self.checkpoint_records,
+            audit_interval: self.observer_audit_interval,
         }
     }
 
@@ -245,6 +256,13 @@ impl Options {
             return wrong(
                 "barrier_interval",
                 format!("{:?}", self.barrier_interval),
+                "at least 1 ms",
+            );
+        }
+        if self.observer_audit_interval < Duration::from_millis(1) {
+            return wrong(
+                "observer_audit_interval",
+                format!("{:?}", self.observer_audit_interval),
                 "at least 1 ms",
             );
         }

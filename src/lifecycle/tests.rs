@@ -14,6 +14,7 @@ mod epochs;
 mod gate_table;
 mod histories;
 mod merges;
+mod observers;
 mod observing;
 mod orders;
 mod reservations;

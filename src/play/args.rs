@@ -5,6 +5,7 @@
 
 use super::value::Value;
 use super::world::Trouble;
+use crate::{Generation, ObserverId};
 use crate::{Key, KeyRange, NewRegion, Peer, PeerId, RaftPosition, RegionEpoch, RegionId, StoreId};
 
 /// Arguments by name, in the order in which they stand.
@@ -44,6 +45,8 @@ impl Args {
     kind!(key, opt_key, Key, Key);
     kind!(range, opt_range, Range, KeyRange);
     kind!(peers, opt_peers, Peers, Vec<Peer>);
+    kind!(observer, opt_observer, Observer, ObserverId);
+    kind!(generation, opt_generation, Generation, Generation);
     kind!(text, opt_text, Text, String);
     kind!(word, opt_word, Word, &'static str);
 
@@ -70,6 +73,15 @@ impl Args {
             _ => None,
         };
         self.all(name).filter_map(range).collect()
+    }
+
+    /// Every index of a region of that name.
+    pub(super) fn marks(&self, name: &'static str) -> Vec<(RegionId, u64)> {
+        let mark = |value: &Value| match value {
+            Value::Mark(region, index) => Some((*region, *index)),
+            _ => None,
+        };
+        self.all(name).filter_map(mark).collect()
     }
 
     /// Every row of that name.

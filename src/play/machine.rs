@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use torrens_journal::Lsn;
 use torrens_journal::disk::{Disk, OpenMode as FileMode, RealDisk, RealDiskOptions, SyncChoice};
 use torrens_journal::testing::{CutChoice, SimDisk};
@@ -19,6 +20,7 @@ use super::world::Trouble;
 use crate::engine::{Background, OpenMode, Options, TransitionTicket};
 use crate::inspector::{Description, InspectError, Inspector, KeyForm, describe};
 use crate::lifecycle::{DeletionId, Register};
+use crate::observe::{Leadership, LeadershipSource};
 use crate::store::{
     DataStore, DurableImage, Lost, MemoryFactory, MemoryStore, SledFactory, StoreFactory,
     StoreOpenError, StoreOpenMode,
@@ -58,6 +60,22 @@ pub(super) enum Ticket {
     Preload(PreloadTicket),
 }
 
+/// Who leads, for the audit to ask.
+#[derive(Debug, Default)]
+pub(super) struct Truth(Mutex<BTreeMap<RegionId, Leadership>>);
+
+impl Truth {
+    pub(super) fn tell(&self, region: RegionId, told: Leadership) {
+        self.0.lock().insert(region, told);
+    }
+}
+
+impl LeadershipSource for Truth {
+    fn leadership(&self, region: RegionId) -> Option<Leadership> {
+        self.0.lock().get(&region).copied()
+    }
+}
+
 /// One store.
 pub(super) struct Machine {
     pub(super) store: StoreId,
@@ -72,6 +90,8 @@ pub(super) struct Machine {
     pub(super) has_metadata_only: bool,
     pub(super) tickets: BTreeMap<String, Ticket>,
     pub(super) labels: BTreeMap<String, LabelId>,
+    /// Who leads, as the host knows it whether it reported it or not.
+    pub(super) truth: Arc<Truth>,
     pub(super) views: BTreeMap<String, RegionView>,
     pub(super) images: BTreeMap<String, DurableImage>,
     /// Every creation of each region's peer that was seen, in order.
@@ -119,6 +139,7 @@ impl Machine {
             has_metadata_only: false,
             tickets: BTreeMap::new(),
             labels: BTreeMap::new(),
+            truth: Arc::default(),
             views: BTreeMap::new(),
             images: BTreeMap::new(),
             creations: BTreeMap::new(),
@@ -254,6 +275,8 @@ impl Machine {
             .map_err(|error| Trouble::Open(Box::new(error)))?;
         let is_real = matches!(self.ground, Ground::Real { .. });
         self.has_metadata_only = is_real && mode == OpenMode::ReadOnly;
+        let truth = Arc::clone(&self.truth);
+        engine.set_leadership_source(Some(truth));
         self.engine = Some(engine);
         self.note();
         Ok(report)

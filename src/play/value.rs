@@ -5,7 +5,8 @@
 //! `7`, in term 6), `[a,m)` a range, `p12@s4` or `p12@s4:learner` a listed peer.
 
 use crate::{
-    Key, KeyRange, NewRegion, Peer, PeerId, PeerRole, RaftPosition, RegionEpoch, RegionId, StoreId,
+    Generation, Key, KeyRange, NewRegion, ObserverId, Peer, PeerId, PeerRole, RaftPosition,
+    RegionEpoch, RegionId, StoreId,
 };
 
 /// The term of a position that names none.
@@ -41,6 +42,12 @@ pub enum Kind {
     Row,
     /// A name that the scenario gives to something: lower-case letters, digits, hyphens.
     Name,
+    /// `o3`: an observer.
+    Observer,
+    /// `g12`: a generation of an attachment.
+    Generation,
+    /// `r7:131`: an index of a region.
+    Mark,
     /// Any text.
     Text,
     /// One of these words.
@@ -63,6 +70,9 @@ pub(super) enum Value {
     Peers(Vec<Peer>),
     Child(NewRegion),
     Row(Key, Vec<u8>),
+    Observer(ObserverId),
+    Generation(Generation),
+    Mark(RegionId, u64),
     Text(String),
     Word(&'static str),
 }
@@ -84,6 +94,9 @@ impl Kind {
             Kind::Child => "a new region (r2:p20@s4,p21@s5)".to_owned(),
             Kind::Row => "a row (key:value)".to_owned(),
             Kind::Name => "a name".to_owned(),
+            Kind::Observer => "an observer (o3)".to_owned(),
+            Kind::Generation => "a generation (g12)".to_owned(),
+            Kind::Mark => "an index of a region (r7:131)".to_owned(),
             Kind::Text => "a text".to_owned(),
             Kind::Word(words) => format!("one of {}", words.join(" ")),
         }
@@ -115,6 +128,15 @@ impl Kind {
                 let starts = text.starts_with(|first: char| first.is_ascii_lowercase());
                 let ok = starts && text.bytes().all(is_plain) && number_after(text, "r").is_none();
                 ok.then(|| Value::Text(text.to_owned()))
+            }
+            Kind::Observer => number_after(text()?, "o").map(|id| Value::Observer(ObserverId(id))),
+            Kind::Generation => {
+                number_after(text()?, "g").map(|number| Value::Generation(Generation(number)))
+            }
+            Kind::Mark => {
+                let (region, index) = text()?.split_once(':')?;
+                let region = RegionId(number_after(region, "r")?);
+                Some(Value::Mark(region, number(index)?))
             }
             Kind::Text => text().map(|text| Value::Text(text.to_owned())),
             Kind::Word(words) => {

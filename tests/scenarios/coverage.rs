@@ -94,6 +94,81 @@ pub(super) const FAMILIES: &[Family] = &[
         without: &[],
     },
     Family {
+        title: "Reasons of a refusal that is about observers",
+        about: "`refused CODE: …`. A refusal is a fact about the request; nothing changed.",
+        codes: || codes_of_all("src/lifecycle/observer/refusal.rs", "fn code("),
+        shows: |step, code| begins(step, &format!("refused {code}: ")),
+        without: &[
+            (
+                "observer-ranges-invalid",
+                "no range, or more than 1024. `src/observe/ids` tests",
+            ),
+            (
+                "observer-too-many",
+                "4096 observers. `src/lifecycle/tests/observers.rs`",
+            ),
+            (
+                "observer-too-many-regions",
+                "65 536 regions in one request. `src/lifecycle/tests/observers.rs`",
+            ),
+            (
+                "observer-history-gone",
+                "history that was let go; nothing is as long as nothing limits it",
+            ),
+            (
+                "observer-generation-stale",
+                "an acknowledgement of an earlier generation. `src/lifecycle/tests/observers.rs`",
+            ),
+            (
+                "observer-beyond-delivered",
+                "an acknowledgement of what was not delivered. `src/lifecycle/tests/observers.rs`",
+            ),
+            (
+                "observer-invalidated",
+                "an acknowledgement after a loss. `src/lifecycle/tests/observers.rs`",
+            ),
+        ],
+    },
+    Family {
+        title: "Why a region is not live for an observer",
+        about: "In brackets behind the state that `observed` shows, or that state itself.",
+        codes: || {
+            let mut codes = codes_of_all("src/engine/observers/status.rs", "fn code(");
+            codes.extend(codes_in(
+                "src/lifecycle/observer/names.rs",
+                "impl InvalidReason",
+            ));
+            codes
+        },
+        shows: |step, code| {
+            step.command() == "observed"
+                && (says(step, &format!("({code}")) || says(step, &format!(" {code} ")))
+        },
+        without: &[
+            (
+                "snapshot-applying",
+                "between begin and end of an apply, which a scenario does at once. `src/lifecycle/tests/observers.rs`",
+            ),
+            (
+                "bytes",
+                "a limit in bytes. `src/lifecycle/tests/observers.rs`",
+            ),
+            ("age", "a limit in time. `src/lifecycle/tests/observers.rs`"),
+            (
+                "history-lost",
+                "history that is gone. `src/observe/reconcile.rs` tests",
+            ),
+            (
+                "history-damaged",
+                "history that is damaged. `src/lifecycle/tests/observers.rs`",
+            ),
+            (
+                "recovered",
+                "a region recovered by order while something of its earlier life is left. `src/lifecycle/tests/observing.rs`",
+            ),
+        ],
+    },
+    Family {
         title: "What an entry waits for",
         about: "`wait CODE: …`. A committed entry that this store cannot apply yet; it is given again.",
         codes: || codes_of_all("src/lifecycle/outcome.rs", "fn code("),

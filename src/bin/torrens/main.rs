@@ -9,6 +9,7 @@ mod info;
 mod interrupt;
 mod json;
 mod look;
+mod observers;
 mod output;
 mod paint;
 mod play;
@@ -48,6 +49,7 @@ enum Command {
     Tail(tail::Args),
     Verify(verify::Args),
     State(state::Args),
+    Observers(observers::Args),
     Play(play::Args),
     Torture(torture::Args),
     /// The storage process that `torture` starts and kills.
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Command::Tail(args) => tail::run(args).into(),
         Command::Verify(args) => verify::run(args).into(),
         Command::State(args) => state::run(args).into(),
+        Command::Observers(args) => observers::run(args).into(),
         Command::Play(args) => play::run(args).into(),
         Command::Torture(args) => torture::run(args),
         Command::TortureChild(args) => torture::run_child(args),

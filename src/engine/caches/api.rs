@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::completion::Wanted;
-use super::{CacheCheck, CacheReport, CacheTicket, LeadershipAnswer, LeadershipRole, Preload};
+use super::{CacheCheck, CacheReport, CacheTicket, LeadershipAnswer, Preload};
 use crate::cache::{CacheDecision, CacheSettingError, CacheSettings, Label, LabelId};
 use crate::engine::{Answer, Engine, EngineError};
 use crate::lifecycle::{Cause, EvictReason};
+use crate::observe::LeadershipRole;
 use crate::{Incarnation, KeyRange, RegionEpoch, RegionId};
 
 impl Engine {

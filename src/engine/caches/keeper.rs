@@ -72,7 +72,7 @@ impl Core {
             let published = self.published();
             let is_live = |region| published.peer(region).is_some();
             self.caches.heats.end_round(is_live);
-            self.caches
+            self.observing
                 .leadership
                 .retain(|region, incarnation| published.incarnation(region) == Some(incarnation));
         }
@@ -124,7 +124,7 @@ impl Core {
                             since: attached.since.elapsed(),
                         })
                 }
-                CacheState::Absent if self.caches.leadership.may_load(region, peer.incarnation) => {
+                CacheState::Absent if self.may_load(region, peer.incarnation) => {
                     let evicted = state.sent_away.get(&region).map(Instant::elapsed);
                     HeatPlace::Absent { evicted }
                 }

@@ -4,27 +4,11 @@
 //! what it has, since it may be the next. Reports carry the incarnation and the term that they are
 //! about, so one that comes late changes nothing.
 
-use std::collections::HashMap;
-
-use parking_lot::Mutex;
-
 use crate::engine::EngineError;
 use crate::engine::core::Core;
 use crate::lifecycle::{Cause, EvictReason, LoadReason};
+use crate::observe::{Leadership, LeadershipRole, Noted};
 use crate::{Incarnation, RegionId};
-
-/// What a peer is in its Raft group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum LeadershipRole {
-    /// It leads.
-    Leader,
-    /// It asks whether it would be elected.
-    PreCandidate,
-    /// It asks to be elected.
-    Candidate,
-    /// It follows, whomever.
-    Follower,
-}
 
 /// What a report of leadership came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +20,7 @@ pub enum LeadershipAnswer {
     Loading,
     /// It stepped down, and is evicted if it was cached.
     SteppedDown,
-    /// A later term was reported before; nothing was noted.
+    /// A later term, or what comes later in this one, was reported before; nothing was noted.
     Stale {
         /// That term.
         known: u64,
@@ -45,54 +29,14 @@ pub enum LeadershipAnswer {
     PeerGone,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Known {
-    incarnation: Incarnation,
-    term: u64,
-    role: LeadershipRole,
-}
-
-/// What was last reported of each region.
-#[derive(Debug, Default)]
-pub(super) struct Leadership {
-    known: Mutex<HashMap<RegionId, Known>>,
-}
-
-impl Leadership {
+impl Core {
     /// Whether a load without anybody asking makes sense: it leads, or nobody said that it does not.
     pub(super) fn may_load(&self, region: RegionId, incarnation: Incarnation) -> bool {
-        let known = self.known.lock();
-        known.get(&region).is_none_or(|known| {
+        self.observing.leadership.get(region).is_none_or(|known| {
             known.incarnation != incarnation || known.role == LeadershipRole::Leader
         })
     }
 
-    /// Notes a report; answers the role before it.
-    fn note(
-        &self,
-        region: RegionId,
-        reported: Known,
-    ) -> Result<Option<LeadershipRole>, LeadershipAnswer> {
-        let mut by_region = self.known.lock();
-        let before = by_region
-            .get(&region)
-            .filter(|known| known.incarnation == reported.incarnation)
-            .copied();
-        if let Some(known) = before.filter(|known| known.term > reported.term) {
-            return Err(LeadershipAnswer::Stale { known: known.term });
-        }
-        by_region.insert(region, reported);
-        Ok(before.map(|known| known.role))
-    }
-
-    /// Forgets peers that are gone.
-    pub(super) fn retain(&self, is_live: impl Fn(RegionId, Incarnation) -> bool) {
-        let mut known = self.known.lock();
-        known.retain(|region, known| is_live(*region, known.incarnation));
-    }
-}
-
-impl Core {
     pub(super) fn report_leadership(
         &self,
         region: RegionId,
@@ -109,22 +53,26 @@ impl Core {
             let peer = published.peer(region);
             peer.and_then(|peer| Some(peer.stage.region()?.range.clone()))
         };
-        let reported = Known {
+        let reported = Leadership {
             incarnation,
             term,
             role,
         };
-        let before = match self.caches.leadership.note(region, reported) {
-            Ok(before) => before,
-            Err(stale) => {
+        let before = match self.note_leadership(region, reported) {
+            Noted::News(before) => before.filter(|known| known.incarnation == incarnation),
+            Noted::Known => return Ok(LeadershipAnswer::Noted),
+            Noted::Late(known) if known.incarnation != incarnation => {
+                return Ok(LeadershipAnswer::PeerGone);
+            }
+            Noted::Late(known) => {
                 self.caches.counting.leadership_reports_stale.add(1);
-                return Ok(stale);
+                return Ok(LeadershipAnswer::Stale { known: known.term });
             }
         };
         let labelled =
             range.is_some_and(|range| self.caches.labels.lock().priority(&range).is_some());
         let (led, leads) = (
-            before == Some(LeadershipRole::Leader),
+            before.is_some_and(|known| known.role == LeadershipRole::Leader),
             role == LeadershipRole::Leader,
         );
         if led && !leads && !labelled {

@@ -608,6 +608,37 @@ const OBSERVERS: Rows = &[
         "An operator ordered the region to exist, so its history is not what it was.",
         "",
     ),
+    (
+        "region-damaged",
+        "Not attached: the region's data here cannot be trusted.",
+        "A snapshot heals it.",
+    ),
+    (
+        "snapshot-applying",
+        "Not attached: a snapshot is being applied to the region.",
+        "",
+    ),
+    (
+        "bootstrap-unconfirmed",
+        "Not attached: the cluster has not agreed to begin with the region.",
+        "Confirm the bootstrap, or abandon it.",
+    ),
+    (
+        "leadership-unknown",
+        "Not attached: nobody said that this store leads the region.",
+        "Report leadership, or give the engine a leadership source.",
+    ),
+    (
+        "backing-off",
+        "Not attached: the last attempt failed, and the next one is due at a time.",
+        "",
+    ),
+    ("attaching", "About to be attached.", ""),
+    (
+        "ended",
+        "The region ended here; what is left of it is delivered.",
+        "",
+    ),
     ("none", "Nothing has to be done beside going on.", ""),
     (
         "marker",

@@ -34,7 +34,7 @@ pub(in crate::lifecycle) fn apply(
         }
         ObserverChange::Removed { observer } => {
             known(&mut register.observers, *observer, kind)?;
-            register.observers.by_id.remove(observer);
+            register.observers.all_mut().remove(observer);
         }
         ObserverChange::Paused { observer } => {
             let known = known(&mut register.observers, *observer, kind)?;
@@ -84,7 +84,7 @@ pub(in crate::lifecycle) fn apply(
         }
         ObserverChange::Restarted => {
             check(restart(&register.observers).is_some(), kind)?;
-            for observer in register.observers.by_id.values_mut() {
+            for observer in register.observers.all_mut().values_mut() {
                 observer.detach_all(WantReason::Restarted);
             }
         }
@@ -105,7 +105,7 @@ fn known<'a>(
     observer: ObserverId,
     kind: &'static str,
 ) -> Result<&'a mut Observer, ApplyError> {
-    let known = observers.by_id.get_mut(&observer);
+    let known = observers.all_mut().get_mut(&observer);
     known.ok_or(ApplyError::Observer { kind })
 }
 
@@ -154,7 +154,7 @@ fn add(
     let mut added = Observer::without_attachments(name, ranges, policy, false, lsn);
     added.attachments.extend(starts.iter().map(wanted));
     register.observers.last_id = observer.0;
-    register.observers.by_id.insert(observer, added);
+    register.observers.all_mut().insert(observer, added);
 }
 
 fn attach(
@@ -313,7 +313,7 @@ fn end(observers: &mut Observers, ended: &[Ended], kind: &'static str) -> Result
     check(is_ascending(keys), kind)?;
     check(ended.iter().all(|one| is_endless(observers, one)), kind)?;
     for one in ended {
-        let Some(observer) = observers.by_id.get_mut(&one.observer) else {
+        let Some(observer) = observers.all_mut().get_mut(&one.observer) else {
             continue;
         };
         if let Some(attachment) = observer.attachments.get_mut(one.region)

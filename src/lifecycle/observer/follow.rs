@@ -53,6 +53,13 @@ pub(super) fn observed_regions(register: &Register, ranges: &ObserverRanges) -> 
     regions
 }
 
+impl Register {
+    /// The regions that hold keys of the ranges, and their data, here; by id.
+    pub(crate) fn observed_regions(&self, ranges: &ObserverRanges) -> Vec<RegionId> {
+        observed_regions(self, ranges)
+    }
+}
+
 fn range_of(register: &Register, region: RegionId) -> Option<KeyRange> {
     let description = register.peer(region).and_then(observable);
     description.map(|description| description.range.clone())
@@ -215,7 +222,7 @@ fn follow_in(register: &Register, observers: &mut Observers, change: &Change, be
 }
 
 fn each(observers: &mut Observers, mut change: impl FnMut(&mut Observer)) {
-    observers.by_id.values_mut().for_each(&mut change);
+    observers.all_mut().values_mut().for_each(&mut change);
 }
 
 /// A region begins here.

@@ -30,6 +30,7 @@ mod restore;
 mod step;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use torrens_journal::Lsn;
 
@@ -53,7 +54,7 @@ use crate::{Generation, ObserverId, ObserverName, ObserverPolicy, ObserverRanges
 pub struct Observers {
     pub(super) last_id: u64,
     pub(super) last_generation: u64,
-    pub(super) by_id: BTreeMap<ObserverId, Observer>,
+    by_id: Arc<BTreeMap<ObserverId, Observer>>,
 }
 
 /// One observer.
@@ -253,7 +254,15 @@ impl Observers {
         observer: ObserverId,
         region: RegionId,
     ) -> Option<&mut Attachment> {
-        self.by_id.get_mut(&observer)?.attachments.get_mut(region)
+        self.all_mut()
+            .get_mut(&observer)?
+            .attachments
+            .get_mut(region)
+    }
+
+    /// All observers, to be changed: a copy of what earlier pictures share.
+    fn all_mut(&mut self) -> &mut BTreeMap<ObserverId, Observer> {
+        Arc::make_mut(&mut self.by_id)
     }
 }
 
@@ -281,6 +290,19 @@ impl Observer {
         self.attachments
             .iter()
             .map(|(region, attachment)| (*region, attachment))
+    }
+
+    /// Its attachment to a region.
+    pub fn attachment(&self, region: RegionId) -> Option<&Attachment> {
+        self.attachments.get(region)
+    }
+
+    /// The region and the index that are delivered before anything of an attachment, if they are not
+    /// acknowledged yet.
+    pub fn comes_after(&self, attachment: &Attachment) -> Option<(RegionId, u64)> {
+        let origin = attachment.origin.as_deref()?;
+        let before = self.attachment(origin.region)?;
+        (before.acked < origin.index).then_some((origin.region, origin.index))
     }
 
     /// How many attachments it has.
@@ -347,6 +369,17 @@ impl Attachment {
             AttachmentState::CatchingUp { .. } | AttachmentState::Live { .. } => true,
             AttachmentState::Draining(drain) => drain.attached,
             AttachmentState::Wanted { .. } | AttachmentState::Invalidated(_) => false,
+        }
+    }
+
+    /// Whether the region goes on here: it does not drain.
+    pub fn is_open(&self) -> bool {
+        match self.state {
+            AttachmentState::Wanted { .. }
+            | AttachmentState::CatchingUp { .. }
+            | AttachmentState::Live { .. }
+            | AttachmentState::Invalidated(_) => true,
+            AttachmentState::Draining(_) => false,
         }
     }
 

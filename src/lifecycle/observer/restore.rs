@@ -67,9 +67,9 @@ impl Observers {
                 self.last_id = last_id;
                 self.last_generation = last_generation;
             }
-            RegisterItem::Observer(id, observer) => drop(self.by_id.insert(id, observer)),
+            RegisterItem::Observer(id, observer) => drop(self.all_mut().insert(id, observer)),
             RegisterItem::Attachments(some) => {
-                if let Some(mut last) = self.by_id.last_entry() {
+                if let Some(mut last) = self.all_mut().last_entry() {
                     last.get_mut().attachments.extend(some);
                 }
             }

@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use super::{creation_of, epoch_of};
-use crate::engine::{CacheOutcome, LeadershipAnswer, LeadershipRole, Preload, PreloadOutcome};
+use crate::engine::{CacheOutcome, LeadershipAnswer, Preload, PreloadOutcome};
 use crate::lifecycle::CacheEntry;
+use crate::observe::LeadershipRole;
 use crate::play::args::Args;
 use crate::play::machine::{Machine, Ticket};
 use crate::play::show;

@@ -13,6 +13,7 @@ mod looking;
 mod machines;
 mod merges;
 mod messages;
+mod observers;
 mod orders;
 mod snapshots;
 mod submissions;
@@ -36,6 +37,7 @@ pub(super) const ALL: &[&[CommandSpec]] = &[
     snapshots::COMMANDS,
     copies::COMMANDS,
     caches::COMMANDS,
+    observers::COMMANDS,
     keeping::COMMANDS,
     data::COMMANDS,
     looking::COMMANDS,

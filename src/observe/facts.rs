@@ -1,0 +1,29 @@
+//! What the registry has to know of the history that is kept. Not here: keeping it.
+
+use std::fmt;
+
+use crate::RegionId;
+
+/// What is kept of each region's changes.
+pub trait HistoryFacts: Send + Sync + fmt::Debug {
+    /// The lowest index from which on everything up to now is kept; none if nothing is, so that only
+    /// what comes next can be delivered.
+    fn oldest(&self, region: RegionId) -> Option<u64>;
+
+    /// The highest index that is kept; none if nothing is.
+    fn newest(&self, region: RegionId) -> Option<u64>;
+}
+
+/// Says that nothing is ever let go.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeptWhole;
+
+impl HistoryFacts for KeptWhole {
+    fn oldest(&self, _: RegionId) -> Option<u64> {
+        Some(0)
+    }
+
+    fn newest(&self, _: RegionId) -> Option<u64> {
+        None
+    }
+}

@@ -1,0 +1,254 @@
+//! What should be attached, against what is: a pure function from the state to what has to be journaled.
+//!
+//! It looks at levels and never at edges. A notification that was lost, came twice, late or out of order
+//! can only make it run later or once more; what it says does not depend on it. So the wish to observe a
+//! region cannot get lost: it is not kept anywhere, it follows from the register and from who leads.
+//!
+//! Not here: when it runs and for which regions (`registry`), whether what it says is still so when it is
+//! decided (`lifecycle::observer::step` leaves out what is not).
+
+use super::{HistoryFacts, ObserverId};
+use crate::lifecycle::{
+    AttachRequest, Attachment, AttachmentState, Detached, Ended, InvalidReason, Invalidated, Leads,
+    Loss, Mode, Observer, ObserverEvent, Observers, PeerStage, PeerState, Register, WantReason,
+};
+use crate::{Incarnation, RegionId};
+
+/// What is true beside the register.
+pub(crate) trait Truth {
+    /// The term in which this store leads the region with that peer; none if it does not, as far as it
+    /// was told.
+    fn leads(&self, region: RegionId, incarnation: Incarnation) -> Option<u64>;
+
+    /// The last entry of the region that is applied.
+    fn applied(&self, region: RegionId, incarnation: Incarnation) -> u64;
+
+    /// What is kept of the past.
+    fn history(&self) -> &dyn HistoryFacts;
+
+    /// Whether an attempt may be made now: it did not fail a moment ago.
+    fn may_try(&self, observer: ObserverId, region: RegionId) -> bool;
+}
+
+/// Which attachments are looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Scope<'a> {
+    /// All of them.
+    All,
+    /// Those of these regions.
+    Regions(&'a [RegionId]),
+}
+
+/// What has to be journaled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) attach: Vec<AttachRequest>,
+    pub(crate) detach: Vec<Detached>,
+    pub(crate) end: Vec<Ended>,
+    pub(crate) invalidate: Vec<(ObserverId, Vec<Invalidated>)>,
+}
+
+/// What the state asks for; nothing if it is as it should be.
+pub(crate) fn reconcile(register: &Register, scope: Scope<'_>, truth: &dyn Truth) -> Plan {
+    let mut plan = Plan::default();
+    for (observer, known) in register.observers().iter() {
+        let mut losses = Vec::new();
+        let mut look = |region: RegionId, attachment: &Attachment| {
+            let at = (observer, region);
+            let wants = wanted(register, known, at, attachment, truth);
+            plan.take(at, attachment, wants, &mut losses);
+        };
+        match scope {
+            Scope::All => known
+                .attachments()
+                .for_each(|(region, one)| look(region, one)),
+            Scope::Regions(regions) => {
+                for region in regions {
+                    if let Some(attachment) = known.attachment(*region) {
+                        look(*region, attachment);
+                    }
+                }
+            }
+        }
+        if !losses.is_empty() {
+            plan.invalidate.push((observer, losses));
+        }
+    }
+    plan
+}
+
+/// What an attachment should become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wants {
+    /// It is as it should be.
+    Nothing,
+    /// To be attached.
+    Attach(Option<Leads>),
+    /// To be detached.
+    Detach(WantReason),
+    /// To know its end.
+    End(u64),
+    /// To be told that what it needs is gone.
+    Loss(Loss),
+}
+
+/// The peer of a region whose changes can be delivered here, if it is led here.
+fn served(register: &Register, region: RegionId, truth: &dyn Truth) -> Result<Leads, WantReason> {
+    let Some(peer) = register.peer(region) else {
+        return Err(WantReason::NotLeader);
+    };
+    let PeerState {
+        incarnation, stage, ..
+    } = peer;
+    let normal = match stage {
+        PeerStage::Normal(normal) => normal,
+        PeerStage::Damaged(_) => return Err(WantReason::Damaged),
+        PeerStage::Applying(_) => return Err(WantReason::Snapshot),
+        PeerStage::Uninitialized | PeerStage::Witness(_) | PeerStage::Waiting(_) => {
+            return Err(WantReason::NotLeader);
+        }
+    };
+    if normal.mode == Mode::Unconfirmed {
+        return Err(WantReason::NotLeader);
+    }
+    let term = truth
+        .leads(region, *incarnation)
+        .ok_or(WantReason::NotLeader)?;
+    Ok(Leads {
+        incarnation: *incarnation,
+        term,
+        version: normal.region.epoch.version,
+        applied: truth
+            .applied(region, *incarnation)
+            .max(normal.meta_index.index),
+    })
+}
+
+fn wanted(
+    register: &Register,
+    known: &Observer,
+    (observer, region): (ObserverId, RegionId),
+    attachment: &Attachment,
+    truth: &dyn Truth,
+) -> Wants {
+    match &attachment.state {
+        AttachmentState::Draining(drain) => {
+            if drain.end.is_none() {
+                // What is not kept cannot be delivered any more; what is acknowledged is the end then.
+                let newest = truth.history().newest(region);
+                return Wants::End(newest.unwrap_or(attachment.acked).max(attachment.acked));
+            }
+            if drain.attached || known.paused || !truth.may_try(observer, region) {
+                return Wants::Nothing;
+            }
+            match gap(
+                attachment,
+                region,
+                drain.end.unwrap_or(attachment.acked),
+                truth,
+            ) {
+                Some(loss) => Wants::Loss(loss),
+                None => Wants::Attach(None),
+            }
+        }
+        AttachmentState::Wanted { .. } => {
+            if known.paused || !truth.may_try(observer, region) {
+                return Wants::Nothing;
+            }
+            match served(register, region, truth) {
+                Err(_) => Wants::Nothing,
+                Ok(leads) => match gap(attachment, region, leads.applied, truth) {
+                    Some(loss) => Wants::Loss(loss),
+                    None => Wants::Attach(Some(leads)),
+                },
+            }
+        }
+        AttachmentState::CatchingUp { term } | AttachmentState::Live { term } => {
+            match served(register, region, truth) {
+                Err(reason) => Wants::Detach(reason),
+                Ok(leads) if leads.term > *term => Wants::Attach(Some(leads)),
+                // Told of an earlier term than the one it was attached in: late, and passes.
+                Ok(_) => Wants::Nothing,
+            }
+        }
+        AttachmentState::Invalidated(_) => Wants::Nothing,
+    }
+}
+
+/// What lies between what is acknowledged and what is kept, if anything does.
+fn gap(attachment: &Attachment, region: RegionId, applied: u64, truth: &dyn Truth) -> Option<Loss> {
+    let first_lost = attachment.next_index();
+    let first_available = match truth.history().oldest(region) {
+        Some(oldest) => oldest,
+        None => applied.saturating_add(1),
+    };
+    (first_available > first_lost).then_some(Loss {
+        reason: InvalidReason::HistoryLost,
+        first_lost,
+        first_available,
+    })
+}
+
+impl Plan {
+    fn take(
+        &mut self,
+        (observer, region): (ObserverId, RegionId),
+        attachment: &Attachment,
+        wants: Wants,
+        losses: &mut Vec<Invalidated>,
+    ) {
+        let generation = attachment.generation;
+        match wants {
+            Wants::Nothing => {}
+            Wants::Attach(leads) => self.attach.push(AttachRequest {
+                observer,
+                region,
+                leads,
+            }),
+            Wants::Detach(reason) => self.detach.push(Detached {
+                observer,
+                region,
+                generation,
+                reason,
+            }),
+            Wants::End(end) => self.end.push(Ended {
+                observer,
+                region,
+                end,
+            }),
+            Wants::Loss(loss) => losses.push(Invalidated { region, loss }),
+        }
+    }
+
+    /// How many attachments have to change.
+    pub(crate) fn count(&self) -> usize {
+        let lost = self.invalidate.iter().map(|(_, losses)| losses.len());
+        let lost = lost.fold(0_usize, usize::saturating_add);
+        let rest = [self.attach.len(), self.detach.len(), self.end.len()];
+        rest.iter()
+            .fold(lost, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// The same as events, each small enough for one record. What ends comes first.
+    pub(crate) fn into_events(self) -> Vec<ObserverEvent> {
+        let most = Observers::PER_RECORD_MAX;
+        let mut events = Vec::new();
+        let chunk = |attachments: &[Detached]| ObserverEvent::Detach {
+            attachments: attachments.to_vec(),
+        };
+        events.extend(self.detach.chunks(most).map(chunk));
+        events.extend(self.end.chunks(most).map(|some| ObserverEvent::End {
+            attachments: some.to_vec(),
+        }));
+        for (observer, losses) in self.invalidate {
+            events.extend(losses.chunks(most).map(|some| ObserverEvent::Invalidate {
+                observer,
+                losses: some.to_vec(),
+            }));
+        }
+        events.extend(self.attach.chunks(most).map(|some| ObserverEvent::Attach {
+            attachments: some.to_vec(),
+        }));
+        events
+    }
+}
