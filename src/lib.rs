@@ -42,6 +42,7 @@ pub use observe::{
     ObserverId, ObserverName, ObserverPolicy, ObserverRanges, Position, RangesError, StartFrom,
 };
 pub use region::{Peer, PeerRole, Region, RegionError};
+pub use torrens_journal::Lsn;
 pub use torrens_recovery::{Progress, RecoveryReport, Stage, Verdict};
 
 pub use sequence::{LeaseNeeded, Sequence, SequenceGuard, Sequencer};
