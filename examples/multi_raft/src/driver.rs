@@ -192,11 +192,12 @@ impl Driver {
                 orders.push(order);
             }
         }
-        if self.churns && self.last_churn.elapsed() >= self.goals.churn {
-            if let Some(order) = self.churn(&beats)? {
-                self.last_churn = Instant::now();
-                orders.push(order);
-            }
+        if self.churns
+            && self.last_churn.elapsed() >= self.goals.churn
+            && let Some(order) = self.churn(&beats)?
+        {
+            self.last_churn = Instant::now();
+            orders.push(order);
         }
         Ok(orders)
     }

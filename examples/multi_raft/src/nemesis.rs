@@ -33,6 +33,9 @@ pub struct Settings {
     pub keys: u64,
 }
 
+/// What every store has of every region that can be read there.
+type Digests = Vec<(u64, Vec<WireDigest>)>;
+
 /// What clients saw, by key.
 type Histories = Arc<Mutex<BTreeMap<u64, Vec<Operation>>>>;
 
@@ -421,7 +424,7 @@ fn rest(
     addresses: &[String],
     settings: &Settings,
     tally: &mut Tally,
-) -> io::Result<Option<Vec<(u64, Vec<WireDigest>)>>> {
+) -> io::Result<Option<Digests>> {
     let deadline = Instant::now() + REST_MAX;
     let mut link = Client {
         address: addresses[0].clone(),

@@ -68,6 +68,18 @@ pub fn conf_state(region: &Region) -> ConfState {
     state
 }
 
+/// Whether a snapshot's configuration has that peer.
+fn lists(snapshot: &Snapshot, peer: u64) -> bool {
+    let state = snapshot.get_metadata().get_conf_state();
+    let lists = [
+        &state.voters,
+        &state.learners,
+        &state.voters_outgoing,
+        &state.learners_next,
+    ];
+    lists.into_iter().any(|peers| peers.contains(&peer))
+}
+
 fn other(error: raft_engine::Error) -> raft::Error {
     raft::Error::Store(StorageError::Other(Box::new(error)))
 }
@@ -131,11 +143,14 @@ impl Storage for PeerStorage {
         Ok(self.state.borrow().last.index)
     }
 
-    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+    fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
         let mut state = self.state.borrow_mut();
         let at_least = request_index.max(state.base.index);
         match &state.snapshot {
-            SnapshotState::Taken(snapshot) if snapshot.get_metadata().index >= at_least => {
+            // One from before the peer was added does not list it, and would be refused there.
+            SnapshotState::Taken(snapshot)
+                if snapshot.get_metadata().index >= at_least && lists(snapshot, to) =>
+            {
                 return Ok(snapshot.as_ref().clone());
             }
             SnapshotState::Taking => {}

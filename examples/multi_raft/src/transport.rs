@@ -203,10 +203,10 @@ impl Link {
             drop(addresses);
             self.stream = connect(&address, Duration::from_secs(2)).ok();
         }
-        if let Some(stream) = &mut self.stream {
-            if wire::send(stream, &Frame::Envelope(envelope.clone())).is_err() {
-                self.stream = None;
-            }
+        if let Some(stream) = &mut self.stream
+            && wire::send(stream, &Frame::Envelope(envelope.clone())).is_err()
+        {
+            self.stream = None;
         }
     }
 }

@@ -56,10 +56,8 @@ impl Store {
                 let made = self.follow_engine()?;
                 for child in made {
                     // Everybody's logs begin alike, so the parent's leader can lead at once.
-                    if was_leader {
-                        if let Some(task) = self.tasks.get_mut(&child) {
-                            let _ = task.node.campaign();
-                        }
+                    if was_leader && let Some(task) = self.tasks.get_mut(&child) {
+                        let _ = task.node.campaign();
                     }
                     self.unpark(child)?;
                 }
@@ -225,10 +223,10 @@ impl Store {
             // The child is the right part.
             derive: Derive::Left,
         })?;
-        if answer.holds() {
-            if let Some(task) = self.tasks.get_mut(&region) {
-                task.bytes /= 2;
-            }
+        if answer.holds()
+            && let Some(task) = self.tasks.get_mut(&region)
+        {
+            task.bytes /= 2;
         }
         Ok(self.applied("split", &answer))
     }

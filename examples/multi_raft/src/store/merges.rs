@@ -54,10 +54,10 @@ impl Store {
             target: WireRegion::from(into.as_ref()),
             min_index: slowest + 1,
         };
-        if let Some(index) = self.propose(source, &command, None) {
-            if let Some(task) = self.tasks.get_mut(&source) {
-                task.suspend_lease(index);
-            }
+        if let Some(index) = self.propose(source, &command, None)
+            && let Some(task) = self.tasks.get_mut(&source)
+        {
+            task.suspend_lease(index);
         }
     }
 
@@ -150,10 +150,10 @@ impl Store {
                 .filter_map(|entry| entry.write_to_bytes().ok())
                 .collect(),
         };
-        if let Some(index) = self.propose_once(target, &command) {
-            if let Some(task) = self.tasks.get_mut(&target) {
-                task.suspend_lease(index);
-            }
+        if let Some(index) = self.propose_once(target, &command)
+            && let Some(task) = self.tasks.get_mut(&target)
+        {
+            task.suspend_lease(index);
         }
     }
 

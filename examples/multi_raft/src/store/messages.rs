@@ -285,7 +285,7 @@ impl Store {
             });
             if is_taken {
                 task.staged
-                    .insert((position.index, position.term), (staged.clone(), sources));
+                    .insert((position.index, position.term), (staged, sources));
             }
             is_taken
         });

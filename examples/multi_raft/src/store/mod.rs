@@ -245,11 +245,11 @@ impl Store {
         }
         self.check_merges();
         self.leave_joint();
-        if self.ticks % 20 == 0 {
+        if self.ticks.is_multiple_of(20) {
             self.compact_logs()?;
             self.logs.purge()?;
         }
-        if self.ticks % 4 == 0 {
+        if self.ticks.is_multiple_of(4) {
             self.publish_beats();
         }
         Ok(())
@@ -277,13 +277,13 @@ impl Store {
         if task.node.raft.leader_id != raft::INVALID_ID {
             task.heard_leader = now;
         }
-        if let Some(transfer) = &task.transfer {
-            if now >= transfer.deadline {
-                let to = transfer.to_peer;
-                task.transfer = None;
-                task.lease_until = None;
-                task.node.transfer_leader(to);
-            }
+        if let Some(transfer) = &task.transfer
+            && now >= transfer.deadline
+        {
+            let to = transfer.to_peer;
+            task.transfer = None;
+            task.lease_until = None;
+            task.node.transfer_leader(to);
         }
         self.dirty.insert(region);
         if now.duration_since(self.tasks[&region].heard_leader) > LEADERLESS {

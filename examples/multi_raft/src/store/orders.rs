@@ -266,13 +266,13 @@ impl Store {
     }
 
     pub(super) fn on_preloaded(&mut self, region: RegionId) {
-        if let Some(task) = self.tasks.get_mut(&region) {
-            if let Some(transfer) = task.transfer.take() {
-                task.lease_until = None;
-                task.node.transfer_leader(transfer.to_peer);
-                self.shared.counters.add("transfer", "begun");
-                self.dirty.insert(region);
-            }
+        if let Some(task) = self.tasks.get_mut(&region)
+            && let Some(transfer) = task.transfer.take()
+        {
+            task.lease_until = None;
+            task.node.transfer_leader(transfer.to_peer);
+            self.shared.counters.add("transfer", "begun");
+            self.dirty.insert(region);
         }
     }
 }
