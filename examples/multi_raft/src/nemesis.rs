@@ -430,6 +430,7 @@ fn rest(
         address: addresses[0].clone(),
         stream: None,
     };
+    let mut unsettled = Vec::new();
     let mut unread: Vec<u64> = (0..settings.keys).collect();
     while Instant::now() < deadline {
         let _ = cluster.ask_driver(&Frame::SetChurn(false));
@@ -444,7 +445,8 @@ fn rest(
                 all.push((id, digests));
             }
         }
-        if unread.is_empty() && all.len() == cluster.ids().len() && is_at_rest(&all) {
+        unsettled = unrest(&all);
+        if unread.is_empty() && all.len() == cluster.ids().len() && unsettled.is_empty() {
             return Ok(Some(all));
         }
         std::thread::sleep(Duration::from_millis(500));
@@ -452,37 +454,56 @@ fn rest(
     for (id, status) in cluster.statuses() {
         println!("store {id}: {status:?}");
     }
+    for reason in unsettled {
+        println!("{reason}");
+    }
     println!("keys that nobody could read: {unread:?}");
     Ok(None)
 }
 
-/// Whether the regions cover the key space and each has all its replicas at one index.
-fn is_at_rest(all: &[(u64, Vec<WireDigest>)]) -> bool {
-    let mut regions: BTreeMap<u64, Vec<&WireDigest>> = BTreeMap::new();
-    for digest in all.iter().flat_map(|(_, digests)| digests) {
-        regions.entry(digest.region.id).or_default().push(digest);
+/// What is still moving: gaps in the key space, and regions whose replicas are not all at one index.
+fn unrest(all: &[(u64, Vec<WireDigest>)]) -> Vec<String> {
+    let mut regions: BTreeMap<u64, Vec<(u64, &WireDigest)>> = BTreeMap::new();
+    for (store, digests) in all {
+        for digest in digests {
+            regions
+                .entry(digest.region.id)
+                .or_default()
+                .push((*store, digest));
+        }
     }
+    let mut found = Vec::new();
     let mut ranges: Vec<_> = Vec::new();
-    for copies in regions.values() {
-        let Some(first) = copies.first() else {
-            return false;
+    for (region, copies) in &regions {
+        let Some((_, first)) = copies.first() else {
+            continue;
         };
-        let same = copies
-            .iter()
-            .all(|copy| copy.index == first.index && copy.region == first.region);
-        if !same || copies.len() != first.region.peers.len() {
-            return false;
+        let same = |copy: &WireDigest| copy.index == first.index && copy.region == first.region;
+        let is_complete = copies.len() == first.region.peers.len();
+        if !is_complete || !copies.iter().all(|(_, copy)| same(copy)) {
+            let copies: Vec<String> = copies
+                .iter()
+                .map(|(store, copy)| {
+                    format!(
+                        "store {store} at {} epoch {:?}",
+                        copy.index, copy.region.epoch
+                    )
+                })
+                .collect();
+            found.push(format!("region {region}: {}", copies.join(", ")));
         }
         ranges.push(first.region.range.clone());
     }
     ranges.sort_by(|a, b| a.start.cmp(&b.start));
     let starts = ranges.first().is_some_and(|range| range.start.is_empty());
     let ends = ranges.last().is_some_and(|range| range.end.is_none());
-    starts
-        && ends
-        && ranges
-            .windows(2)
-            .all(|pair| pair[0].end.as_ref() == Some(&pair[1].start))
+    let is_whole = ranges
+        .windows(2)
+        .all(|pair| pair[0].end.as_ref() == Some(&pair[1].start));
+    if !(starts && ends && is_whole) {
+        found.push("the regions do not cover the key space".to_owned());
+    }
+    found
 }
 
 /// Where replicas at one index differ.

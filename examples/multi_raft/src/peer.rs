@@ -56,6 +56,8 @@ pub struct PeerTask {
     pub peer: PeerId,
     pub incarnation: Incarnation,
     pub node: RawNode<PeerStorage>,
+    /// Which opening of the peer the node is: what an earlier one wanted is nobody's.
+    pub opening: u64,
     pub state: Rc<RefCell<LogState>>,
     /// Its data is lost, or never came: takes a snapshot and nothing else.
     pub needs_snapshot: bool,
@@ -85,6 +87,7 @@ impl PeerTask {
         logs: &Arc<RaftLogs>,
         region: RegionId,
         heard_epoch: RegionEpoch,
+        opening: u64,
     ) -> Result<PeerTask, HostError> {
         let start = engine.raft_start(region)?;
         let status = &start.status;
@@ -185,6 +188,7 @@ impl PeerTask {
             peer: status.peer,
             incarnation,
             node,
+            opening,
             state,
             needs_snapshot,
             heard_epoch,

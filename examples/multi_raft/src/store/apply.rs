@@ -59,9 +59,9 @@ impl Store {
                     if was_leader && let Some(task) = self.tasks.get_mut(&child) {
                         let _ = task.node.campaign();
                     }
-                    self.unpark(child)?;
+                    self.unpark(child);
                 }
-                self.unpark(region)?;
+                self.unpark(region);
                 response
             }
             Applied::Peers => {

@@ -165,12 +165,10 @@ impl Store {
         Ok(false)
     }
 
-    /// Asks the gate again for messages that were parked for a region.
-    pub(super) fn unpark(&mut self, region: RegionId) -> Result<(), HostError> {
-        for (_, envelope) in self.parked.take_all(region) {
-            self.on_message(envelope)?;
-        }
-        Ok(())
+    /// Lets the messages that were parked for a region ask the gate again, soon.
+    pub(super) fn unpark(&mut self, region: RegionId) {
+        let parked = self.parked.take_all(region).into_iter();
+        self.deferred.extend(parked.map(|(_, envelope)| envelope));
     }
 
     fn reply(&mut self, header: &MessageHeader, reply: GateReply) {

@@ -98,6 +98,9 @@ pub struct Store {
     /// For threads that work for the loop.
     own: Sender<Input>,
     dirty: BTreeSet<RegionId>,
+    /// Messages for peers that may have a Ready under way: Raft takes nothing before that is done.
+    deferred: Vec<Envelope>,
+    next_opening: u64,
     started: Instant,
     next_context: u64,
     ticks: u64,
@@ -140,6 +143,8 @@ impl Store {
             inputs,
             own,
             dirty: BTreeSet::new(),
+            deferred: Vec::new(),
+            next_opening: 1,
             started: Instant::now(),
             next_context: 1,
             ticks: 0,
@@ -319,7 +324,7 @@ impl Store {
         for region in live.keys() {
             if !self.tasks.contains_key(region) {
                 let heard = heard.get(region).copied().unwrap_or(RegionEpoch::NONE);
-                let task = PeerTask::open(&self.engine, &self.logs, *region, heard)?;
+                let task = self.open_task(*region, heard)?;
                 self.tasks.insert(*region, task);
                 self.dirty.insert(*region);
                 made.push(*region);
@@ -330,11 +335,16 @@ impl Store {
         Ok(made)
     }
 
+    fn open_task(&mut self, region: RegionId, heard: RegionEpoch) -> Result<PeerTask, HostError> {
+        self.next_opening += 1;
+        PeerTask::open(&self.engine, &self.logs, region, heard, self.next_opening)
+    }
+
     /// Opens a peer anew: what Raft holds in memory has become wrong.
     fn reopen(&mut self, region: RegionId) -> Result<(), HostError> {
         if let Some(mut task) = self.tasks.remove(&region) {
             task.give_up("the peer was opened again");
-            let task = PeerTask::open(&self.engine, &self.logs, region, task.heard_epoch)?;
+            let task = self.open_task(region, task.heard_epoch)?;
             self.tasks.insert(region, task);
             self.dirty.insert(region);
         }

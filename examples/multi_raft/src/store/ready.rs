@@ -13,6 +13,7 @@ use crate::raft_log::LogChanges;
 /// A Ready on its way.
 struct Underway {
     region: RegionId,
+    opening: u64,
     ready: Ready,
     committed: Vec<Entry>,
     persisted: Vec<Message>,
@@ -40,6 +41,7 @@ impl Store {
             }
             underway.push(Underway {
                 region: *region,
+                opening: task.opening,
                 committed: ready.take_committed_entries(),
                 persisted: ready.take_persisted_messages(),
                 read_states: ready.take_read_states(),
@@ -54,6 +56,9 @@ impl Store {
         for region in &dirty {
             self.start_snapshots(*region);
         }
+        for envelope in std::mem::take(&mut self.deferred) {
+            self.on_message(envelope)?;
+        }
         Ok(())
     }
 
@@ -61,12 +66,14 @@ impl Store {
     fn finish_ready(&mut self, underway: Underway) -> Result<(), HostError> {
         let Underway {
             region,
+            opening,
             ready,
             committed,
             persisted,
             read_states,
         } = underway;
-        let Some(task) = self.tasks.get_mut(&region) else {
+        let is_same = |task: &&mut PeerTask| task.opening == opening;
+        let Some(task) = self.tasks.get_mut(&region).filter(is_same) else {
             return Ok(());
         };
         let incarnation = task.incarnation;

@@ -205,7 +205,7 @@ impl Store {
         task.node.raft.pending_request_snapshot = raft::INVALID_INDEX;
         self.logs.write(changes)?;
         self.follow_engine()?;
-        self.unpark(region)?;
+        self.unpark(region);
         Ok(self.tasks.contains_key(&region))
     }
 }
