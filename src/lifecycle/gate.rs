@@ -377,11 +377,13 @@ impl Register {
     }
 
     /// Whether the region that took another one in is past that here, so that the other one's peer was
-    /// left behind: the target is newer, or was here and is gone.
+    /// left behind: the target is newer, or is not here. A target that is not here may be a part that the
+    /// source has yet to split off: its creation waits for the source's keys, and nothing but the
+    /// target's log has the entry that would free them.
     fn has_moved_on(&self, target: RegionId, target_version: u64) -> bool {
         match self.peer(target) {
             Some(live) => live.stage.epoch().version > target_version,
-            None => self.tombstone(target).is_some(),
+            None => true,
         }
     }
 }

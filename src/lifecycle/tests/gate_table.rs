@@ -267,7 +267,7 @@ fn whoever_speaks_for_a_merged_region_is_told_the_target() {
 }
 
 #[test]
-fn a_left_behind_source_goes_when_its_target_is_gone_too() {
+fn a_left_behind_source_goes_when_its_target_is_not_here() {
     let mut world = World::bootstrapped("", "");
     world.accept(&split(1, epoch(1, 1), 6, "m", 2, Derive::Left));
     world.accept(&Event::Destroy {
@@ -285,5 +285,6 @@ fn a_left_behind_source_goes_when_its_target_is_gone_too() {
         target: RegionId(9),
         target_version: 2,
     });
-    assert_eq!(world.register.gate(&unknown).code(), "defer-target-merged");
+    // It may be a part that the source itself has yet to split off, and then nothing else frees the keys.
+    assert_eq!(world.register.gate(&unknown).code(), "destroy-merged");
 }

@@ -10,7 +10,7 @@ use crate::play::world::{Lines, Trouble, World};
 use crate::{Derive, KeyRange, RaftPosition, Region, RegionEpoch, RegionId, Split, StoreId};
 
 const SIDES: Kind = Kind::Word(&["left", "right"]);
-const CAUSES: Kind = Kind::Word(&["operator", "removed", "larger-peer"]);
+const CAUSES: Kind = Kind::Word(&["operator", "removed", "larger-peer", "merged"]);
 
 pub(super) const COMMANDS: &[CommandSpec] = &[
     command(
@@ -103,9 +103,10 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             may("cause", CAUSES),
             may("newer", Kind::Epoch),
             may("by", Kind::Peer),
+            may("target", Kind::Region),
         ],
         destroy,
-        "Removes a peer: by an operator, because a message says so (`newer`), or for a larger peer (`by`).",
+        "Removes a peer: by an operator, because a message says so (`newer`), for a larger peer (`by`), or because its region was merged (`target`).",
     ),
 ];
 
@@ -204,6 +205,9 @@ pub(super) fn cause_of(args: &Args) -> Result<DestroyCause, Trouble> {
         },
         Some("larger-peer") => DestroyCause::LargerPeer {
             peer: args.peer("by")?,
+        },
+        Some("merged") => DestroyCause::Merged {
+            target: args.region("target")?,
         },
         _ => DestroyCause::Operator,
     })

@@ -302,8 +302,8 @@ impl Store {
     }
 
     fn refused(&mut self, what: &str, refusal: &Refusal) -> Applied {
-        self.shared.counters.add("refused", refusal.code());
-        self.shared.counters.add(what, "refused");
+        let name = format!("{what}: {}", refusal.code());
+        self.shared.counters.add("refused", &name);
         match refusal {
             Refusal::RegionDamaged { .. } => Applied::Damaged,
             _ => Applied::Refused,
@@ -316,8 +316,9 @@ impl Store {
             Answer::AlreadyApplied => "already-applied",
             Answer::Wait(_) => "wait",
             Answer::Refused(refusal) => {
-                self.shared.counters.add("refused", refusal.code());
-                "refused"
+                let name = format!("{what}: {}", refusal.code());
+                self.shared.counters.add("refused", &name);
+                return;
             }
         };
         self.shared.counters.add(what, outcome);

@@ -179,15 +179,22 @@ impl Store {
                 (region.epoch, Body::Peers(WireRegion::from(region.as_ref())))
             }
             GateReply::MergeTarget { target } => {
-                let version = self.engine.region(target).and_then(|status| status.region);
-                let Some(target_region) = version else { return };
+                let live = self.engine.region(target).and_then(|status| status.region);
+                let mut tombstones = self.engine.tombstones().into_iter();
+                let epoch = live.map(|region| region.epoch).or_else(|| {
+                    tombstones
+                        .find(|(id, _)| *id == target)
+                        .map(|(_, tombstone)| tombstone.epoch)
+                });
+                let Some(epoch) = epoch else { return };
                 // The target's version when it took the region in is not known any more; it is above
                 // the one at which the merge was prepared, and that is all that the receiver compares.
-                let target_version = target_region.epoch.version.saturating_sub(1);
+                let target_version = epoch.version.saturating_sub(1);
+                let target = target.0;
                 (
                     header.epoch,
                     Body::Merged {
-                        target: target.0,
+                        target,
                         target_version,
                     },
                 )
