@@ -193,6 +193,7 @@ mod tests {
             (1_709_164_799, "2024-02-28T23:59:59.000Z"),
             (1_709_251_199, "2024-02-29T23:59:59.000Z"),
             (4_107_542_400, "2100-03-01T00:00:00.000Z"),
+            (1_798_761_599, "2026-12-31T23:59:59.000Z"),
         ] {
             assert_eq!(timestamp(seconds * SECOND), expected);
             assert_eq!(expected.parse(), Ok(Moment::At(seconds * SECOND)));

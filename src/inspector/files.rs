@@ -3,9 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use torrens_journal::disk::EntryKind;
+use torrens_journal::disk::{EntryKind, OpenMode};
 use torrens_journal::format::{FORMAT_MAJOR, FORMAT_MINOR};
-use torrens_journal::{HeaderFault, Lsn, SegmentReader};
+use torrens_journal::{HeaderFault, Lsn, SegmentId, SegmentReader};
 use torrens_recovery::checkpoint::{self, CheckpointError};
 
 use super::{InspectError, Inspector, Picture, io_error};
@@ -68,6 +68,25 @@ impl Inspector {
             });
         }
         Ok(files)
+    }
+
+    /// Bytes of a segment as they lie in its file.
+    ///
+    /// # Errors
+    /// [`InspectError::Io`] if the operating system refused the read, or the file ends before.
+    pub fn bytes(
+        &self,
+        segment: SegmentId,
+        offset_bytes: u64,
+        length_bytes: usize,
+    ) -> Result<Vec<u8>, InspectError> {
+        let path = self.directories.journal.join(segment.file_name());
+        let file = self.disk.open(&path, OpenMode::Read);
+        let file = file.map_err(io_error("open", &path))?;
+        let mut bytes = vec![0; length_bytes];
+        file.read_exact_at(offset_bytes, &mut bytes)
+            .map_err(io_error("read", &path))?;
+        Ok(bytes)
     }
 
     /// Major and minor version of the newest segment's format.

@@ -303,6 +303,7 @@ mod tests {
         assert!(holds(
             "rows<1 || rows >= 1_000 && !(kind == 'snapshot.end')"
         ));
+        assert!(!holds("rows == 1 && kind ~ snapshot") && !holds("rows == 1 || kind ~ x"));
         assert!(!holds("rows > 1000") && holds("rows != 7") && holds("rows <= 1000"));
         assert!(holds("durable == true") && holds("absent == null") && !holds("absent > 3"));
         assert!(holds("stores == 5") && !holds("stores == 6") && holds("key == 0x6dff"));

@@ -131,6 +131,7 @@ fn documents_name_files_that_exist() {
         "docs/FORMAT.md",
         "docs/RELIABILITY.md",
         "docs/PERFORMANCE.md",
+        "docs/OPERATIONS.md",
     ];
     let mut named = 0;
     for document in documents {

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use torrens::inspector::{InspectError, Picture};
+use torrens::inspector::{Folded, InspectError, Picture};
+use torrens_journal::Lsn;
 use torrens_recovery::{RecoveryReport, Verdict};
 
 use crate::exit::{Exit, Failure, chain};
@@ -52,6 +53,24 @@ pub(crate) fn verdict_failure(dir: &Path, report: &RecoveryReport) -> Option<Fai
         message: printable(&message),
         hint: Some(hint),
         exit: Exit::of(verdict.exit_code()),
+    })
+}
+
+/// The failure of a walk through the history that ended before what was asked for: at damage, or at a
+/// record that cannot follow.
+pub(crate) fn folded_failure(dir: &Path, folded: &Folded, until: Option<Lsn>) -> Option<Failure> {
+    let is_short = match until {
+        Some(until) => folded.position < until,
+        None => true,
+    };
+    if let Some(failure) = verdict_failure(dir, &folded.report).filter(|_| is_short) {
+        return Some(failure);
+    }
+    folded.stopped.as_ref().map(|why| Failure {
+        code: "impossible-sequence",
+        message: printable(why),
+        hint: Some("torrens explain says what is known of it".to_owned()),
+        exit: Exit::of(6),
     })
 }
 

@@ -3,14 +3,20 @@
 //! The reading commands never lock, map or change a directory; see `exit` for what the exit codes
 //! mean and `output` for how a closed pipe ends a command. `torture` torments a store of its own.
 
+mod changes;
+mod diff;
 mod dump;
 mod exit;
+mod explain;
+mod gate;
 mod info;
 mod interrupt;
 mod json;
+mod lineage;
 mod look;
 mod observers;
 mod output;
+mod owner;
 mod paint;
 mod play;
 mod progress;
@@ -18,12 +24,16 @@ mod record;
 mod render;
 mod select;
 mod sheet;
+mod show;
 mod state;
+mod stats;
 mod tail;
+mod timeline;
 mod torture;
 mod verdict;
 mod verify;
 mod view;
+mod why;
 
 use std::process::ExitCode;
 
@@ -48,8 +58,17 @@ enum Command {
     Dump(dump::Args),
     Tail(tail::Args),
     Verify(verify::Args),
+    Show(show::Args),
     State(state::Args),
     Observers(observers::Args),
+    Diff(diff::Args),
+    Timeline(timeline::Args),
+    Lineage(lineage::Args),
+    Owner(owner::Args),
+    Why(why::Args),
+    Gate(gate::Args),
+    Stats(stats::Args),
+    Explain(explain::Args),
     Play(play::Args),
     Torture(torture::Args),
     /// The storage process that `torture` starts and kills.
@@ -68,8 +87,17 @@ fn main() -> ExitCode {
         Command::Dump(args) => dump::run(args).into(),
         Command::Tail(args) => tail::run(args).into(),
         Command::Verify(args) => verify::run(args).into(),
+        Command::Show(args) => show::run(args).into(),
         Command::State(args) => state::run(args).into(),
         Command::Observers(args) => observers::run(args).into(),
+        Command::Diff(args) => diff::run(args).into(),
+        Command::Timeline(args) => timeline::run(args).into(),
+        Command::Lineage(args) => lineage::run(args).into(),
+        Command::Owner(args) => owner::run(args).into(),
+        Command::Why(args) => why::run(args).into(),
+        Command::Gate(args) => gate::run(args).into(),
+        Command::Stats(args) => stats::run(args).into(),
+        Command::Explain(args) => explain::run(args).into(),
         Command::Play(args) => play::run(args).into(),
         Command::Torture(args) => torture::run(args),
         Command::TortureChild(args) => torture::run_child(args),

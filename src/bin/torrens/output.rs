@@ -5,6 +5,8 @@
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
 use crate::exit::{Exit, Failure};
+use crate::render::printable;
+use crate::view::{Output, Style};
 
 /// Bytes gathered before they are written.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -77,4 +79,35 @@ pub(crate) fn width() -> usize {
         .or_else(of_terminal)
         .unwrap_or(WIDTH_DEFAULT)
         .max(WIDTH_MIN)
+}
+
+/// Text broken between words, on a terminal; `first` stands before the first line, as much room before the
+/// others.
+pub(crate) fn wrapped(
+    out: &mut dyn Write,
+    first: &str,
+    text: &str,
+    style: &Style,
+) -> io::Result<()> {
+    let room = first.chars().count();
+    let width = match style.output {
+        Output::Table => width().max(40),
+        _ => usize::MAX,
+    };
+    let mut line = first.to_owned();
+    let mut is_empty = true;
+    for word in printable(text).split(' ') {
+        let longer = line.chars().count() + usize::from(!is_empty) + word.chars().count();
+        if longer > width && !is_empty {
+            writeln!(out, "{}", line.trim_end())?;
+            line = " ".repeat(room);
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_empty = false;
+    }
+    writeln!(out, "{}", line.trim_end())
 }

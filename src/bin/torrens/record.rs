@@ -18,12 +18,12 @@ use crate::view::Style;
 const COLUMNS: [Column; 9] = [
     right("LSN"),
     left("TIME"),
-    left("SEG:OFF"),
+    left("SEG:OFF").shown_from(150),
     left("KIND"),
     left("REGION"),
-    left("PEER/INC"),
-    left("EPOCH"),
-    left("CAUSE"),
+    left("PEER/INC").shown_from(130),
+    left("EPOCH").shown_from(120),
+    left("CAUSE").shown_from(90),
     left("DETAIL"),
 ];
 

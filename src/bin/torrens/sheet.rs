@@ -24,16 +24,33 @@ pub(crate) struct Column {
     pub(crate) head: &'static str,
     /// Whether it holds numbers, which stand to the right.
     pub(crate) right: bool,
+    /// A table that is narrower leaves it out, so that there is room for what matters more.
+    pub(crate) from_width: usize,
+}
+
+impl Column {
+    /// Left out of a table with fewer columns than that, unless `--fields` names it.
+    pub(crate) const fn shown_from(self, from_width: usize) -> Self {
+        Column { from_width, ..self }
+    }
 }
 
 /// A column of words.
 pub(crate) const fn left(head: &'static str) -> Column {
-    Column { head, right: false }
+    Column {
+        head,
+        right: false,
+        from_width: 0,
+    }
 }
 
 /// A column of numbers.
 pub(crate) const fn right(head: &'static str) -> Column {
-    Column { head, right: true }
+    Column {
+        head,
+        right: true,
+        from_width: 0,
+    }
 }
 
 /// One cell's source for `--fields`: a column of the sheet, or a path into the JSON object.
@@ -65,20 +82,30 @@ impl Sheet {
                 None => Pick::Path(name.clone()),
             }
         };
+        let is_shown = |column: &Column| column.from_width <= width();
         let picks: Option<Vec<Pick>> = match style.fields.is_empty() {
+            true if style.output == Output::Table && !columns.iter().all(is_shown) => Some(
+                (0..columns.len())
+                    .filter(|index| columns.get(*index).is_some_and(is_shown))
+                    .map(Pick::Column)
+                    .collect(),
+            ),
             true => None,
             false => Some(style.fields.iter().map(pick).collect()),
+        };
+        let head = |pick: &Pick| match pick {
+            Pick::Column(index) => columns
+                .get(*index)
+                .map_or("", |column| column.head)
+                .to_owned(),
+            Pick::Path(path) => path.to_uppercase(),
         };
         let heads: Vec<String> = match &picks {
             None => columns
                 .iter()
                 .map(|column| column.head.to_owned())
                 .collect(),
-            Some(_) => style
-                .fields
-                .iter()
-                .map(|name| name.to_uppercase())
-                .collect(),
+            Some(picks) => picks.iter().map(head).collect(),
         };
         Sheet {
             style: style.clone(),
@@ -107,7 +134,11 @@ impl Sheet {
                 let cells = match &self.picks {
                     None => cells(),
                     Some(picks) => {
-                        let object = serde_json::to_value(json).unwrap_or(Value::Null);
+                        let needs_json = picks.iter().any(|pick| matches!(pick, Pick::Path(_)));
+                        let object = match needs_json {
+                            true => serde_json::to_value(json).unwrap_or(Value::Null),
+                            false => Value::Null,
+                        };
                         let mut all = cells();
                         let pick = |pick: &Pick| match pick {
                             Pick::Column(index) => {

@@ -25,9 +25,9 @@ const COLUMNS: [Column; 9] = [
     left("EPOCH"),
     left("STAGE"),
     left("PEERS"),
-    left("CACHE"),
-    left("META"),
-    right("SINCE"),
+    left("CACHE").shown_from(100),
+    left("META").shown_from(130),
+    right("SINCE").shown_from(110),
 ];
 
 /// Show the regions of a store, their tombstones and what is still to be cleared.

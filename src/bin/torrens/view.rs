@@ -136,6 +136,15 @@ impl View {
 
     /// What the options amount to.
     pub(crate) fn style(&self, inspector: &Inspector) -> Style {
+        self.style_at(inspector.now_micros())
+    }
+
+    /// The same, where there is no directory.
+    pub(crate) fn style_without_store(&self) -> Style {
+        self.style_at(0)
+    }
+
+    fn style_at(&self, now_micros: u64) -> Style {
         Style {
             output: self.output.unwrap_or(match is_terminal() {
                 true => Output::Table,
@@ -155,7 +164,7 @@ impl View {
                 Keys::Redact => KeyForm::Redacted(mask(self.redact_with.as_deref())),
             },
             times: self.times,
-            now_micros: inspector.now_micros(),
+            now_micros,
         }
     }
 }

@@ -1,0 +1,214 @@
+//! `torrens timeline`: the life of peers, as a list, as a chart of text, or as a trace for Perfetto.
+//!
+//! * `gantt`: the chart. * `perfetto`: the trace. `html` is part of `torrens report`.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use clap::{Parser, ValueEnum};
+use serde::Serialize;
+use torrens::RegionId;
+use torrens::inspector::clock::{duration, timestamp};
+use torrens::inspector::timeline::{Life, Span, Timeline, TimelineOptions};
+use torrens::inspector::{Inspector, Point};
+
+use crate::exit::{Exit, Failure};
+use crate::look;
+use crate::output::Out;
+use crate::paint::Paint;
+use crate::select::region;
+use crate::sheet::{Column, JSON_VERSION, Sheet, left, right};
+use crate::view::{Style, Target, View};
+
+mod gantt;
+mod perfetto;
+
+/// Show the life of each peer that was here: its stages, its cache, what happened to it.
+#[derive(Debug, Parser)]
+#[command(
+    after_help = "Perfetto: open the trace at https://ui.perfetto.dev; nothing is sent anywhere, the page reads the \
+file. Exit codes: 0; 1 no peer was here; 4 to 8 as `torrens verify`, after what can be shown was shown."
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    target: Target,
+    /// Only these regions: 7 or r7
+    #[arg(long, value_name = "ID,...", value_delimiter = ',', value_parser = region)]
+    region: Vec<RegionId>,
+    /// Only these, the regions that they came of, and those that came of them
+    #[arg(long, value_name = "ID,...", value_delimiter = ',', value_parser = region)]
+    lineage_of: Vec<RegionId>,
+    /// Only up to this point: 8412, @09:21:07, ~5, boot:-1, ckpt:last
+    #[arg(long, value_name = "POINT")]
+    until: Option<Point>,
+    /// How it is drawn [default: gantt for people, list for -o ndjson, json and csv]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// Positions instead of times along the chart
+    #[arg(long)]
+    by_lsn: bool,
+    #[command(flatten)]
+    view: View,
+}
+
+/// How a timeline is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// One row for each stage and each state of a cache
+    List,
+    /// A chart of text, one line for each peer
+    Gantt,
+    /// A trace in the JSON of Chrome and Perfetto
+    Perfetto,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: Args) -> Exit {
+    match timeline(&args) {
+        Ok(exit) => exit,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn timeline(args: &Args) -> Result<Exit, Failure> {
+    let inspector = args.view.open(&args.target)?;
+    let style = args.view.style(&inspector);
+    let until = args
+        .until
+        .map(|point| inspector.resolve(point))
+        .transpose()
+        .map_err(look::failure)?;
+    let format = args
+        .format
+        .unwrap_or(match style.is_for_people() && style.fields.is_empty() {
+            true => Format::Gantt,
+            false => Format::List,
+        });
+    let options = TimelineOptions {
+        regions: regions(args, &inspector)?,
+        until,
+        occurrences: format == Format::Perfetto,
+        keys: style.keys.clone(),
+    };
+    let (timeline, folded) = inspector.timeline(&options).map_err(look::failure)?;
+    let mut out = Out::lock();
+    let written = match format {
+        Format::List => list(&mut out, &timeline, &style),
+        Format::Gantt => gantt::draw(&mut out, &timeline, args.by_lsn, &style),
+        Format::Perfetto => perfetto::write(&mut out, &timeline, &folded),
+    };
+    let failure = look::folded_failure(&args.target.path(), &folded, until);
+    let exit = match (&failure, timeline.lives.is_empty()) {
+        (Some(failure), _) => failure.exit,
+        (None, true) => Exit::NEGATIVE,
+        (None, false) => Exit::OK,
+    };
+    let exit = out.finish(written, exit);
+    if let Some(failure) = failure {
+        failure.report();
+    }
+    Ok(exit)
+}
+
+fn regions(args: &Args, inspector: &Inspector) -> Result<BTreeSet<RegionId>, Failure> {
+    let mut regions: BTreeSet<RegionId> = args.region.iter().copied().collect();
+    if !args.lineage_of.is_empty() {
+        let lineage = inspector.lineage(None).map_err(look::failure)?;
+        for region in &args.lineage_of {
+            regions.extend(lineage.related(*region));
+        }
+    }
+    Ok(regions)
+}
+
+const COLUMNS: [Column; 9] = [
+    left("REGION"),
+    left("PEER"),
+    left("TRACK"),
+    left("STATE"),
+    right("FROM"),
+    right("TO"),
+    left("SINCE"),
+    left("FOR"),
+    left("ENDED BY"),
+];
+
+#[derive(Serialize)]
+struct Row<'a> {
+    v: u32,
+    region: u64,
+    peer: u64,
+    incarnation: u64,
+    track: &'a str,
+    state: &'a str,
+    from_lsn: u64,
+    from_ts: Option<String>,
+    to_lsn: Option<u64>,
+    to_ts: Option<String>,
+    began_before: bool,
+    ended_by: Option<&'a str>,
+}
+
+fn list(out: &mut Out, timeline: &Timeline, style: &Style) -> io::Result<()> {
+    let mut sheet = Sheet::new(style, &COLUMNS);
+    for life in &timeline.lives {
+        let stages = life.stages.iter().map(|span| ("peer", span));
+        let caches = life.caches.iter().map(|span| ("cache", span));
+        for (track, span) in stages.chain(caches) {
+            span_row(&mut sheet, out, timeline, life, track, span, style)?;
+        }
+    }
+    sheet.end(out)
+}
+
+fn span_row(
+    sheet: &mut Sheet,
+    out: &mut Out,
+    timeline: &Timeline,
+    life: &Life,
+    track: &str,
+    span: &Span,
+    style: &Style,
+) -> io::Result<()> {
+    let ts = |micros: u64| (micros > 0).then(|| timestamp(micros));
+    let is_last = track == "peer" && life.stages.last() == Some(span);
+    let ended_by = life.ended_by.as_deref().filter(|_| is_last);
+    let is_first = life.began_before && life.stages.first() == Some(span);
+    let row = Row {
+        v: JSON_VERSION,
+        region: life.region.0,
+        peer: life.peer.0,
+        incarnation: life.incarnation.lsn().get(),
+        track,
+        state: span.name,
+        from_lsn: span.from.lsn.get(),
+        from_ts: ts(span.from.micros),
+        to_lsn: span.to.map(|to| to.lsn.get()),
+        to_ts: span.to.and_then(|to| ts(to.micros)),
+        began_before: is_first,
+        ended_by,
+    };
+    let end = span.to.unwrap_or(timeline.end);
+    let cells = || {
+        vec![
+            life.region.to_string(),
+            format!("{}{}", life.peer, life.incarnation),
+            track.to_owned(),
+            span.name.to_owned(),
+            match is_first {
+                true => format!("before {}", span.from.lsn.get().saturating_add(1)),
+                false => span.from.lsn.to_string(),
+            },
+            span.to.map_or("now".to_owned(), |to| to.lsn.to_string()),
+            style.time(Some(span.from.micros)),
+            duration(end.micros.saturating_sub(span.from.micros)),
+            style.or_nothing(ended_by),
+        ]
+    };
+    let paint = match span.name {
+        "damaged" => Paint::Bad,
+        "applying" | "waiting-for-data" | "merging" | "flashback" => Paint::Warn,
+        _ => Paint::Plain,
+    };
+    sheet.row(out, paint, cells, &row)
+}
