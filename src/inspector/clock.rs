@@ -46,26 +46,56 @@ fn days(year: u64, month: u64, day: u64) -> Option<u64> {
 
 /// `2026-03-14T09:21:07.114Z`.
 pub fn timestamp(micros: u64) -> String {
-    let (date, time) = date_and_time(micros);
-    format!("{date}T{time}Z")
+    let mut text = String::with_capacity(24);
+    let (year, month, day) = civil(micros / DAY);
+    digits(&mut text, year, 4);
+    text.push('-');
+    digits(&mut text, month, 2);
+    text.push('-');
+    digits(&mut text, day, 2);
+    text.push('T');
+    time(&mut text, micros);
+    text.push('Z');
+    text
 }
 
 /// `03-14 09:21:07.114`: what a table has room for.
 pub fn short_time(micros: u64) -> String {
-    let (date, time) = date_and_time(micros);
-    let month_and_day = date.split_once('-').map_or(date.as_str(), |(_, rest)| rest);
-    format!("{month_and_day} {time}")
+    let mut text = String::with_capacity(18);
+    let (_, month, day) = civil(micros / DAY);
+    digits(&mut text, month, 2);
+    text.push('-');
+    digits(&mut text, day, 2);
+    text.push(' ');
+    time(&mut text, micros);
+    text
 }
 
-fn date_and_time(micros: u64) -> (String, String) {
+fn time(text: &mut String, micros: u64) {
     let seconds = micros / SECOND;
-    let (year, month, day) = civil(seconds / 86_400);
-    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-    let millis = micros % SECOND / 1_000;
-    (
-        format!("{year:04}-{month:02}-{day:02}"),
-        format!("{hour:02}:{minute:02}:{second:02}.{millis:03}"),
-    )
+    digits(text, seconds / 3_600 % 24, 2);
+    text.push(':');
+    digits(text, seconds / 60 % 60, 2);
+    text.push(':');
+    digits(text, seconds % 60, 2);
+    text.push('.');
+    digits(text, micros % SECOND / 1_000, 3);
+}
+
+/// At least so many digits. By hand, because each record of a dump has a time.
+fn digits(text: &mut String, number: u64, at_least: usize) {
+    let mut reversed = [b'0'; 20];
+    let (mut rest, mut used) = (number, 0);
+    for digit in &mut reversed {
+        if rest == 0 && used >= at_least {
+            break;
+        }
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        used += 1;
+    }
+    let shown = reversed.iter().take(used).rev();
+    text.extend(shown.map(|digit| char::from(*digit)));
 }
 
 /// `1.5 s`, `578 ms`, `3 h 20 min`: a time between two records.

@@ -71,6 +71,8 @@ pub(crate) struct Sheet {
     widths: Vec<u16>,
     header_written: bool,
     written: u64,
+    /// One object, so that the output gets it in one piece.
+    object: Vec<u8>,
 }
 
 impl Sheet {
@@ -116,6 +118,7 @@ impl Sheet {
             rows: Vec::new(),
             header_written: false,
             written: 0,
+            object: Vec::new(),
         }
     }
 
@@ -162,7 +165,11 @@ impl Sheet {
             self.header_written = true;
         }
         match &self.picks {
-            None => serde_json::to_writer(&mut *out, json)?,
+            None => {
+                self.object.clear();
+                serde_json::to_writer(&mut self.object, json)?;
+                out.write_all(&self.object)?;
+            }
             Some(_) => {
                 let object = serde_json::to_value(json).unwrap_or(Value::Null);
                 let mut picked = serde_json::Map::new();
