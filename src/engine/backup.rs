@@ -30,7 +30,7 @@ use crate::snapshot::{
     SnapshotError, SnapshotMeta, SnapshotReader, SnapshotWriter, StagedSnapshot,
 };
 use crate::store::{
-    Direction, RegionRow, StoreBatch, StoreError, StoreOpenError, StoreOpenMode, scan_at,
+    Covered, Direction, Floored, RegionRow, StoreBatch, StoreError, StoreOpenError, StoreOpenMode, scan_at,
 };
 use crate::{Incarnation, RaftPosition, Region, RegionId, Sequence, StoreId};
 
@@ -435,10 +435,11 @@ fn fill_data(
     if let Some(generation) = register.generation() {
         batch.put_generation(&generation);
     }
-    batch.put_barrier(register.barrier());
     batch.put_families(&options.families);
     // Everything up to the ceiling counts as used, so nothing that comes later is below it.
     let sequence = register.sequence_ceiling().max(Sequence::new(1));
+    let barrier = register.barrier();
+    batch.put_covered(Covered::default(), Covered { barrier, sequence });
     for reader in readers {
         let region = reader.meta().region.id;
         let Some(incarnation) = register.incarnation(region) else {
@@ -458,6 +459,13 @@ fn fill_data(
             meta_lsn: register.last_transition(region).unwrap_or_default(),
         };
         batch.put_region_row(region, &row);
+        let floor = Floored {
+            barrier,
+            incarnation,
+            data_index: row.data_index,
+            data_term: row.data_term,
+        };
+        batch.put_floored(region, None, &floor);
     }
     data.apply(&batch)?;
     Ok(data.flush()?)

@@ -5,22 +5,50 @@
 //! that region's *floor*. Only then may anyone rely on it. Whoever needs the same barrier shares it,
 //! and regions that do not need one never wait.
 //!
+//! The store remembers what a barrier covered: the highest sequence number, and each captured row. For
+//! that number to mean something no write is under way at the moment of the capture: everything at or
+//! below it is in the store and in the rows, everything above is in neither. After an unclean end the
+//! store goes back to that moment (`store::roll_back`).
+//!
 //! A flush that failed is never retried: the data store is failed until the engine is reopened.
 
-use parking_lot::{Condvar, Mutex};
+use std::collections::HashMap;
+
+use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
 
 use super::core::Core;
 use super::rows::Row;
 use super::{Answer, EngineError};
-use crate::RegionId;
 use crate::lifecycle::{Cause, Event, FloorUpdate};
-use crate::store::{DataStore, StoreBatch, StoreError};
+use crate::store::{Covered, DataStore, Floored, StoreBatch, StoreError};
+use crate::{Incarnation, RegionId, Sequence};
 
 /// Which barriers have come about.
 #[derive(Debug)]
 pub(super) struct Barriers {
     state: Mutex<State>,
     changed: Condvar,
+    known: Mutex<Known>,
+    /// Held for reading from a write's sequence number until its row is noted.
+    writing: RwLock<()>,
+}
+
+/// What the last journaled barrier covered.
+#[derive(Debug, Default)]
+struct Known {
+    covered: Covered,
+    floors: HashMap<RegionId, Floored>,
+}
+
+/// What a barrier is about to make durable.
+#[derive(Debug)]
+struct Captured {
+    now: Covered,
+    rows: Vec<(RegionId, Row)>,
+    /// Rows that are made durable too, but whose floor is left to the next barrier's record.
+    unrecorded: Vec<(RegionId, Row)>,
+    /// Regions whose peer is gone.
+    gone: Vec<RegionId>,
 }
 
 #[derive(Debug)]
@@ -43,7 +71,33 @@ impl Barriers {
         Barriers {
             state: Mutex::new(state),
             changed: Condvar::new(),
+            known: Mutex::default(),
+            writing: RwLock::new(()),
         }
+    }
+
+    /// Takes over what the store remembers of the last journaled barrier.
+    pub(super) fn know(&self, covered: Covered, floors: HashMap<RegionId, Floored>) {
+        *self.known.lock() = Known { covered, floors };
+    }
+
+    /// The highest sequence number that a journaled barrier covers: what is at or below it is durable,
+    /// and stays whatever happens.
+    pub(super) fn covered(&self) -> Sequence {
+        self.known.lock().covered.sequence
+    }
+
+    /// Whether the last journaled barrier left the region's data at that index.
+    pub(super) fn has_floor(&self, region: RegionId, incarnation: Incarnation, index: u64) -> bool {
+        let known = self.known.lock();
+        let floor = known.floors.get(&region);
+        floor.is_some_and(|floor| floor.incarnation == incarnation && floor.data_index == index)
+    }
+
+    /// Keeps the next barrier from starting: hold it from before a write's sequence number is taken
+    /// until the write is in the store and its row is noted.
+    pub(super) fn hold_off(&self) -> RwLockReadGuard<'_, ()> {
+        self.writing.read()
     }
 
     /// An error if the data store has failed.
@@ -92,41 +146,90 @@ impl Core {
                 continue;
             }
             state.running = true;
-            let (started, covered) = self.rows.start_barrier();
             drop(state);
-            let outcome = self.run_barrier(started, &covered);
+            let captured = self.capture();
+            let outcome = self.run_barrier(&captured);
             state = barriers.state.lock();
             state.running = false;
             barriers.changed.notify_all();
             match outcome {
-                Ok(()) => state.completed = started,
+                Ok(()) => state.completed = captured.now.barrier,
                 Err(error) => {
-                    self.rows.barrier_failed(started, &covered);
+                    let number = captured.now.barrier;
+                    self.rows.barrier_failed(number, &captured.rows);
                     return Err(error);
                 }
             }
         }
     }
 
-    fn run_barrier(&self, number: u64, covered: &[(RegionId, Row)]) -> Result<(), EngineError> {
-        let mut batch = StoreBatch::new();
-        batch.put_barrier(number);
+    /// Begins a barrier. Writes wait for a moment; one that is under way is waited for.
+    fn capture(&self) -> Captured {
+        let _no_write = self.barriers.writing.write();
+        let (barrier, rows) = self.rows.start_barrier();
+        let (unrecorded, gone) = (self.rows.dirty(), self.rows.take_gone());
+        // Last, so that it is not below an ingest that was captured; those are not waited for, since
+        // one that has not ended is done again.
+        let sequence = self.sequencer.last_begun();
+        Captured {
+            now: Covered { barrier, sequence },
+            rows,
+            unrecorded,
+            gone,
+        }
+    }
+
+    fn run_barrier(&self, captured: &Captured) -> Result<(), EngineError> {
+        let Captured { now, rows, .. } = captured;
+        let (batch, floors) = self.barrier_batch(captured);
         let flushed = self.data.apply(&batch).and_then(|()| self.data.flush());
         flushed.map_err(|error| self.barriers.fail(error))?;
-        let floors = covered.iter().map(|(region, row)| FloorUpdate {
+        let number = now.barrier;
+        let raised = rows.iter().map(|(region, row)| FloorUpdate {
             region: *region,
             incarnation: row.incarnation,
             index: row.data.index,
         });
         let event = Event::Barrier {
             number,
-            floors: floors.collect(),
+            floors: raised.collect(),
         };
         match self.commit(&event, Cause::Host)? {
-            Answer::Accepted { .. } | Answer::AlreadyApplied => Ok(()),
+            Answer::Accepted { .. } | Answer::AlreadyApplied => {
+                let mut known = self.barriers.known.lock();
+                known.covered = *now;
+                known.floors.extend(floors);
+                for region in &captured.gone {
+                    known.floors.remove(region);
+                }
+                Ok(())
+            }
             answer @ (Answer::Wait(_) | Answer::Refused(_)) => {
                 unreachable!("a barrier is a fact: {answer:?}")
             }
         }
+    }
+
+    /// What the store is to remember of a barrier.
+    fn barrier_batch(&self, captured: &Captured) -> (StoreBatch, Vec<(RegionId, Floored)>) {
+        let known = self.barriers.known.lock();
+        let mut batch = StoreBatch::new();
+        batch.put_covered(known.covered, captured.now);
+        for region in &captured.gone {
+            batch.delete_floored(*region);
+        }
+        let rows = captured.rows.iter().chain(&captured.unrecorded);
+        let floors = rows.map(|(region, row)| {
+            let floor = Floored {
+                barrier: captured.now.barrier,
+                incarnation: row.incarnation,
+                data_index: row.data.index,
+                data_term: row.data.term,
+            };
+            batch.put_floored(*region, known.floors.get(region), &floor);
+            (*region, floor)
+        });
+        let floors = floors.collect();
+        (batch, floors)
     }
 }

@@ -174,6 +174,10 @@ pub(super) struct Collection {
 #[derive(Debug, Default)]
 struct Walk {
     whole: Option<Collector>,
+    /// The last walk removed something, and no barrier came since.
+    needs_barrier: bool,
+    /// Deletions that the walk left to the next one.
+    postponed: u64,
     hidden: Option<(RangeDeletion, Collector)>,
 }
 
@@ -241,28 +245,41 @@ impl Core {
         self.check_open()?;
         let mut walk = self.collection.walk.lock();
         let before = self.collection.removed.load(Ordering::Relaxed);
+        // What no barrier covers stays.
+        self.barrier()?;
         while self.collect_hidden(&mut walk)? {}
         walk.whole = None;
         loop {
             self.collect_step(&mut walk)?;
-            if walk.whole.is_none() {
+            if walk.whole.is_none() && walk.postponed == 0 {
                 break;
             }
         }
         Ok(self.collection.removed.load(Ordering::Relaxed) - before)
     }
 
+    /// Not above what a barrier covers: until then the version that replaces another may be lost, or
+    /// taken back, and the other is what counts.
     fn safe_points(&self) -> SafePoints {
-        self.pins.safe_points(|| self.sequencer.visible())
+        let seen = || self.sequencer.visible().min(self.barriers.covered());
+        self.pins.safe_points(seen)
     }
 
     /// One step of the walk over everything.
     fn collect_step(&self, walk: &mut Walk) -> Result<(), EngineError> {
         self.barriers.check()?;
+        if walk.whole.is_none() {
+            if std::mem::take(&mut walk.needs_barrier) {
+                self.barrier()?;
+            }
+            walk.postponed = 0;
+        }
         let safe_points = self.safe_points();
         let collector = walk.whole.get_or_insert_with(Collector::all);
         let step = collector.step(&*self.data, |key, points| safe_points.of_key(key, points))?;
         self.note_step(step.seen, step.removed);
+        walk.needs_barrier |= step.removed > 0;
+        walk.postponed += step.postponed;
         if step.finished {
             walk.whole = None;
             self.collection.walks.fetch_add(1, Ordering::Relaxed);
@@ -294,7 +311,10 @@ impl Core {
             return Ok(false);
         };
         let step = collector.step(&*self.data, |key, points| safe_points.of_key(key, points))?;
+        walk.needs_barrier |= step.removed > 0;
         if step.finished {
+            // What it hid must not come back when it is gone.
+            self.barrier()?;
             remove_range_deletion(&*self.data, deletion)?;
             walk.hidden = None;
         }

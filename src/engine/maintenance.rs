@@ -50,7 +50,12 @@ impl Core {
         self.sequencer.wait_visible(self.sequencer.last_begun());
         let mut batch = StoreBatch::new();
         batch.put_closed(boot.get().into());
-        let closed = self.data.apply(&batch).and_then(|()| self.data.flush());
+        // Not before the rest is durable: a store that says so is believed.
+        let closed = self
+            .data
+            .flush()
+            .and_then(|()| self.data.apply(&batch))
+            .and_then(|()| self.data.flush());
         closed.map_err(|error| self.barriers.fail(error))
     }
 

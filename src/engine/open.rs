@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use torrens_journal::disk::{Disk, DiskLock, EntryKind, LockError};
-use torrens_journal::{Boot, Journal, StoreUuid};
+use torrens_journal::{Journal, StoreUuid};
 use torrens_recovery::{
     InspectOptions, Recovered, RecoveryError, RecoveryOptions, inspect, recover,
 };
@@ -26,7 +26,9 @@ use super::{Engine, EngineError, Handle, OpenError, OpenMode, Options, append, t
 use crate::lifecycle::{CacheEntry, Event, ObserverEvent, Register};
 use crate::machine::RegisterMachine;
 use crate::snapshot;
-use crate::store::{DataStore, NoStore, StoreBatch, StoreError, StoreOpenMode, VersionedStore};
+use crate::store::{
+    DataStore, NoStore, RolledBack, StoreBatch, StoreError, StoreOpenMode, VersionedStore, roll_back,
+};
 use crate::{Incarnation, RegionId};
 
 pub(super) fn open(options: Options, dir: &Path) -> Result<(Engine, OpenReport), OpenError> {
@@ -95,8 +97,12 @@ fn bring_up(
     let lock = lock(&**disk, &layout)?;
     let (mut recovered, created) = recover_or_create(disk, options, &layout)?;
     check_store(recovered.machine.register(), options, &layout)?;
-    let OpenedData { data, facts, lost } =
-        open_data(&**disk, options, &layout, recovered.journal.boot())?;
+    let OpenedData {
+        data,
+        facts,
+        rolled_back,
+        lost,
+    } = open_data(&**disk, options, &layout, &recovered)?;
     adopt_families(&*data, &facts, options, &layout)?;
     let damaged = trust::judge_data(&mut recovered, &*data, &facts, &**disk)?;
     let warm = cached(recovered.machine.register());
@@ -135,6 +141,7 @@ fn bring_up(
         created,
         data_store: data.kind(),
         data_store_lost: lost,
+        rolled_back,
         damaged,
         recovery,
         took: Duration::ZERO,
@@ -219,6 +226,7 @@ fn look(
         created: false,
         data_store: data.kind(),
         data_store_lost: None,
+        rolled_back: RolledBack::default(),
         damaged: Vec::new(),
         recovery,
         took: Duration::ZERO,
@@ -386,6 +394,8 @@ fn recover_or_create(
 struct OpenedData {
     data: Arc<dyn DataStore>,
     facts: StoreFacts,
+    /// What was taken away because no barrier covered it.
+    rolled_back: RolledBack,
     /// Why the one that was there before could not be used, if it could not.
     lost: Option<String>,
 }
@@ -395,29 +405,37 @@ fn open_data(
     disk: &dyn Disk,
     options: &Options,
     layout: &Layout,
-    boot: Boot,
+    recovered: &Recovered<RegisterMachine>,
 ) -> Result<OpenedData, OpenError> {
     let failed = |source| OpenError::Data {
         path: layout.root.clone(),
         source,
     };
+    let (register, boot) = (recovered.machine.register(), recovered.journal.boot());
+    let known = register.barrier();
     let open = || options.data.open(&layout.data, StoreOpenMode::CreateOrOpen);
     let facts_of = |data: &dyn DataStore| {
-        let facts = StoreFacts::read(data)?;
-        // Rows that are there say nothing about the pages beside them: a store may open after a power
-        // cut and find only later that it cannot read itself.
-        if options.check_data && facts.closed_in() != Some(u64::from(boot.get()).saturating_sub(1))
-        {
-            data.check()?;
+        let facts = StoreFacts::read(data, known)?;
+        let is_ours = facts.generation() == register.generation();
+        if is_ours && facts.closed_in() == Some(u64::from(boot.get()).saturating_sub(1)) {
+            return Ok((facts, RolledBack::default()));
         }
-        Ok::<_, StoreError>(facts)
+        let is_new = facts.generation().is_none();
+        if let Some(reason) = data.doubt().filter(|_| !is_new) {
+            return Err(StoreError::Doubtful { reason });
+        }
+        // Also finds what cannot be read: rows that are there say nothing about the pages beside them,
+        // and a store may open after a power cut and find only later that it cannot read itself.
+        let rolled_back = roll_back(data, is_ours.then_some(known))?;
+        Ok::<_, StoreError>((StoreFacts::read(data, known)?, rolled_back))
     };
     let damage = match open() {
         Ok(data) => match facts_of(&*data) {
-            Ok(facts) => {
+            Ok((facts, rolled_back)) => {
                 return Ok(OpenedData {
                     data,
                     facts,
+                    rolled_back,
                     lost: None,
                 });
             }
@@ -438,6 +456,7 @@ fn open_data(
     Ok(OpenedData {
         data,
         facts: StoreFacts::default(),
+        rolled_back: RolledBack::default(),
         lost,
     })
 }

@@ -45,7 +45,6 @@ pub struct Options {
     pub(super) disk: Option<Arc<dyn Disk>>,
     pub(super) data: Arc<dyn StoreFactory>,
     pub(super) families: ColumnFamilies,
-    pub(super) check_data: bool,
     pub(super) cache: CacheSettings,
     pub(super) on_recovery: Option<OnRecovery>,
 }
@@ -68,7 +67,6 @@ impl fmt::Debug for Options {
             .field("disk", &self.disk)
             .field("data", &self.data)
             .field("families", &self.families)
-            .field("check_data", &self.check_data)
             .field("cache", &self.cache)
             .finish_non_exhaustive()
     }
@@ -89,7 +87,6 @@ impl Default for Options {
             disk: None,
             data: Arc::new(SledFactory::default()),
             families: ColumnFamilies::default(),
-            check_data: true,
             cache: CacheSettings::default(),
             on_recovery: None,
         }
@@ -161,6 +158,15 @@ impl Options {
         self
     }
 
+    /// The data store is sled, with that many bytes of memory for its page cache; default 64 MiB. At
+    /// least 1 MiB are taken. The same as [`data`](Self::data) with a `SledFactory` of that size.
+    pub fn sled_cache_bytes(mut self, bytes: u64) -> Self {
+        let mut factory = SledFactory::default();
+        factory.options.cache_bytes = bytes.max(1 << 20);
+        self.data = Arc::new(factory);
+        self
+    }
+
     /// The data store to use; default sled.
     pub fn data(mut self, data: Arc<dyn StoreFactory>) -> Self {
         self.data = data;
@@ -178,14 +184,6 @@ impl Options {
     /// [`CacheSettings::default`]. They can be changed later.
     pub fn cache(mut self, settings: CacheSettings) -> Self {
         self.cache = settings;
-        self
-    }
-
-    /// Whether opening reads all region data once if the store was not closed in order; default yes.
-    /// sled may open after a power cut and not be readable in places: without the check that is found
-    /// when the place is read, and heals only when the store is opened with it.
-    pub fn check_data(mut self, check: bool) -> Self {
-        self.check_data = check;
         self
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use torrens_recovery::RecoveryReport;
 
+use crate::store::RolledBack;
 use crate::{RegionId, StoreId};
 
 /// What opening found and did.
@@ -21,6 +22,9 @@ pub struct OpenReport {
     pub data_store: &'static str,
     /// Why the data store that was there could not be used, if it could not.
     pub data_store_lost: Option<String>,
+    /// What was written behind the last barrier and taken away, since nobody can vouch for it after
+    /// an end that was not in order. The host sends it again from [`raft_start`](super::Engine::raft_start).
+    pub rolled_back: RolledBack,
     /// Regions that this opening found damaged, and why.
     pub damaged: Vec<(RegionId, String)>,
     /// How long opening took.
@@ -51,6 +55,14 @@ impl fmt::Display for OpenReport {
         match &self.data_store_lost {
             None => writeln!(f, "data      {}", self.data_store)?,
             Some(why) => writeln!(f, "data      {}, new: {why}", self.data_store)?,
+        }
+        let RolledBack { versions, regions } = &self.rolled_back;
+        if *versions > 0 || !regions.is_empty() {
+            let regions = regions.len();
+            writeln!(
+                f,
+                "back      {versions} versions of {regions} regions that no barrier covered: sent again"
+            )?;
         }
         for (region, why) in &self.damaged {
             writeln!(f, "damaged   {region}: {why}")?;

@@ -38,6 +38,8 @@ struct State {
     by_region: HashMap<RegionId, Row>,
     /// Regions whose row names the next barrier.
     dirty: BTreeSet<RegionId>,
+    /// Regions whose peer went since the last barrier.
+    gone: BTreeSet<RegionId>,
     next_barrier: u64,
 }
 
@@ -64,11 +66,12 @@ impl State {
 impl Rows {
     /// No rows; the first barrier to start will be `next_barrier`.
     pub(super) fn new(next_barrier: u64) -> Self {
-        let (by_region, dirty) = Default::default();
+        let (by_region, dirty, gone) = Default::default();
         Rows {
             state: Mutex::new(State {
                 by_region,
                 dirty,
+                gone,
                 next_barrier,
             }),
         }
@@ -178,6 +181,22 @@ impl Rows {
         )
     }
 
+    /// The rows that the next barrier will make durable, as they are now.
+    pub(super) fn dirty(&self) -> Vec<(RegionId, Row)> {
+        let state = self.state.lock();
+        let rows = state.dirty.iter();
+        let rows = rows.filter_map(|region| Some((*region, *state.by_region.get(region)?)));
+        rows.collect()
+    }
+
+    /// The regions whose peer went since the last call, and that have no other one with data.
+    pub(super) fn take_gone(&self) -> Vec<RegionId> {
+        let state = &mut *self.state.lock();
+        let gone = std::mem::take(&mut state.gone);
+        let is_gone = |region: &RegionId| !state.by_region.contains_key(region);
+        gone.into_iter().filter(is_gone).collect()
+    }
+
     /// Puts the rows of a barrier that did not come about under the next one.
     pub(super) fn barrier_failed(&self, number: u64, covered: &[(RegionId, Row)]) {
         let state = &mut *self.state.lock();
@@ -211,6 +230,7 @@ impl Rows {
         if known.is_some_and(|row| row.incarnation == incarnation) {
             state.by_region.remove(&region);
             state.dirty.remove(&region);
+            state.gone.insert(region);
         }
     }
 }

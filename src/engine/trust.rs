@@ -16,8 +16,9 @@ use super::{EngineError, OpenError, append};
 use crate::lifecycle::{DamageReason, Event, Floor, INITIAL_INDEX, Register};
 use crate::machine::RegisterMachine;
 use crate::store::{
-    ColumnFamilies, DataStore, RegionRow, StoreBatch, StoreError, StoreGeneration, range_deletions,
-    read_barrier, read_closed, read_families, read_generation, region_rows,
+    ColumnFamilies, Covered, DataStore, Floored, RegionRow, StoreBatch, StoreError,
+    StoreGeneration, floored_rows, range_deletions, read_barrier, read_closed, read_covered,
+    read_families, read_generation, region_rows,
 };
 use crate::{Incarnation, RegionId};
 
@@ -29,14 +30,23 @@ pub(super) struct StoreFacts {
     closed: Option<u64>,
     families: Option<ColumnFamilies>,
     rows: HashMap<RegionId, RegionRow>,
+    covered: Covered,
+    floors: HashMap<RegionId, Floored>,
 }
 
 impl StoreFacts {
-    /// Reads them. A row that is not readable counts as missing: it damages one region, not all.
+    /// Reads them; `known` is the last barrier that the journal knows. A row that is not readable
+    /// counts as missing: it damages one region, not all.
     ///
     /// # Errors
     /// The store cannot be used at all.
-    pub(super) fn read(data: &dyn DataStore) -> Result<StoreFacts, StoreError> {
+    pub(super) fn read(data: &dyn DataStore, known: u64) -> Result<StoreFacts, StoreError> {
+        let mut floors = HashMap::new();
+        for found in floored_rows(data, known) {
+            if let (region, Ok(Some(floor))) = found? {
+                floors.insert(region, floor);
+            }
+        }
         let mut rows = HashMap::new();
         for found in region_rows(data) {
             if let (region, Ok(row)) = found? {
@@ -52,7 +62,24 @@ impl StoreFacts {
             closed: read_closed(data)?,
             families: read_families(data)?,
             rows,
+            covered: read_covered(data, known)?,
+            floors,
         })
+    }
+
+    /// The identity of the store, if it has one.
+    pub(super) fn generation(&self) -> Option<StoreGeneration> {
+        self.generation
+    }
+
+    /// What the last barrier covers that both the store and the journal know.
+    pub(super) fn covered(&self) -> Covered {
+        self.covered
+    }
+
+    /// How far each region's data was then.
+    pub(super) fn floors(&self) -> &HashMap<RegionId, Floored> {
+        &self.floors
     }
 
     /// The boot in which the store was last closed in order.
@@ -118,7 +145,16 @@ fn distrusted<'a>(
 /// Whether everything that the register serves can be served from that store. For reading only,
 /// when nothing can be journaled as damaged.
 pub(super) fn is_whole(register: &Register, data: &dyn DataStore) -> bool {
-    StoreFacts::read(data).is_ok_and(|facts| distrusted(register, &facts).next().is_none())
+    let Ok(facts) = StoreFacts::read(data, register.barrier()) else {
+        return false;
+    };
+    // What was written behind the barrier cannot be taken back without writing.
+    let is_covered = |(region, incarnation, _): (RegionId, Incarnation, &_)| {
+        let row = facts.row(region, incarnation);
+        let floor = facts.floors.get(&region);
+        row.is_none_or(|row| floor.is_some_and(|floor| floor.data_index == row.data_index))
+    };
+    distrusted(register, &facts).next().is_none() && register.normal_peers().all(is_covered)
 }
 
 /// Journals the regions whose data cannot be trusted as damaged, and adopts a new store.
@@ -194,6 +230,8 @@ mod tests {
             closed: None,
             families: None,
             rows: row.into_iter().collect(),
+            covered: Covered::default(),
+            floors: HashMap::new(),
         }
     }
 

@@ -24,13 +24,15 @@ use super::{EngineError, OpenError, append, effects};
 use crate::lifecycle::{AbortReason, Event, Floor, OpenOperation, Register};
 use crate::machine::RegisterMachine;
 use crate::snapshot::{self, SnapshotError, SnapshotReader};
-use crate::store::{DataStore, RegionRow, StoreBatch};
+use crate::store::{Covered, DataStore, Floored, RegionRow, StoreBatch, read_covered};
 use crate::{RegionId, Sequence};
 
 /// What doing the effects came to.
 struct Done {
     /// The barrier that made them durable.
     barrier: u64,
+    /// Whether there was one: some effect touched the data.
+    touched: bool,
     /// Regions whose staged file cannot be used.
     lost: BTreeSet<RegionId>,
 }
@@ -47,11 +49,15 @@ pub(super) fn resolve_all(
         return Ok(());
     }
     let done = carry_out(recovered, &operations, data, disk, layout).map_err(OpenError::Finish)?;
-    let floors = Event::Barrier {
-        number: done.barrier,
-        floors: Vec::new(),
-    };
-    append::append(recovered, &**disk, &floors)?;
+    // A barrier that the store did not take part in must not be known to the journal: the store may
+    // remember another one of that number, which never came about.
+    if done.touched {
+        let floors = Event::Barrier {
+            number: done.barrier,
+            floors: Vec::new(),
+        };
+        append::append(recovered, &**disk, &floors)?;
+    }
     let stamp = append::stamp(recovered, &**disk);
     resolve(recovered, operations.clone(), |machine, operation| {
         let (event, resolution) = ending(machine.register(), operation, &done);
@@ -90,14 +96,16 @@ fn carry_out(
     let barrier = recovered.machine.register().barrier().saturating_add(1);
     let mut done = Done {
         barrier,
+        touched: false,
         lost: BTreeSet::new(),
     };
-    let mut touched = false;
+    let last = read_covered(data, recovered.machine.register().barrier())?;
+    let mut floors = Vec::new();
     for operation in operations {
         match operation {
             OpenOperation::Deletion { range, .. } => {
                 effects::clear(data, range)?;
-                touched = true;
+                done.touched = true;
             }
             OpenOperation::SnapshotApply {
                 region,
@@ -118,7 +126,18 @@ fn carry_out(
                     .map_err(EngineError::Snapshot)
                     .and_then(|reader| effects::ingest(data, &reader, &staged, &row, sequence));
                 match ingested {
-                    Ok(()) => touched = true,
+                    Ok(()) => {
+                        done.touched = true;
+                        floors.push((
+                            *region,
+                            Floored {
+                                barrier,
+                                incarnation: row.incarnation,
+                                data_index: row.data_index,
+                                data_term: row.data_term,
+                            },
+                        ));
+                    }
                     // The operating system refusing to read is no reason to give the data up.
                     Err(EngineError::Snapshot(error @ SnapshotError::Io { .. })) => {
                         return Err(EngineError::Snapshot(error));
@@ -132,9 +151,15 @@ fn carry_out(
             OpenOperation::Reservation { .. } | OpenOperation::Cache { .. } => {}
         }
     }
-    if touched {
+    if done.touched {
         let mut batch = StoreBatch::new();
-        batch.put_barrier(barrier);
+        // Whatever is in the store has a number that was leased.
+        let sequence = recovered.machine.register().sequence_ceiling();
+        batch.put_covered(last, Covered { barrier, sequence });
+        for (region, floor) in &floors {
+            // What was there before is gone, whether this barrier comes about or not.
+            batch.put_floored(*region, None, floor);
+        }
         data.apply(&batch)?;
         data.flush()?;
     }

@@ -50,6 +50,7 @@ impl Core {
         // could take away.
         let meta_lsn = meta_lsn.unwrap_or_default();
         self.wait_durable(meta_lsn)?;
+        let _no_barrier = self.barriers.hold_off();
         let guard = self.begin_sequence()?;
         let sequence = guard.sequence();
         let row = RegionRow {
@@ -83,7 +84,9 @@ impl Core {
 
     /// Reads every serving region's row, once, when the store is opened.
     pub(super) fn find_rows(&self) -> Result<(), EngineError> {
-        let facts = StoreFacts::read(&*self.data)?;
+        let known = self.with_decided(Register::barrier);
+        let facts = StoreFacts::read(&*self.data, known)?;
+        self.barriers.know(facts.covered(), facts.floors().clone());
         self.with_decided(|register| {
             for (region, incarnation, normal) in register.normal_peers() {
                 if let Some(row) = facts.row(region, incarnation) {
@@ -91,9 +94,10 @@ impl Core {
                         index: row.data_index,
                         term: row.data_term,
                     };
-                    // Above the floor it may be there only because the machine did not go down with
-                    // the process: no barrier of ours made it durable, so the next one has to.
-                    if data.index > normal.floor.index {
+                    // What no barrier of ours recorded, the next one has to: a store that was closed in
+                    // order is taken as it is.
+                    let has_floor = self.barriers.has_floor(region, incarnation, data.index);
+                    if data.index > normal.floor.index || !has_floor {
                         self.rows
                             .note_written(region, incarnation, data, self.opened_at);
                     } else {

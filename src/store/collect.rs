@@ -2,10 +2,11 @@
 //!
 //! Readers of a key are at some *points*: sequences at which somebody reads now, and the highest of
 //! them, the safe point, above which everything stays. A version at or below the safe point stays if
-//! it is the newest one of some point, and not hidden from it by a range deletion. The others go, and
-//! so does a deletion that is all that the lowest point sees, after the versions that it hides. So a
-//! step may stop anywhere, a crash may lose any suffix of the steps, and no read at a point or above
-//! the safe point can tell.
+//! it is the newest one of some point, and not hidden from it by a range deletion. The others go. A
+//! deletion that is all that the lowest point sees goes when a walk finds nothing behind it any more;
+//! by then what it hid must be gone for good, so between two walks there has to be a flush. So a
+//! step may stop anywhere, a crash may lose any of the changes since the last flush, and no read at a
+//! point or above the safe point can tell.
 //!
 //! Not here: what the safe point is, and when to take a step (`engine`).
 
@@ -35,7 +36,7 @@ struct Current {
     /// deletion hides versions from each.
     points: Vec<(Sequence, Sequence)>,
     safe_point: Sequence,
-    /// A deletion that is all that the lowest point sees: removed when what it hides is gone.
+    /// A deletion that is all that the lowest point sees, as long as nothing was found behind it.
     deletion: Option<Vec<u8>>,
 }
 
@@ -46,6 +47,8 @@ pub struct Collected {
     pub seen: u64,
     /// Versions that were removed.
     pub removed: u64,
+    /// Deletions that hid nothing but what this walk removed: the next one removes them.
+    pub postponed: u64,
     /// Whether the walk is at its end.
     pub finished: bool,
 }
@@ -75,7 +78,8 @@ impl Collector {
     /// The store did not answer. An entry that is not readable is passed over.
     ///
     /// # Durability
-    /// None until the next flush, and none is needed.
+    /// None until the next flush. Before another walk over the same keys begins, what this one removed
+    /// must have been flushed.
     pub fn step(
         &mut self,
         store: &dyn DataStore,
@@ -105,8 +109,9 @@ impl Collector {
             let (raw_key, tagged) = row?;
             done.seen += 1;
             match self.look_at(&raw_key, &tagged, deletions, &points, &mut batch) {
+                Ok(is_last) => done.postponed += u64::from(is_last),
                 // Whoever reads it is told; it is in nobody's way here.
-                Ok(()) | Err(StoreError::BadEntry { .. }) => {}
+                Err(StoreError::BadEntry { .. }) => {}
                 Err(error) => return Err(error),
             }
             reached = Some(raw_key);
@@ -123,6 +128,7 @@ impl Collector {
         Ok(done)
     }
 
+    /// Decides about one version; whether it was found behind a deletion that stays for its sake.
     fn look_at(
         &mut self,
         raw_key: &[u8],
@@ -130,7 +136,7 @@ impl Collector {
         deletions: &RangeDeletions,
         points: impl Fn(&[u8], &mut Vec<Sequence>),
         batch: &mut StoreBatch,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let bad = |source| StoreError::BadEntry {
             raw_key: raw_key.to_vec(),
             source,
@@ -156,11 +162,12 @@ impl Collector {
             });
         }
         let Some(current) = &mut self.current else {
-            return Ok(());
+            return Ok(false);
         };
         if sequence > current.safe_point {
-            return Ok(());
+            return Ok(false);
         }
+        let stays = current.deletion.take().is_some();
         let mut is_seen = false;
         while let Some((_, hidden_below)) = current.points.pop_if(|(at, _)| *at >= sequence) {
             is_seen |= sequence >= hidden_below;
@@ -170,7 +177,7 @@ impl Collector {
         } else if current.points.is_empty() && decode_value(tagged).map_err(bad)?.is_none() {
             current.deletion = Some(raw_key.to_vec());
         }
-        Ok(())
+        Ok(stays)
     }
 
     fn finish_key(&mut self, batch: &mut StoreBatch) {
@@ -181,7 +188,7 @@ impl Collector {
 }
 
 /// Removes the row of a range deletion that has nothing left to hide: a walk [`Collector::of`] it
-/// with safe points at or above it has finished.
+/// with safe points at or above it has finished, and what it removed was flushed.
 ///
 /// # Errors
 /// The store did not take it.

@@ -34,6 +34,7 @@ pub(crate) fn subjects() -> Vec<Subject> {
             options: SledOptions {
                 cache_bytes: 4 << 20,
                 lock_wait: Duration::from_millis(1500),
+                ..SledOptions::default()
             },
         }),
         #[cfg(feature = "store-redb")]

@@ -46,6 +46,12 @@ pub enum StoreError {
         /// The store's own words.
         detail: String,
     },
+    /// Nobody can say that what was flushed is there.
+    #[error("the store is in doubt: {reason}")]
+    Doubtful {
+        /// Why.
+        reason: String,
+    },
     /// An earlier failure of this open store; reopening is the way back.
     #[error("the store is refused since {operation} failed: {reason}")]
     Refused {
@@ -97,6 +103,7 @@ impl StoreError {
         matches!(
             self,
             StoreError::Corrupt { .. }
+                | StoreError::Doubtful { .. }
                 | StoreError::BadEntry { .. }
                 | StoreError::BadRegionRow { .. }
                 | StoreError::BadStoreRow { .. }

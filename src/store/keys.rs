@@ -5,6 +5,7 @@
 //! 'e' cf(1) escaped(first key) !sequence(8, big-endian)  →  end tag(1) end   a range deletion
 //! 'm' name                                               →  see `rows`       the store's own rows
 //! 'r' region id(8, big-endian)                           →  see `rows`       a region's row
+//! 'f' region id(8, big-endian)                           →  see `covered`    where barriers left that row
 //! ```
 //!
 //! The escape keeps order and lets no key be a prefix of another, so raw order is user order, and
@@ -22,6 +23,7 @@ use crate::{Key, KeyRange, Region, RegionId, Sequence};
 const PREFIX_DATA: u8 = b'd';
 const PREFIX_META: u8 = b'm';
 const PREFIX_REGION: u8 = b'r';
+const PREFIX_FLOOR: u8 = b'f';
 pub(super) const PREFIX_RANGE_DELETION: u8 = b'e';
 
 const TAG_DELETE: u8 = 0;
@@ -112,6 +114,8 @@ pub enum StoreKey {
     RangeDeletion(DataKey),
     /// A region's row.
     RegionRow(RegionId),
+    /// Where the last barriers left a region's row.
+    FloorRow(RegionId),
     /// One of the store's own rows, by name (not empty).
     Meta(Vec<u8>),
 }
@@ -130,11 +134,8 @@ impl StoreKey {
             }
             Some((&PREFIX_META, [])) => Err(KeyError::TooShort { bytes: raw.len() }),
             Some((&PREFIX_META, name)) => Ok(StoreKey::Meta(name.to_vec())),
-            Some((&PREFIX_REGION, id)) => match id.first_chunk::<8>() {
-                None => Err(KeyError::TooShort { bytes: raw.len() }),
-                Some(_) if id.len() > 8 => Err(KeyError::TrailingBytes { offset: 9 }),
-                Some(id) => Ok(StoreKey::RegionRow(RegionId(u64::from_be_bytes(*id)))),
-            },
+            Some((&PREFIX_REGION, id)) => decode_region(id).map(StoreKey::RegionRow),
+            Some((&PREFIX_FLOOR, id)) => decode_region(id).map(StoreKey::FloorRow),
             Some((&prefix, _)) => Err(KeyError::UnknownPrefix { prefix }),
         }
     }
@@ -145,6 +146,7 @@ impl StoreKey {
             StoreKey::Data(key) => key.encode(),
             StoreKey::RangeDeletion(key) => range_deletion_key(key.cf, &key.key, key.sequence),
             StoreKey::RegionRow(region) => region_row_key(*region),
+            StoreKey::FloorRow(region) => floor_row_key(*region),
             StoreKey::Meta(name) => meta_key(name),
         }
     }
@@ -309,16 +311,51 @@ pub(super) fn decode_range_end(start: Key, value: &[u8]) -> Result<KeyRange, Key
 }
 
 pub(super) fn region_row_key(region: RegionId) -> Vec<u8> {
+    of_region(PREFIX_REGION, region)
+}
+
+pub(super) fn floor_row_key(region: RegionId) -> Vec<u8> {
+    of_region(PREFIX_FLOOR, region)
+}
+
+fn of_region(prefix: u8, region: RegionId) -> Vec<u8> {
     let mut raw = Vec::with_capacity(9);
-    raw.push(PREFIX_REGION);
+    raw.push(prefix);
     raw.extend_from_slice(&region.0.to_be_bytes());
     raw
+}
+
+/// The region that a raw key names behind its first byte.
+fn decode_region(id: &[u8]) -> Result<RegionId, KeyError> {
+    match id.first_chunk::<8>() {
+        None => Err(KeyError::TooShort {
+            bytes: 1 + id.len(),
+        }),
+        Some(_) if id.len() > 8 => Err(KeyError::TrailingBytes { offset: 9 }),
+        Some(id) => Ok(RegionId(u64::from_be_bytes(*id))),
+    }
+}
+
+/// The sequence of a raw key of kind `d` or `e`, without a look at the rest of it; none of the others
+/// has one.
+pub(super) fn version_sequence(raw: &[u8]) -> Option<Sequence> {
+    let is_versioned = matches!(raw.first(), Some(&(PREFIX_DATA | PREFIX_RANGE_DELETION)));
+    let (_, inverted) = raw.split_last_chunk::<SEQUENCE_BYTES>()?;
+    let is_whole = is_versioned && raw.len() >= DATA_KEY_BYTES_MIN;
+    is_whole.then(|| Sequence::new(!u64::from_be_bytes(*inverted)))
 }
 
 pub(super) fn region_rows_range() -> RawRange {
     RawRange {
         start: vec![PREFIX_REGION],
         end: Some(vec![PREFIX_REGION + 1]),
+    }
+}
+
+pub(super) fn floor_rows_range() -> RawRange {
+    RawRange {
+        start: vec![PREFIX_FLOOR],
+        end: Some(vec![PREFIX_FLOOR + 1]),
     }
 }
 

@@ -2,7 +2,8 @@
 //! can lose it.
 //!
 //! It keeps the same contract: batches are atomic, scans are not snapshots, only a flush is
-//! durable, a crash keeps a prefix of the unflushed batches, and after a failed call the store is
+//! durable, a crash keeps a prefix of the unflushed batches (or, to test what stands above it, any of
+//! their changes), and after a failed call the store is
 //! refused for good. Clones are the same store. A crash gives a *new* store, as the next process
 //! would find it, and leaves this one as it was.
 //!
@@ -39,6 +40,10 @@ pub enum Lost {
     Unflushed,
     /// Everything since the last flush but this many batches, in the order in which they came.
     AllButBatches(usize),
+    /// Each single change since the last flush is lost or not, as this seed says, without regard to
+    /// batches and order: less than any store should keep, and what one may whose own pages reach the
+    /// device in another order than it thinks.
+    Scattered(u64),
     /// The store's whole contents: it comes back empty.
     Everything,
     /// Everything since this image was taken: an older copy was put in place.
@@ -142,15 +147,15 @@ impl MemoryStore {
     fn crash(&self, lost: Lost, spared_is_durable: bool) -> MemoryStore {
         let state = self.state.lock();
         let mut durable = match &lost {
-            Lost::Unflushed | Lost::AllButBatches(_) => state.durable.clone(),
+            Lost::Unflushed | Lost::AllButBatches(_) | Lost::Scattered(_) => state.durable.clone(),
             Lost::Everything => Map::new(),
             Lost::Since(image) => (*image.0).clone(),
         };
-        let kept = match lost {
-            Lost::AllButBatches(kept) => kept,
-            Lost::Unflushed | Lost::Everything | Lost::Since(_) => 0,
+        let mut unflushed: Vec<StoreBatch> = match lost {
+            Lost::AllButBatches(kept) => state.unflushed.iter().take(kept).cloned().collect(),
+            Lost::Scattered(seed) => scattered(&state.unflushed, seed),
+            Lost::Unflushed | Lost::Everything | Lost::Since(_) => Vec::new(),
         };
-        let mut unflushed: Vec<StoreBatch> = state.unflushed.iter().take(kept).cloned().collect();
         let mut live = durable.clone();
         unflushed
             .iter()
@@ -219,6 +224,26 @@ impl MemoryStore {
 
 fn dead() -> io::Error {
     io::Error::other("the simulated process is dead")
+}
+
+/// About half of the changes, one a batch.
+fn scattered(unflushed: &[StoreBatch], seed: u64) -> Vec<StoreBatch> {
+    let ops = unflushed.iter().flat_map(StoreBatch::ops).enumerate();
+    let is_kept = |nth: usize| {
+        let mut mixed = seed.wrapping_add((nth as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) & 1 == 1
+    };
+    let kept = ops.filter(|(nth, _)| is_kept(*nth)).map(|(_, op)| {
+        let mut batch = StoreBatch::new();
+        match op {
+            StoreOp::Put { key, value } => batch.put(key.clone(), value.clone()),
+            StoreOp::Delete { key } => batch.delete(key.clone()),
+        }
+        batch
+    });
+    kept.collect()
 }
 
 fn apply_to(map: &mut Map, batch: &StoreBatch) {

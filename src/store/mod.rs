@@ -5,6 +5,7 @@
 //!   all to the same suite.
 //! * `keys`, `rows`: the layout of raw keys, region rows and the store's own rows.
 //! * `versions`, `visit`, `range_deletions`, `versioned`: multi-version reads on top of any [`DataStore`].
+//! * `covered`, `roll_back`: what each barrier covered, and going back to one.
 //! * `clear`, `collect`: taking away a range, and the versions that nobody reads any more.
 //! * `families`, `write_batch`: column families, and what a caller writes.
 //!
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 mod clear;
 mod collect;
+mod covered;
 mod device_sync;
 mod error;
 mod families;
@@ -35,6 +37,7 @@ mod range_deletions;
 #[cfg(feature = "store-redb")]
 mod redb;
 mod refusing;
+mod roll_back;
 mod rows;
 mod sled;
 mod value;
@@ -42,6 +45,7 @@ mod versioned;
 mod versions;
 mod visit;
 mod write_batch;
+mod write_through;
 
 #[cfg(test)]
 pub(crate) mod contract;
@@ -51,12 +55,14 @@ pub use self::redb::{RedbFactory, RedbOptions, RedbStore};
 pub use self::sled::{SledFactory, SledOptions, SledStore};
 pub use clear::clear_range;
 pub use collect::{Collected, Collector, remove_range_deletion};
+pub use covered::{Covered, Floored, FlooredFound, floored_rows, read_covered};
 pub use error::{StoreError, StoreOpenError};
 pub use families::{ColumnFamilies, ColumnFamily, FamiliesError};
 pub use keys::{DataKey, KeyError, StoreKey};
 pub use memory::{DurableImage, Lost, MemoryFactory, MemoryStore, StoreFault, StoreHook};
 pub use none::NoStore;
 pub use range_deletions::{RangeDeletion, RangeDeletions, range_deletions};
+pub use roll_back::{RolledBack, roll_back};
 pub use rows::{
     RegionRow, RegionRowFound, RowError, StoreGeneration, read_barrier, read_closed, read_families,
     read_generation, read_region_row, region_rows,
@@ -187,8 +193,8 @@ pub trait DataStore: Send + Sync + fmt::Debug {
     /// After any error the outcome is unknown and the store is refused for good.
     ///
     /// # Durability
-    /// None: visible to readers on return, durable at the next [`flush`](Self::flush). What a
-    /// crash keeps of unflushed batches is a prefix of them.
+    /// None: visible to readers on return, durable at the next [`flush`](Self::flush). Of unflushed
+    /// batches a killed process keeps a prefix; after a power cut nothing of them is relied on.
     fn apply(&self, batch: &StoreBatch) -> Result<(), StoreError>;
 
     /// The value of a raw key.
@@ -224,17 +230,15 @@ pub trait DataStore: Send + Sync + fmt::Debug {
     /// refused for good.
     ///
     /// # Durability
-    /// On `Ok`, every batch applied before the call survives a power cut.
+    /// On `Ok`, every batch applied before the call survives a power cut, also one that comes after more
+    /// was written; a store that cannot promise that says so when it is opened ([`doubt`](Self::doubt)).
     fn flush(&self) -> Result<(), StoreError>;
 
-    /// Reads what has to be read to be sure that the store can be read: for opening after an unclean
-    /// end. By default that is every row.
-    ///
-    /// # Errors
-    /// The first thing that could not be read.
-    fn check(&self) -> Result<(), StoreError> {
-        self.scan(&RawRange::all(), Direction::Forward)
-            .try_for_each(|row| row.map(drop))
+    /// Why what was flushed before this opening may be lost in part, if it may; asked only after an
+    /// end that was not in order. A store that keeps what it flushed, whatever was written since,
+    /// has no reason to.
+    fn doubt(&self) -> Option<String> {
+        None
     }
 
     /// The store's range deletions, if it keeps a list of them; otherwise readers look them up.

@@ -267,11 +267,6 @@ impl DataStore for RedbStore {
         self.commit("store.flush", &StoreBatch::new(), Durability::Immediate)
     }
 
-    fn check(&self) -> Result<(), StoreError> {
-        // redb itself walks through its file when it opens one that was not closed in order.
-        self.refusing.check()
-    }
-
     fn kind(&self) -> &'static str {
         Self::KIND
     }

@@ -176,7 +176,7 @@ pub fn region_rows(
             let (raw_key, row) = item?;
             match StoreKey::decode(&raw_key) {
                 Ok(StoreKey::RegionRow(region)) => Ok((region, RegionRow::decode(&row))),
-                Ok(StoreKey::Data(_) | StoreKey::RangeDeletion(_) | StoreKey::Meta(_)) => {
+                Ok(StoreKey::Data(_) | StoreKey::RangeDeletion(_) | StoreKey::FloorRow(_) | StoreKey::Meta(_)) => {
                     unreachable_in_rows(raw_key)
                 }
                 Err(source) => Err(StoreError::BadEntry { raw_key, source }),
@@ -257,7 +257,7 @@ pub fn read_families(store: &dyn DataStore) -> Result<Option<ColumnFamilies>, St
         })
 }
 
-fn seal(fields: &[u8]) -> Vec<u8> {
+pub(super) fn seal(fields: &[u8]) -> Vec<u8> {
     let mut row = Vec::with_capacity(1 + fields.len() + 4);
     row.push(VERSION);
     row.extend_from_slice(fields);
@@ -267,7 +267,7 @@ fn seal(fields: &[u8]) -> Vec<u8> {
 }
 
 /// The fields of a row of exactly `expected` bytes.
-fn unseal(row: &[u8], expected: usize) -> Result<&[u8], RowError> {
+pub(super) fn unseal(row: &[u8], expected: usize) -> Result<&[u8], RowError> {
     let wrong_length = RowError::Length {
         expected,
         found: row.len(),

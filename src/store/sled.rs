@@ -4,6 +4,10 @@
 //! * sled's `flush` hands bytes to the operating system (`sync_file_range`) and not to the device;
 //!   [`SledStore::flush`] then syncs every file and directory of sled's. sled's own background
 //!   flusher is off, so that nothing half-flushed is taken for durable.
+//! * sled takes what it handed to the operating system for durable and reuses space on that belief, so
+//!   that a power cut can take what was flushed long before; its files are marked so that the belief
+//!   is true (`write_through`). Where they cannot be, an end of the machine that was not in order puts
+//!   the whole store in doubt, and it says so ([`DataStore::doubt`]).
 //! * sled panics on files that a power cut left; every call runs inside `panic_guard`, opening
 //!   included, and a store that panicked or failed to write is refused for good.
 //!
@@ -23,6 +27,7 @@ use parking_lot::Mutex;
 use super::device_sync::{DeviceSync, create_dir};
 use super::panic_guard::catch;
 use super::refusing::Refusing;
+use super::write_through::{Incumbent, mark, mark_file};
 use super::{
     DataStore, Direction, RawRange, RawRows, RowVisitor, StoreBatch, StoreError, StoreFactory,
     StoreOp, StoreOpenError, StoreOpenMode,
@@ -32,6 +37,8 @@ use super::{
 const LOG_FILE: &str = "db";
 /// sled's directory of values that are too long for its log; a file there is written once.
 const BLOB_DIR: &str = "blobs";
+/// File of ours in sled's directory: which boot and mount wrote there last.
+const INCUMBENT_FILE: &str = "incumbent";
 /// Pause between two tries for sled's lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
@@ -47,6 +54,10 @@ pub struct SledOptions {
     /// How long to wait for the lock of a store whose last holder, in this process or another, is
     /// only just letting go of it.
     pub lock_wait: Duration,
+    /// Whether each of sled's writes waits for the device, where the file system can do that (ext4,
+    /// XFS, btrfs). Without it the store is in doubt after every end of the machine that was not in
+    /// order, and its regions are damaged then.
+    pub write_through: bool,
 }
 
 impl Default for SledOptions {
@@ -54,6 +65,7 @@ impl Default for SledOptions {
         SledOptions {
             cache_bytes: 64 * 1024 * 1024,
             lock_wait: Duration::from_secs(2),
+            write_through: true,
         }
     }
 }
@@ -103,6 +115,7 @@ pub struct SledStore {
     /// Locked over a whole flush: flushes are one at a time.
     device: Mutex<DeviceSync>,
     refusing: Refusing,
+    doubt: Option<String>,
 }
 
 impl SledStore {
@@ -123,6 +136,15 @@ impl SledStore {
             source,
         };
         create_dir(dir).map_err(io_error)?;
+        let incumbent = Incumbent::of(dir, INCUMBENT_FILE);
+        let was_here = incumbent.is_same();
+        let is_written_through =
+            options.write_through && write_through(dir).map_err(io_error)?;
+        let doubt = (!is_written_through && !was_here).then(|| {
+            "sled's writes do not wait for the device there, and the machine may have ended since: \
+             what was flushed may be lost"
+                .to_owned()
+        });
         let db = open_sled(dir, options)?;
         let mut device = DeviceSync::open(dir, LOG_FILE, BLOB_DIR).map_err(io_error)?;
         // What was just read may have been in the page cache only, and the names may be new.
@@ -130,11 +152,13 @@ impl SledStore {
             .sync_all()
             .and_then(|()| device.sync_parent())
             .map_err(io_error)?;
+        incumbent.remember().map_err(io_error)?;
         Ok(SledStore {
             dir: dir.to_owned(),
             db: Some(db),
             device: Mutex::new(device),
             refusing: Refusing::default(),
+            doubt,
         })
     }
 
@@ -262,6 +286,10 @@ impl DataStore for SledStore {
         })
     }
 
+    fn doubt(&self) -> Option<String> {
+        self.doubt.clone()
+    }
+
     fn kind(&self) -> &'static str {
         Self::KIND
     }
@@ -328,6 +356,13 @@ impl Iterator for Rows<'_> {
             }
         }
     }
+}
+
+/// Marks sled's files, and what hands the mark on to new ones; `false` if there is no such mark.
+fn write_through(dir: &Path) -> io::Result<bool> {
+    let blobs = dir.join(BLOB_DIR);
+    create_dir(&blobs)?;
+    Ok(mark(dir)? && mark(&blobs)? && mark_file(&dir.join(LOG_FILE))?)
 }
 
 fn open_sled(dir: &Path, options: &SledOptions) -> Result<sled::Db, StoreOpenError> {

@@ -59,8 +59,8 @@ impl DataStore for VersionedStore {
         self.store.flush()
     }
 
-    fn check(&self) -> Result<(), StoreError> {
-        self.store.check()
+    fn doubt(&self) -> Option<String> {
+        self.store.doubt()
     }
 
     fn kind(&self) -> &'static str {

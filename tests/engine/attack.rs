@@ -87,22 +87,28 @@ fn fill_up(world: &World, engine: &Engine) {
 }
 
 #[test]
-fn data_that_survived_a_kill_unflushed_is_flushed_before_a_split_relies_on_it() {
+fn data_that_survived_a_kill_and_no_barrier_covered_is_sent_again_before_a_split_relies_on_it() {
     let (world, engine) = furnished();
+    let floor = engine.flush().and_then(|_| engine.truncate_floor(ONE));
+    assert_eq!(floor.unwrap(), 6);
+    written(engine.write(ONE, EPOCH, at(7), &puts(&["b"], "7"))).unwrap();
     drop(engine);
     // Killed: the machine's own memory still has the data, the device does not.
     let world = world.kill(Lost::AllButBatches(usize::MAX));
-    let (engine, _) = world.open().unwrap();
+    let (engine, report) = world.open().unwrap();
+    assert_eq!(report.rolled_back.regions, [(ONE, 7, Some(6))], "{report}");
+    assert!(report.to_string().contains("that no barrier covered"));
     assert_eq!(engine.raft_start(ONE).unwrap().data.index, 6);
-    split(&engine, 7).unwrap();
+    written(engine.write(ONE, EPOCH, at(7), &puts(&["b"], "7"))).unwrap();
+    split(&engine, 8).unwrap();
     drop(engine);
     let world = world.power_cut(CutChoice::LoseAll, Lost::Unflushed);
     let (engine, report) = world.open().unwrap();
     assert!(report.damaged.is_empty(), "{report}");
     assert_eq!(
-        rows(&engine).len(),
-        2,
-        "the host sends nothing below 7 again"
+        engine.raft_start(ONE).unwrap().data.index,
+        7,
+        "the host sends nothing below 8 again"
     );
 }
 

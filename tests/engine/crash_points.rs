@@ -391,6 +391,8 @@ fn returns(dead: &World, seed: u64) -> Vec<(String, World)> {
         Lost::Unflushed,
         Lost::AllButBatches(1),
         Lost::AllButBatches(usize::MAX),
+        Lost::Scattered(seed),
+        Lost::Scattered(seed ^ 0x5eed),
     ] {
         returns.push((format!("killed, {lost:?}"), dead.kill(lost.clone())));
         for choice in [

@@ -19,6 +19,7 @@ mod linearizable;
 mod merges;
 mod open_modes;
 mod real_faults;
+mod rolled_back;
 mod snapshots;
 mod stress;
 mod submit;

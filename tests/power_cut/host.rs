@@ -13,10 +13,17 @@ use crate::script::{STORE, Script, Step};
 
 /// sled with long values and no barriers but those of splits.
 pub const SLED_RARE: &str = "sled-rare";
+/// The same on redb.
+#[cfg(feature = "store-redb")]
+pub const REDB_RARE: &str = "redb-rare";
 
 /// How long the values of a script for that kind are.
 pub fn value_scale(kind: &str) -> usize {
-    if kind == SLED_RARE { 40 } else { 1 }
+    if is_rare(kind) { 40 } else { 1 }
+}
+
+fn is_rare(kind: &str) -> bool {
+    kind.ends_with("-rare")
 }
 
 /// Opens the engine on a data store of that kind.
@@ -24,17 +31,17 @@ pub fn open(kind: &str, dir: &Path) -> Result<(Engine, OpenReport), OpenError> {
     let data: Arc<dyn StoreFactory> = match kind {
         "sled" | SLED_RARE => Arc::new(SledFactory::default()),
         #[cfg(feature = "store-redb")]
-        "redb" => Arc::new(torrens::store::RedbFactory::default()),
+        "redb" | REDB_RARE => Arc::new(torrens::store::RedbFactory::default()),
         other => panic!("no data store {other}"),
     };
     Engine::options()
         .store(STORE)
         .segment_bytes(1 << 20)
         .checkpoint_records(400)
-        .barrier_interval(Duration::from_millis(if kind == SLED_RARE {
+        .barrier_interval(Duration::from_millis(if is_rare(kind) {
             60_000
         } else {
-            20
+            50
         }))
         .data(data)
         .open(dir)
@@ -64,7 +71,7 @@ pub fn run() {
     println!("\nready");
     for (number, step) in script.steps.iter().enumerate().skip(from) {
         println!("begin {number}");
-        if kind == SLED_RARE && matches!(step, Step::Flush) {
+        if is_rare(&kind) && matches!(step, Step::Flush) {
             println!("done {number}");
             continue;
         }

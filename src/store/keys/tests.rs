@@ -33,7 +33,20 @@ proptest! {
     #[test]
     fn what_is_encoded_decodes_to_itself(cf: u8, key in user_key(), sequence: u64, id: u64, name in prop::collection::vec(any::<u8>(), 1..9)) {
         let data = DataKey { cf: ColumnFamily::new(cf), ..data(&key, sequence) };
-        for key in [StoreKey::Data(data), StoreKey::RegionRow(RegionId(id)), StoreKey::Meta(name)] {
+        prop_assert_eq!(version_sequence(&data.encode()), Some(data.sequence));
+        for key in [
+            StoreKey::RegionRow(RegionId(id)),
+            StoreKey::FloorRow(RegionId(id)),
+            StoreKey::Meta(name.clone()),
+        ] {
+            prop_assert_eq!(version_sequence(&key.encode()), None);
+        }
+        for key in [
+            StoreKey::Data(data),
+            StoreKey::RegionRow(RegionId(id)),
+            StoreKey::FloorRow(RegionId(id)),
+            StoreKey::Meta(name),
+        ] {
             prop_assert_eq!(StoreKey::decode(&key.encode()), Ok(key));
         }
     }

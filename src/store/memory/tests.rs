@@ -53,6 +53,18 @@ fn a_power_cut_keeps_what_was_flushed_and_a_prefix_of_the_rest() {
 }
 
 #[test]
+fn a_scattered_loss_keeps_what_was_flushed_and_any_of_the_rest() {
+    let mut seen = std::collections::BTreeSet::new();
+    for seed in 0..200 {
+        let kept = keys(&store().power_cut(Lost::Scattered(seed)));
+        assert!(kept.starts_with('a'), "{kept}");
+        assert_eq!(kept, keys(&store().power_cut(Lost::Scattered(seed))));
+        seen.insert(kept);
+    }
+    assert_eq!(seen.len(), 8, "{seen:?}");
+}
+
+#[test]
 fn an_older_copy_can_take_the_stores_place() {
     let store = store();
     let old = store.durable_image();
