@@ -30,7 +30,8 @@ use crate::snapshot::{
     SnapshotError, SnapshotMeta, SnapshotReader, SnapshotWriter, StagedSnapshot,
 };
 use crate::store::{
-    Covered, Direction, Floored, RegionRow, StoreBatch, StoreError, StoreOpenError, StoreOpenMode, scan_at,
+    Covered, Direction, Floored, RegionRow, StoreBatch, StoreError, StoreOpenError, StoreOpenMode,
+    scan_at,
 };
 use crate::{Incarnation, RaftPosition, Region, RegionId, Sequence, StoreId};
 

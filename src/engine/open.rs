@@ -27,7 +27,8 @@ use crate::lifecycle::{CacheEntry, Event, ObserverEvent, Register};
 use crate::machine::RegisterMachine;
 use crate::snapshot;
 use crate::store::{
-    DataStore, NoStore, RolledBack, StoreBatch, StoreError, StoreOpenMode, VersionedStore, roll_back,
+    DataStore, NoStore, RolledBack, StoreBatch, StoreError, StoreOpenMode, VersionedStore,
+    roll_back,
 };
 use crate::{Incarnation, RegionId};
 

@@ -234,8 +234,8 @@ impl DataStore for Gated {
         self.inner.flush()
     }
 
-    fn check(&self) -> Result<(), StoreError> {
-        self.inner.check()
+    fn doubt(&self) -> Option<String> {
+        self.inner.doubt()
     }
 
     fn range_deletions(&self) -> Option<&RangeDeletions> {

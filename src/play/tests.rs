@@ -18,6 +18,9 @@ bootstrap r1 peers=p10@s1
 write r1 at=6 put=a:1
 ----
 
+flush
+----
+
 arm journal.appended power
 ----
 
@@ -54,6 +57,7 @@ fn a_crash_leaves_what_was_durable_and_the_answers_say_so() {
             "accepted",
             "created r1#1",
             "applied",
+            "ok",
             "armed",
             "crashed at journal.appended",
             "opened, clean",
@@ -89,7 +93,7 @@ fn one_seed_gives_the_same_answers_and_the_same_records_twice() {
 fn a_rewritten_file_answers_as_expected_and_keeps_everything_else() {
     let scenario = parse(SMALL).unwrap();
     let played = play(&scenario, &PlayOptions::default(), &mut |_| {});
-    assert_eq!(played.differences.len(), 8, "every step has an answer");
+    assert_eq!(played.differences.len(), 9, "every step has an answer");
     let rewritten = scenario.rewritten(&played.answers);
     let again = parse(&rewritten).unwrap();
     let played = play(&again, &PlayOptions::default(), &mut |_| {});

@@ -69,7 +69,10 @@ impl StoreBatch {
     pub fn put_covered(&mut self, last: Covered, now: Covered) {
         self.put_barrier(now.barrier);
         let fields = [last, now].map(|one| [one.barrier, one.sequence.get()]);
-        self.put(meta_key(COVERED.as_bytes()), seal(&bytes_of(&fields.concat())));
+        self.put(
+            meta_key(COVERED.as_bytes()),
+            seal(&bytes_of(&fields.concat())),
+        );
     }
 
     /// Says how far a region's data is in the barrier of this batch; `last` is its entry of the newest
@@ -136,7 +139,10 @@ pub fn floored_rows(
 }
 
 fn bytes_of(fields: &[u64]) -> Vec<u8> {
-    fields.iter().flat_map(|field| field.to_le_bytes()).collect()
+    fields
+        .iter()
+        .flat_map(|field| field.to_le_bytes())
+        .collect()
 }
 
 /// The fields of each entry.
@@ -144,7 +150,9 @@ fn numbers<const N: usize>(fields: &[u8]) -> impl Iterator<Item = [u64; N]> + '_
     fields.chunks_exact(8 * N).map(|entry| {
         let mut numbers = [0; N];
         for (number, bytes) in numbers.iter_mut().zip(entry.chunks_exact(8)) {
-            *number = bytes.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+            *number = bytes
+                .first_chunk::<8>()
+                .map_or(0, |bytes| u64::from_le_bytes(*bytes));
         }
         numbers
     })

@@ -42,7 +42,12 @@ impl RangeDeletion {
                     sequence: key.sequence,
                 })
             }
-            Ok(StoreKey::Data(_) | StoreKey::RegionRow(_) | StoreKey::FloorRow(_) | StoreKey::Meta(_)) => {
+            Ok(
+                StoreKey::Data(_)
+                | StoreKey::RegionRow(_)
+                | StoreKey::FloorRow(_)
+                | StoreKey::Meta(_),
+            ) => {
                 let prefix = raw_key.first().copied().unwrap_or(0);
                 Err(super::KeyError::UnknownPrefix { prefix })
             }

@@ -176,9 +176,12 @@ pub fn region_rows(
             let (raw_key, row) = item?;
             match StoreKey::decode(&raw_key) {
                 Ok(StoreKey::RegionRow(region)) => Ok((region, RegionRow::decode(&row))),
-                Ok(StoreKey::Data(_) | StoreKey::RangeDeletion(_) | StoreKey::FloorRow(_) | StoreKey::Meta(_)) => {
-                    unreachable_in_rows(raw_key)
-                }
+                Ok(
+                    StoreKey::Data(_)
+                    | StoreKey::RangeDeletion(_)
+                    | StoreKey::FloorRow(_)
+                    | StoreKey::Meta(_),
+                ) => unreachable_in_rows(raw_key),
                 Err(source) => Err(StoreError::BadEntry { raw_key, source }),
             }
         })

@@ -138,8 +138,7 @@ impl SledStore {
         create_dir(dir).map_err(io_error)?;
         let incumbent = Incumbent::of(dir, INCUMBENT_FILE);
         let was_here = incumbent.is_same();
-        let is_written_through =
-            options.write_through && write_through(dir).map_err(io_error)?;
+        let is_written_through = options.write_through && write_through(dir).map_err(io_error)?;
         let doubt = (!is_written_through && !was_here).then(|| {
             "sled's writes do not wait for the device there, and the machine may have ended since: \
              what was flushed may be lost"

@@ -90,7 +90,11 @@ fn identity(dir: &Path) -> Option<String> {
     let of_dir = statx(CWD, dir, AtFlags::empty(), StatxFlags::MNT_ID).ok()?;
     let has_mount = of_dir.stx_mask & StatxFlags::MNT_ID.bits() != 0;
     has_mount.then(|| {
-        let (major, minor, mount) = (of_dir.stx_dev_major, of_dir.stx_dev_minor, of_dir.stx_mnt_id);
+        let (major, minor, mount) = (
+            of_dir.stx_dev_major,
+            of_dir.stx_dev_minor,
+            of_dir.stx_mnt_id,
+        );
         format!("{} {major}:{minor} {mount}", boot.trim())
     })
 }

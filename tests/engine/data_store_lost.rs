@@ -1,7 +1,9 @@
 //! The register outlives the data: whatever becomes of the data store, the engine opens, its metadata
 //! is exact, and a region whose data cannot be trusted says so instead of serving less than it held.
 
-use torrens::store::Lost;
+use std::sync::Arc;
+
+use torrens::store::{Lost, SledFactory};
 use torrens::{Answer, Engine, ReadError, Refusal, RegionEpoch, RegionId, WriteAnswer};
 use torrens_journal::testing::CutChoice;
 
@@ -165,4 +167,36 @@ fn a_log_that_starts_above_the_gap_damages_the_region() {
             "{late:?}"
         );
     }
+}
+
+#[test]
+fn a_store_that_cannot_promise_what_it_flushed_damages_its_regions_after_the_end_of_the_machine() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("store");
+    let open = || {
+        let mut data = SledFactory::default();
+        data.options.write_through = false;
+        let options = Engine::options().store(STORE).data(Arc::new(data));
+        options.open(&dir).unwrap()
+    };
+    let (engine, _) = open();
+    bootstrap(&engine).unwrap();
+    write(&engine, 1, EPOCH, 6, &["a"]);
+    engine.flush().unwrap();
+    drop(engine);
+    // The process died, the machine lives.
+    let (engine, report) = open();
+    assert!(report.damaged.is_empty(), "{report}");
+    drop(engine);
+    let incumbent = dir.join("data/incumbent");
+    std::fs::write(&incumbent, "another boot").unwrap();
+    let (engine, report) = open();
+    let lost = report.data_store_lost.clone().unwrap_or_default();
+    assert!(lost.contains("in doubt"), "{report}");
+    assert_eq!(report.damaged.len(), 1, "{report}");
+    // Closed in order it is taken at its word.
+    engine.close().unwrap();
+    std::fs::write(&incumbent, "another boot").unwrap();
+    let (_engine, report) = open();
+    assert_eq!(report.data_store_lost, None, "{report}");
 }

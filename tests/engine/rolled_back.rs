@@ -238,7 +238,15 @@ fn what_a_version_behind_the_barrier_replaces_is_not_collected() {
     // No barrier comes about any more, since none can be journaled.
     world.disk.set_capacity(world.disk.used_bytes());
     let mut region = 1000;
-    while engine.create_peer(RegionId(region), torrens::PeerId(1), torrens::StoreId(5), EPOCH).is_ok() {
+    while engine
+        .create_peer(
+            RegionId(region),
+            torrens::PeerId(1),
+            torrens::StoreId(5),
+            EPOCH,
+        )
+        .is_ok()
+    {
         region += 1;
         assert!(region < 3000, "the journal must fill up");
     }
@@ -248,7 +256,10 @@ fn what_a_version_behind_the_barrier_replaces_is_not_collected() {
     let before = engine.collection_stats();
     assert!(engine.tick().is_err());
     let after = engine.collection_stats();
-    assert!(after.versions_seen > before.versions_seen, "the collector ran");
+    assert!(
+        after.versions_seen > before.versions_seen,
+        "the collector ran"
+    );
     drop(engine);
     let world = world.kill(Lost::AllButBatches(usize::MAX));
     world.disk.set_capacity(u64::MAX);
@@ -275,7 +286,10 @@ fn what_a_collected_deletion_hid_does_not_come_back() {
         |engine| assert!(engine.collect_versions().unwrap() > 0),
         |engine| engine.tick().unwrap(),
     ];
-    for (delete, collect) in deletes.iter().flat_map(|one| collects.iter().map(move |c| (one, c))) {
+    for (delete, collect) in deletes
+        .iter()
+        .flat_map(|one| collects.iter().map(move |c| (one, c)))
+    {
         let world = World::new(36);
         let (engine, _) = world.open().unwrap();
         bootstrap(&engine).unwrap();

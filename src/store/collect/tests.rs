@@ -83,7 +83,10 @@ fn no_read_at_or_above_the_safe_point_can_tell_and_all_else_is_gone() {
                     break;
                 }
             }
-            assert!(walks <= 2, "a walk leaves nothing to the one after the next");
+            assert!(
+                walks <= 2,
+                "a walk leaves nothing to the one after the next"
+            );
             for (at, expected) in (safe_point..=LAST).zip(after) {
                 let now = seen(&*store, Sequence::new(at));
                 assert_eq!(

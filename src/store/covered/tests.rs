@@ -79,9 +79,14 @@ fn a_row_that_is_not_readable_is_told_apart_from_none() {
     store.apply(&batch).unwrap();
     let covered = read_covered(&store, 9);
     assert!(matches!(covered, Err(StoreError::BadStoreRow { .. })));
-    let found: Vec<_> = floored_rows(&store, 9).map(|found| found.unwrap()).collect();
+    let found: Vec<_> = floored_rows(&store, 9)
+        .map(|found| found.unwrap())
+        .collect();
     assert!(matches!(found[0], (RegionId(7), Ok(Some(_)))));
-    assert!(matches!(found[1], (RegionId(8), Err(RowError::Length { .. }))));
+    assert!(matches!(
+        found[1],
+        (RegionId(8), Err(RowError::Length { .. }))
+    ));
     let mut batch = StoreBatch::new();
     batch.delete_floored(RegionId(8));
     store.apply(&batch).unwrap();

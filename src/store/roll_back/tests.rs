@@ -73,7 +73,11 @@ fn store() -> MemoryStore {
 }
 
 fn indexes(store: &MemoryStore) -> Vec<Option<u64>> {
-    let index = |region| read_region_row(store, RegionId(region)).unwrap().map(|row| row.data_index);
+    let index = |region| {
+        read_region_row(store, RegionId(region))
+            .unwrap()
+            .map(|row| row.data_index)
+    };
     (1..=6).map(index).collect()
 }
 
@@ -105,7 +109,10 @@ fn nothing_behind_the_barrier_stays_and_nothing_before_it_goes() {
         assert_eq!(covered.sequence.get(), sequence, "{barrier}");
         for found in floored_rows(&store, u64::MAX) {
             let floor = found.unwrap().1.unwrap();
-            assert!(floor.is_none_or(|floor| floor.barrier <= barrier), "{floor:?}");
+            assert!(
+                floor.is_none_or(|floor| floor.barrier <= barrier),
+                "{floor:?}"
+            );
         }
         // Again it finds nothing to do.
         let again = roll_back(&store, Some(barrier)).unwrap();

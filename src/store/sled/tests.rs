@@ -283,3 +283,45 @@ fn no_damage_to_its_files_gets_past_the_guard() {
     assert_eq!(met.values().sum::<i32>(), 40, "every round came back");
     assert!(met.contains_key("panics"), "no panic was met: {met:?}");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn every_write_of_sleds_waits_for_the_device_or_the_store_is_in_doubt_after_the_machines_end() {
+    use rustix::fs::{IFlags, ioctl_getflags};
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("data");
+    let is_marked = |name: &str| {
+        let flags = ioctl_getflags(std::fs::File::open(dir.join(name)).unwrap());
+        flags.is_ok_and(|flags| flags.contains(IFlags::SYNC))
+    };
+    let store = open(&dir).unwrap();
+    put(&store, 1, 1_000_000).unwrap();
+    match super::super::write_through::mark(place.path()).unwrap() {
+        true => {
+            assert!(["", LOG_FILE, BLOB_DIR].into_iter().all(is_marked));
+            let blob = file_names(&dir.join(BLOB_DIR)).unwrap().remove(0);
+            assert!(is_marked(&format!("{BLOB_DIR}/{}", blob.display())));
+            assert_eq!(store.doubt(), None);
+        }
+        false => torrens_journal::testing::skip(
+            "every_write_of_sleds_waits_for_the_device",
+            "files cannot be marked here",
+        ),
+    }
+    drop(store);
+    let unmarked = SledOptions {
+        write_through: false,
+        ..SledOptions::default()
+    };
+    let doubt = || SledStore::open(&dir, &unmarked).unwrap().doubt();
+    assert_eq!(doubt(), None, "the machine is up since");
+    let incumbent = dir.join(INCUMBENT_FILE);
+    let now = std::fs::read_to_string(&incumbent).unwrap();
+    for other in [now.replacen('-', "+", 1), format!("{now}0"), String::new()] {
+        std::fs::write(&incumbent, &other).unwrap();
+        assert!(doubt().is_some(), "{other}");
+        assert_eq!(doubt(), None);
+    }
+    std::fs::remove_file(&incumbent).unwrap();
+    assert!(doubt().is_some());
+}
