@@ -1,6 +1,5 @@
 //! The nodes: what is copied when it is shared, split when it is full, joined when it is nearly empty.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
@@ -82,11 +81,7 @@ impl<K: MapKey, V> Leaf<K, V> {
 
     /// Where the entry of `probe` is, or would be.
     fn find(&self, probe: &impl Probe<K>) -> Result<usize, usize> {
-        let at = self.below(probe);
-        match self.keys.get(at) {
-            Some(key) if probe.compare(key) == Ordering::Equal => Ok(at),
-            _ => Err(at),
-        }
+        probe.find(&self.index, &self.keys)
     }
 
     fn reindex(&mut self) {
@@ -97,10 +92,9 @@ impl<K: MapKey, V> Leaf<K, V> {
 impl<K: MapKey, V> Inner<K, V> {
     /// The child in which `probe` is, or would be.
     pub(super) fn child_of(&self, probe: &impl Probe<K>) -> usize {
-        let at = probe.below(&self.index, &self.bounds);
-        match self.bounds.get(at) {
-            Some(bound) if probe.compare(bound) == Ordering::Equal => at + 1,
-            _ => at,
+        match probe.find(&self.index, &self.bounds) {
+            Ok(at) => at + 1,
+            Err(at) => at,
         }
     }
 

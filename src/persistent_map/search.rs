@@ -1,8 +1,9 @@
 //! Finding a key among those of one node.
 //!
 //! Numbers are compared as they are. Keys of bytes lie elsewhere in memory, so a node keeps an index
-//! of them: the prefix that they share, and for each the eight bytes after it as one number. A lookup
-//! then touches the keys themselves only where eight bytes do not decide.
+//! of them: the prefix that they share, and for each the sixteen bytes after it as one number. A lookup
+//! then touches the keys themselves only where sixteen bytes do not decide. Eight would not do: in a node
+//! whose keys are of two tables, they end before the part in which the rows of one table differ.
 
 use std::cmp::Ordering;
 
@@ -26,11 +27,15 @@ pub(crate) trait MapKey: Clone + Ord + Probe<Self> {
 
 /// What is looked up: a key, or something that stands in for one.
 pub(crate) trait Probe<K: MapKey> {
-    /// How it is ordered beside `key`.
-    fn compare(&self, key: &K) -> Ordering;
+    /// Where it is among a node's keys, or else how many of them are below it.
+    fn find(&self, index: &K::Index, keys: &[K]) -> Result<usize, usize>;
 
     /// How many of a node's keys are below it.
-    fn below(&self, index: &K::Index, keys: &[K]) -> usize;
+    fn below(&self, index: &K::Index, keys: &[K]) -> usize {
+        match self.find(index, keys) {
+            Ok(at) | Err(at) => at,
+        }
+    }
 }
 
 macro_rules! number {
@@ -46,12 +51,8 @@ macro_rules! number {
         }
 
         impl Probe<$key> for $key {
-            fn compare(&self, key: &$key) -> Ordering {
-                self.cmp(key)
-            }
-
-            fn below(&self, (): &(), keys: &[$key]) -> usize {
-                keys.partition_point(|key| key < self)
+            fn find(&self, (): &(), keys: &[$key]) -> Result<usize, usize> {
+                keys.binary_search(self)
             }
         }
     };
@@ -68,7 +69,7 @@ const PREFIX_BYTES_MAX: usize = 39;
 pub(crate) struct Heads {
     prefix: [u8; PREFIX_BYTES_MAX],
     prefix_bytes: u8,
-    heads: [u64; super::node::ENTRIES_MAX],
+    heads: [u128; super::node::ENTRIES_MAX],
 }
 
 impl Default for Heads {
@@ -81,16 +82,16 @@ impl Default for Heads {
     }
 }
 
-/// The first eight bytes as a number that is ordered as they are; missing ones count as zero.
-fn head(bytes: &[u8]) -> u64 {
+/// The first sixteen bytes as a number that is ordered as they are; missing ones count as zero.
+fn head(bytes: &[u8]) -> u128 {
     match bytes.first_chunk() {
-        Some(eight) => u64::from_be_bytes(*eight),
+        Some(sixteen) => u128::from_be_bytes(*sixteen),
         None => {
-            let mut eight = [0; 8];
-            for (into, byte) in eight.iter_mut().zip(bytes) {
+            let mut sixteen = [0; 16];
+            for (into, byte) in sixteen.iter_mut().zip(bytes) {
                 *into = *byte;
             }
-            u64::from_be_bytes(eight)
+            u128::from_be_bytes(sixteen)
         }
     }
 }
@@ -148,38 +149,33 @@ impl Heads {
 }
 
 impl Probe<Key> for &[u8] {
-    fn compare(&self, key: &Key) -> Ordering {
-        (*self).cmp(&**key)
-    }
-
-    fn below(&self, index: &Heads, keys: &[Key]) -> usize {
+    fn find(&self, index: &Heads, keys: &[Key]) -> Result<usize, usize> {
         let prefix = index.prefix();
         let (start, rest) = self.split_at(self.len().min(prefix.len()));
         match start.cmp(prefix) {
-            Ordering::Less => return 0,
-            Ordering::Greater => return keys.len(),
+            Ordering::Less => return Err(0),
+            Ordering::Greater => return Err(keys.len()),
             Ordering::Equal => {}
         }
         let heads = index.heads.get(..keys.len()).unwrap_or_default();
         let own = head(rest);
-        let mut below = heads.partition_point(|head| *head < own);
-        // Those with the same eight bytes are told apart by the whole key.
-        while let (Some(head), Some(key)) = (heads.get(below), keys.get(below))
-            && *head == own
-            && **key < **self
-        {
-            below += 1;
+        let below = heads.partition_point(|head| *head < own);
+        if heads.get(below) != Some(&own) {
+            return Err(below);
         }
-        below
+        // Those with the same sixteen bytes are told apart by the whole key.
+        let (_, tied) = heads.split_at(below);
+        let tied = tied.partition_point(|head| *head == own);
+        let tied = keys.get(below..below + tied).unwrap_or_default();
+        match tied.binary_search_by(|key| (**key).cmp(*self)) {
+            Ok(at) => Ok(below + at),
+            Err(at) => Err(below + at),
+        }
     }
 }
 
 impl Probe<Key> for Key {
-    fn compare(&self, key: &Key) -> Ordering {
-        self.cmp(key)
-    }
-
-    fn below(&self, index: &Heads, keys: &[Key]) -> usize {
-        Probe::below(&&**self, index, keys)
+    fn find(&self, index: &Heads, keys: &[Key]) -> Result<usize, usize> {
+        Probe::find(&&**self, index, keys)
     }
 }

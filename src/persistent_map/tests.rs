@@ -156,8 +156,15 @@ fn bytes_find_their_key() {
     map.insert(Key::from(b"k".as_slice()), 1);
     let probe: &[u8] = b"k";
     assert_eq!(map.get(probe), Some(&1));
-    assert_eq!(
-        Probe::<Key>::compare(&probe, &Key::from(b"l".as_slice())),
-        std::cmp::Ordering::Less
-    );
+    let keys = [Key::from(b"k".as_slice()), Key::from(b"m".as_slice())];
+    let index = Key::index(&keys);
+    for (probe, place) in [
+        ("j", Err(0)),
+        ("k", Ok(0)),
+        ("l", Err(1)),
+        ("m", Ok(1)),
+        ("n", Err(2)),
+    ] {
+        assert_eq!(probe.as_bytes().find(&index, &keys), place, "{probe}");
+    }
 }

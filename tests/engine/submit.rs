@@ -198,7 +198,7 @@ fn a_transition_that_takes_the_stores_own_data_away_is_durable_when_it_was_submi
 }
 
 #[test]
-fn many_threads_submit_and_each_region_keeps_its_order() {
+fn many_threads_submit_and_each_is_told_once() {
     const THREADS: u64 = 4;
     const EACH: u64 = 300;
     let place = tempfile::tempdir().unwrap();
@@ -241,4 +241,27 @@ fn many_threads_submit_and_each_region_keeps_its_order() {
     assert_eq!(told.len() as u64, THREADS * EACH, "each is told once");
     assert_eq!(engine.regions().len(), 1);
     assert_eq!(engine.tombstones().len() as u64, THREADS * EACH);
+}
+
+#[test]
+fn submissions_of_one_region_take_effect_in_their_order() {
+    const CHANGES: u64 = 600;
+    let place = tempfile::tempdir().unwrap();
+    let (engine, _) = Engine::options()
+        .store(STORE)
+        .data(Arc::new(MemoryFactory::new(MemoryStore::new())))
+        .open(place.path().join("store"))
+        .unwrap();
+    bootstrap(&engine).unwrap();
+    let tickets: Vec<_> = (0..CHANGES)
+        .map(|n| engine.submit(change(n)).unwrap())
+        .collect();
+    // The last one first: no wait makes the order.
+    let mut lsns: Vec<u64> = tickets.iter().rev().map(|t| accepted(&t.wait())).collect();
+    lsns.reverse();
+    let is_ascending = lsns.is_sorted_by(|earlier, later| earlier < later);
+    assert!(is_ascending, "{lsns:?}");
+    let status = engine.region(RegionId(1)).unwrap();
+    assert_eq!(status.region.unwrap().epoch.conf_ver, 1 + CHANGES);
+    assert_eq!(status.meta, Some(at(6 + CHANGES)));
 }
