@@ -15,6 +15,8 @@ mod observers;
 mod operations;
 #[path = "tool/questions.rs"]
 mod questions;
+#[path = "tool/report.rs"]
+mod report;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -102,6 +102,12 @@ impl Histogram {
         self.max
     }
 
+    /// The largest value of each bucket that is not empty, and how many values are in it; smallest first.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
+        let buckets = self.buckets.iter();
+        buckets.map(|(bucket, count)| (upper(*bucket).min(self.max), *count))
+    }
+
     /// The value that `part` of a thousand values are not above; 0 if there is none.
     pub fn quantile(&self, per_mille: u64) -> u64 {
         let wanted = self.count.saturating_mul(per_mille).div_ceil(1000).max(1);

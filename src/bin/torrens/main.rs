@@ -22,6 +22,7 @@ mod play;
 mod progress;
 mod record;
 mod render;
+mod report;
 mod select;
 mod sheet;
 mod show;
@@ -69,6 +70,7 @@ enum Command {
     Gate(gate::Args),
     Stats(stats::Args),
     Explain(explain::Args),
+    Report(report::Args),
     Play(play::Args),
     Torture(torture::Args),
     /// The storage process that `torture` starts and kills.
@@ -98,6 +100,7 @@ fn main() -> ExitCode {
         Command::Gate(args) => gate::run(args).into(),
         Command::Stats(args) => stats::run(args).into(),
         Command::Explain(args) => explain::run(args).into(),
+        Command::Report(args) => report::run(args).into(),
         Command::Play(args) => play::run(args).into(),
         Command::Torture(args) => torture::run(args),
         Command::TortureChild(args) => torture::run_child(args),

@@ -92,8 +92,9 @@ enum Times {
     None,
 }
 
+/// Forms of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Keys {
+pub(crate) enum Keys {
     /// As text if it is printable ASCII, in hexadecimal otherwise
     Auto,
     /// 0x6d
@@ -104,6 +105,19 @@ enum Keys {
     Base64,
     /// k:5fd924625f6ab16a
     Redact,
+}
+
+impl Keys {
+    /// The form; a redacted one with the tokens of `secret`, or of a random one.
+    pub(crate) fn form(self, secret: Option<&str>) -> KeyForm {
+        match self {
+            Keys::Auto => KeyForm::Auto,
+            Keys::Hex => KeyForm::Hex,
+            Keys::Esc => KeyForm::Escaped,
+            Keys::Base64 => KeyForm::Base64,
+            Keys::Redact => KeyForm::Redacted(mask(secret)),
+        }
+    }
 }
 
 /// What the options say, and what they do not say is found out.
@@ -156,13 +170,7 @@ impl View {
                 When::Never => false,
                 When::Auto => wants_color(),
             },
-            keys: match self.keys {
-                Keys::Auto => KeyForm::Auto,
-                Keys::Hex => KeyForm::Hex,
-                Keys::Esc => KeyForm::Escaped,
-                Keys::Base64 => KeyForm::Base64,
-                Keys::Redact => KeyForm::Redacted(mask(self.redact_with.as_deref())),
-            },
+            keys: self.keys.form(self.redact_with.as_deref()),
             times: self.times,
             now_micros,
         }

@@ -1,0 +1,229 @@
+//! The report: what is in it, that nothing of the directory is taken for markup, and how a browser shows it.
+//!
+//! The test with a browser needs `chromium`; without it, it says so and passes, unless `TORRENS_NO_SKIP` is set.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use torrens::lifecycle::{Cause, Derive, Event, NewRegion, RaftPosition, Split};
+use torrens::{Key, RegionEpoch, RegionId};
+
+use super::fixture::{Closed, Store, contents, run, voter};
+
+const HOSTILE: &[u8] = b"</script><script>window.hacked=1</script><img src=x onerror=hacked()>";
+
+/// The history of the other tests, split once more at a key that would be markup.
+fn hostile() -> Closed {
+    let mut store = Store::with_history();
+    store.commit(
+        Event::Split(Split {
+            region: RegionId(1),
+            incarnation: None,
+            epoch: RegionEpoch {
+                conf_ver: 1,
+                version: 2,
+            },
+            position: RaftPosition { index: 7, term: 6 },
+            boundaries: vec![Key::from(HOSTILE)],
+            children: vec![NewRegion {
+                id: RegionId(103),
+                peers: vec![voter(311, 4), voter(312, 5), voter(313, 6)],
+            }],
+            derive: Derive::Left,
+        }),
+        Cause::Raft { term: 6, index: 7 },
+    );
+    store.close()
+}
+
+fn page(store: &Closed) -> String {
+    let answer = run(store.path(), "report", &["-o", "-"]);
+    assert_eq!((answer.code, answer.err.as_str()), (0, ""));
+    answer.out
+}
+
+fn data(page: &str) -> Value {
+    let open = "<script type=\"application/json\" id=\"data\">";
+    let rest = page.split_once(open).unwrap().1;
+    serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
+}
+
+#[test]
+fn a_report_says_what_the_directory_holds_and_changes_nothing() {
+    let store = hostile();
+    let before = contents(store.path());
+    let page = page(&store);
+    let data = data(&page);
+    assert_eq!(data["verdict"]["name"], "clean");
+    assert_eq!(
+        (data["records"].as_u64(), data["last_lsn"].as_u64()),
+        (Some(10), Some(10))
+    );
+    assert_eq!(data["rows"][0]["lsn"], 10);
+    let slots = data["slots"].as_array().unwrap();
+    assert_eq!(
+        slots
+            .iter()
+            .map(|slot| slot[0].as_u64().unwrap())
+            .sum::<u64>(),
+        10
+    );
+    assert_eq!(data["samples"].as_array().unwrap().last().unwrap()[0], 3);
+    let edge = |edge: &Value| (edge["from"].as_u64(), edge["to"].as_u64());
+    let edges: Vec<_> = data["edges"].as_array().unwrap().iter().map(edge).collect();
+    assert_eq!(edges, [(Some(1), Some(102)), (Some(1), Some(103))]);
+    assert!(
+        data["lives"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|life| life["ended"] == "peer.destroy-begin")
+    );
+    for outside in ["http://www.w3.org/2000/svg", "http-equiv"] {
+        assert!(page.contains(outside));
+    }
+    let network = page.replace("http://www.w3.org/2000/svg", "");
+    assert!(!network.contains("http://") && !network.contains("https://"));
+    assert!(!page.contains("<script>") && !page.contains("<img"));
+    assert_eq!(contents(store.path()), before);
+}
+
+#[test]
+fn a_report_with_redacted_keys_holds_no_key() {
+    let store = hostile();
+    let answer = run(store.path(), "report", &["-o", "-", "--keys", "redact"]);
+    assert_eq!(answer.code, 0);
+    assert!(answer.out.contains("k:") && !answer.out.contains("window.hacked"));
+}
+
+#[test]
+fn a_report_never_lands_inside_the_store() {
+    let store = hostile();
+    let before = contents(store.path());
+    let inside = store.path().join("journal/report.html");
+    let answer = run(store.path(), "report", &["-o", inside.to_str().unwrap()]);
+    assert_eq!(answer.code, 2, "{}", answer.err);
+    assert!(
+        answer.err.contains("error[inside-the-store]"),
+        "{}",
+        answer.err
+    );
+    assert_eq!(contents(store.path()), before);
+}
+
+/// Watches for errors, then types a filter, and writes what it saw into the page around.
+const PROBE: &str = r##"<script nonce="@NONCE@">
+const errors = [];
+addEventListener("error", (e) => errors.push("error: " + e.message));
+addEventListener("unhandledrejection", (e) => errors.push("rejection: " + e.reason));
+addEventListener("securitypolicyviolation", (e) => errors.push("policy: " + e.violatedDirective));
+console.error = (...words) => errors.push("console: " + words.join(" "));
+addEventListener("load", () => {
+  const rows = () => document.querySelectorAll("#records tbody tr").length;
+  const before = rows(), root = document.documentElement, input = document.getElementById("filter");
+  const wide = root.scrollWidth;
+  input.value = "kind:split"; input.dispatchEvent(new Event("input"));
+  setTimeout(() => {
+    const seen = { errors, before, after: rows(), scroll: wide, inner: innerWidth, hacked: "hacked" in window,
+      dark: matchMedia("(prefers-color-scheme: dark)").matches, lives: document.querySelectorAll("#timeline .row").length,
+      paper: getComputedStyle(root).backgroundColor, unnamed: [...document.querySelectorAll("button,input")].filter((one) => !(one.ariaLabel || one.textContent)).length };
+    parent.postMessage("seen" + JSON.stringify(seen), "*");
+  }, 300);
+});
+</script>"##;
+
+/// What the browser saw of `page` at that width.
+fn seen(browser: &Path, page: &str, width: u32, dark: bool) -> Value {
+    let dir = tempfile::tempdir().unwrap();
+    let nonce = page.split("script-src 'nonce-").nth(1).unwrap();
+    let nonce = nonce.split('\'').next().unwrap();
+    let probe = PROBE.replace("@NONCE@", nonce);
+    let probed = page.replacen("<title>", &format!("{probe}<title>"), 1);
+    fs::write(dir.path().join("page.html"), probed).unwrap();
+    // A window is never narrower than 500 pixels; a frame is as narrow as it is asked to be.
+    let around = format!(
+        "<!doctype html><html style=\"color-scheme:light dark\"><body><pre id=\"seen\"></pre><script>\
+         addEventListener('message', (e) => {{ document.getElementById('seen').textContent = e.data; }});\
+         </script><iframe src=\"page.html\" style=\"border:0;width:{width}px;height:900px\"></iframe>"
+    );
+    let outer = dir.path().join("around.html");
+    fs::write(&outer, around).unwrap();
+    let scheme = if dark { 0 } else { 1 };
+    let output = Command::new(browser)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
+        .arg("--virtual-time-budget=5000")
+        .arg(format!("--blink-settings=preferredColorScheme={scheme}"))
+        .arg(format!(
+            "--user-data-dir={}",
+            dir.path().join("profile").display()
+        ))
+        .arg("--window-size=1500,1000")
+        .arg(format!("file://{}", outer.display()))
+        .output()
+        .unwrap();
+    let dom = String::from_utf8_lossy(&output.stdout).into_owned();
+    let told = dom
+        .split_once(">seen")
+        .and_then(|(_, rest)| rest.split_once("</pre>"));
+    let told = told.unwrap_or_else(|| {
+        panic!(
+            "no answer of the page: {dom:.2000}\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        )
+    });
+    serde_json::from_str(
+        &told
+            .0
+            .replace("&amp;", "&")
+            .replace("&lt;", "<")
+            .replace("&gt;", ">"),
+    )
+    .unwrap()
+}
+
+#[test]
+fn a_browser_shows_a_report_at_every_width_in_both_schemes_without_an_error() {
+    let browser = Path::new("/usr/bin/chromium");
+    if !browser.exists() {
+        assert!(
+            std::env::var_os("TORRENS_NO_SKIP").is_none(),
+            "chromium is not installed"
+        );
+        eprintln!("SKIPPED: chromium is not installed");
+        return;
+    }
+    let page = page(&hostile());
+    for (width, dark) in [(1366, false), (1366, true), (390, false), (390, true)] {
+        let seen = seen(browser, &page, width, dark);
+        let what = format!("{width} dark {dark}: {seen}");
+        assert_eq!(seen["errors"].as_array().unwrap().len(), 0, "{what}");
+        assert_eq!(
+            (&seen["inner"], &seen["hacked"]),
+            (&width.into(), &false.into()),
+            "{what}"
+        );
+        assert!(
+            seen["scroll"].as_u64().unwrap() <= u64::from(width),
+            "{what}"
+        );
+        assert_eq!(
+            (&seen["before"], &seen["after"]),
+            (&10.into(), &2.into()),
+            "{what}"
+        );
+        assert_eq!(seen["dark"], dark, "{what}");
+        let paper = if dark {
+            "rgb(15, 20, 26)"
+        } else {
+            "rgb(246, 247, 249)"
+        };
+        assert_eq!(seen["paper"], paper, "{what}");
+        assert_eq!(
+            (&seen["lives"], &seen["unnamed"]),
+            (&4.into(), &0.into()),
+            "{what}"
+        );
+    }
+}
