@@ -27,12 +27,36 @@ pub(super) fn put(bytes: &mut Vec<u8>, value: &impl Encode) {
         .expect("encoding plain values into memory has nothing to fail at");
 }
 
+/// Most bytes that a change in the history may claim to have: it may be cut over several records.
+const LARGE_CLAIM_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+const LARGE: Configuration<LittleEndian, Varint, Limit<LARGE_CLAIM_BYTES_MAX>> =
+    bincode::config::standard().with_limit::<LARGE_CLAIM_BYTES_MAX>();
+
 /// Takes one value from the front; `what` names it in errors.
 pub(super) fn take<'a, T: BorrowDecode<'a, ()> + Encode>(
     bytes: &mut &'a [u8],
     what: &'static str,
 ) -> Result<T, CodecError> {
     let decoded = bincode::borrow_decode_from_slice::<T, _>(bytes, CONFIG);
+    checked(bytes, decoded, what)
+}
+
+/// As [`take`], of a value that may be larger than a record.
+pub(super) fn take_large<'a, T: BorrowDecode<'a, ()> + Encode>(
+    bytes: &mut &'a [u8],
+    what: &'static str,
+) -> Result<T, CodecError> {
+    let decoded = bincode::borrow_decode_from_slice::<T, _>(bytes, LARGE);
+    checked(bytes, decoded, what)
+}
+
+/// The value, if its bytes are spelled as encoding spells them.
+fn checked<T: Encode>(
+    bytes: &mut &[u8],
+    decoded: Result<(T, usize), DecodeError>,
+    what: &'static str,
+) -> Result<T, CodecError> {
     let (value, length) = decoded.map_err(|error| CodecError::Malformed {
         what,
         source: Box::new(error),

@@ -3,6 +3,7 @@
 //! * `record`, `body`: one record's payload.
 //! * `item`: one piece of a register, for checkpoints.
 //! * `observer`: both, as far as observers are concerned.
+//! * `history`: records of the history of changes, and the pieces of its index.
 //! * `wire`: the shapes that both share. They are their own types, frozen by golden files; the
 //!   domain may change without them and they may change only with the version byte.
 //! * `bytes`: bincode itself, bounded.
@@ -17,6 +18,7 @@
 mod body;
 mod bytes;
 mod error;
+mod history;
 mod item;
 mod observer;
 mod record;
@@ -26,5 +28,9 @@ mod wire;
 mod tests;
 
 pub use error::CodecError;
+pub use history::{
+    HISTORY_VERSION, KIND_CHANGES, KIND_LINEAGE, decode_history, decode_piece, encode_lineage,
+    encode_piece, put_batch, put_head, take_change,
+};
 pub use item::{load_item, save_register};
 pub use record::{PAYLOAD_VERSION, decode, decode_header, encode};

@@ -366,11 +366,16 @@ impl Core {
         // Also when all is synced: the sync may have been another thread's, and come before the
         // record was in line to be published.
         let synced = self.sync();
+        self.history.sync();
         // Written, not waited for: a witness in case the machine stays idle and then dies.
         let marked = self.journal.mark();
         let since = self.journal.synced().distance_from(self.last_checkpoint());
         let collected = self.collect_some();
         let swept = self.sweep_snapshots();
+        let retained = match self.is_retention_due() {
+            true => self.retain_history().map(drop),
+            false => Ok(()),
+        };
         let kept = match since >= schedule.checkpoint_records {
             true => self.checkpoint().map(drop),
             false => Ok(()),
@@ -381,6 +386,7 @@ impl Core {
             .and(kept)
             .and(collected)
             .and(swept)
+            .and(retained)
     }
 }
 

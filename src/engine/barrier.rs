@@ -180,6 +180,8 @@ impl Core {
     }
 
     fn run_barrier(&self, captured: &Captured) -> Result<(), EngineError> {
+        // A floor vouches for the history, too: what lies below it is never sent again.
+        self.history.sync();
         let Captured { now, rows, .. } = captured;
         let (batch, floors) = self.barrier_batch(captured);
         let flushed = self.data.apply(&batch).and_then(|()| self.data.flush());

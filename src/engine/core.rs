@@ -23,6 +23,7 @@ use super::background::Queue;
 use super::barrier::Barriers;
 use super::caches::Caches;
 use super::collect::{Collection, ReadPins};
+use super::feed::{Feeds, Retention};
 use super::fence::Fences;
 use super::latch::Latches;
 use super::log::Log;
@@ -35,6 +36,7 @@ use crate::lifecycle::{
     Accepted, Cause, Change, ChildFate, Durability, Effect, Event, Outcome, Record, Register,
     SplitChild, Stamp, apply, preceding, step,
 };
+use crate::observe::history::History;
 use crate::sequence::Sequencer;
 use crate::store::{ColumnFamilies, VersionedStore};
 use crate::sync::{Guard, RwLockReadGuard};
@@ -49,6 +51,7 @@ pub(super) struct Layout {
     pub(super) checkpoints: PathBuf,
     pub(super) snapshots: PathBuf,
     pub(super) data: PathBuf,
+    pub(super) history: PathBuf,
 }
 
 impl Layout {
@@ -60,14 +63,22 @@ impl Layout {
             checkpoints: root.join("checkpoints"),
             snapshots: root.join("snapshots"),
             data: root.join("data"),
+            history: root.join("history"),
             root,
         }
     }
 
     /// Whether a name in the root may be a store's.
     pub(super) fn is_ours(name: &str) -> bool {
-        ["LOCK", "journal", "checkpoints", "snapshots", "data"].contains(&name)
-            || name.starts_with(SET_ASIDE)
+        let names = [
+            "LOCK",
+            "journal",
+            "checkpoints",
+            "snapshots",
+            "data",
+            "history",
+        ];
+        names.contains(&name) || name.starts_with(SET_ASIDE) || name.starts_with(HISTORY_SET_ASIDE)
     }
 
     /// The part that recovery looks at.
@@ -89,9 +100,15 @@ impl Layout {
     pub(super) fn set_aside(&self, unique: u64) -> PathBuf {
         self.root.join(format!("{SET_ASIDE}{unique:016x}"))
     }
+
+    /// Where a history that cannot be used is kept.
+    pub(super) fn set_history_aside(&self, unique: u64) -> PathBuf {
+        self.root.join(format!("{HISTORY_SET_ASIDE}{unique:016x}"))
+    }
 }
 
 const SET_ASIDE: &str = "data.unusable-";
+const HISTORY_SET_ASIDE: &str = "history.unusable-";
 
 /// Everything that is shared by the handles, the background worker and the views of one engine.
 #[derive(Debug)]
@@ -102,6 +119,9 @@ pub(super) struct Core {
     /// Everything at or below was complete when the store was opened.
     pub(super) opened_at: Sequence,
     pub(super) data: Arc<VersionedStore>,
+    pub(super) history: Arc<History>,
+    pub(super) feeds: Feeds,
+    pub(super) retention: Retention,
     pub(super) families: ColumnFamilies,
     pub(super) pins: Arc<ReadPins>,
     pub(super) collection: Collection,
@@ -127,8 +147,8 @@ pub(super) struct Core {
     /// Nobody else opens the directory while this lives.
     _lock: Option<Box<dyn DiskLock>>,
     decided: Mutex<Register>,
-    /// What is published, and what will be; a change is what fences follow.
-    publication: Publication<Register, Change>,
+    /// What is published, and what will be; a record is what fences, lineage and feeds follow.
+    publication: Publication<Register, Record>,
 }
 
 /// What a decision said, and how far the journal must be durable before anyone may hear of it.
@@ -157,6 +177,7 @@ pub(super) struct Parts {
     pub(super) lock: Option<Box<dyn DiskLock>>,
     pub(super) checkpoint: Option<Lsn>,
     pub(super) data: Arc<VersionedStore>,
+    pub(super) history: Arc<History>,
     pub(super) families: ColumnFamilies,
     pub(super) register: Register,
     /// Regions that were cached when the process before ended.
@@ -172,6 +193,7 @@ impl Core {
             lock,
             checkpoint,
             data,
+            history,
             families,
             register,
             warm,
@@ -188,7 +210,7 @@ impl Core {
             latches: Latches::default(),
             fences: Fences::default(),
             caches,
-            observing: Observing::new(&register),
+            observing: Observing::new(&register, Arc::clone(&history) as _),
             queue: Queue::default(),
             effects: Mutex::new(()),
             closed: AtomicBool::new(false),
@@ -204,6 +226,9 @@ impl Core {
             disk,
             journal,
             data,
+            history,
+            feeds: Feeds::default(),
+            retention: Retention::default(),
             families,
         }
     }
@@ -315,14 +340,8 @@ impl Core {
             .expect("an accepted outcome applies to the state that it was decided on");
         prepare(decided, lsn);
         let subject = record.header.incarnation;
-        let moves = matches!(
-            record.change,
-            Change::RegionSplit { .. } | Change::RegionsMerged { .. }
-        );
         self.mark_observed(decided, &record.change);
-        let tells = moves || moves_captures(&record.change);
-        let told = tells.then_some(record.change);
-        self.publication.push(lsn, decided.clone(), told);
+        self.publication.push(lsn, decided.clone(), Some(record));
         Ok((lsn, subject))
     }
 
@@ -377,10 +396,22 @@ impl Core {
     pub(super) fn publish(&self) {
         let synced = || self.journal.synced();
         let follows = Cell::new(false);
-        let moved = self.publication.publish(synced, |change| {
-            self.hand_fences_on(change);
-            follows.set(follows.get() || moves_captures(change));
+        let mut concerns_feeds = false;
+        let moved = self.publication.publish(synced, |lsn, after, record| {
+            self.hand_fences_on(&record.change);
+            follows.set(follows.get() || moves_captures(&record.change));
+            // Before anybody can write on top of it: events lie at their exact place.
+            self.keep_lineage(after, lsn, record);
+            concerns_feeds |= self.feeds.note(&record.change);
+            if Core::wants_differently(&record.change) {
+                // The journal is there already: whoever adds an observer makes it first. Without, every
+                // attachment finds that nothing is kept, and says so.
+                let _ = self.want_history_of(after);
+            }
         });
+        if concerns_feeds {
+            self.history.bell.ring();
+        }
         if follows.get() {
             let published = || self.published().clone();
             self.observing.registry.captures.follow(published);

@@ -5,10 +5,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use torrens_journal::{AppendError, CloseError, Lsn, MarkError, PurgeError};
+use torrens_journal::{AppendError, CloseError, FollowError, Lsn, MarkError, PurgeError};
 use torrens_recovery::RecoveryError;
 use torrens_recovery::checkpoint::CheckpointError;
 
+use crate::observe::{HistoryError, HistoryOpenError, HistorySettingError};
 use crate::snapshot::{SnapshotError, SnapshotName};
 use crate::store::{BatchError, FamiliesError, StoreError, StoreOpenError};
 use crate::{Refusal, RegionId, Sequence, StoreId};
@@ -95,6 +96,15 @@ pub enum OpenError {
         #[source]
         source: StoreOpenError,
     },
+    /// The history of observed regions can neither be used nor be called damaged.
+    #[error("the history of {path} cannot be opened")]
+    History {
+        /// The directory asked for.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: HistoryOpenError,
+    },
     /// The operating system refused something.
     #[error("cannot {doing} {path}")]
     Io {
@@ -124,6 +134,7 @@ impl OpenError {
             OpenError::CreateJournal { .. } => "open-create-journal",
             OpenError::Families { .. } => "open-column-families",
             OpenError::Data { .. } => "open-data-store",
+            OpenError::History { .. } => "open-history",
             OpenError::Io { .. } => "open-io",
             OpenError::Finish(source) => source.code(),
         }
@@ -208,6 +219,18 @@ pub enum EngineError {
     /// The journal refused a record for a reason that is none of the above.
     #[error("the journal did not take the record")]
     Append(#[source] AppendError),
+    /// A setting of the history is out of its range; nothing was changed.
+    #[error("the history keeps its settings")]
+    HistorySetting(#[source] HistorySettingError),
+    /// The store's own journal cannot be followed.
+    #[error("the journal cannot be followed")]
+    Follow(#[source] Box<FollowError>),
+    /// The transitions of the store's journal cannot be followed from there.
+    #[error("the transitions cannot be followed")]
+    Transitions(#[source] Box<super::TransitionsError>),
+    /// The history of observed regions cannot be used.
+    #[error("the history cannot be used")]
+    History(#[source] HistoryError),
     /// There is no such peer on this store.
     #[error("{region} has no peer on this store")]
     NoPeer {
@@ -253,6 +276,10 @@ impl EngineError {
             EngineError::NoSuchRecord { .. } => "no-such-record",
             EngineError::Close(_) => "close-failed",
             EngineError::Append(_) => "append-failed",
+            EngineError::HistorySetting(_) => "history-setting",
+            EngineError::Follow(source) => source.code(),
+            EngineError::Transitions(source) => source.code(),
+            EngineError::History(source) => source.code(),
             EngineError::NoPeer { .. } => "no-peer",
             EngineError::Io { .. } => "io",
         }

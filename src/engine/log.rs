@@ -2,7 +2,8 @@
 //! just the position that was read. Its errors are the engine's.
 
 use torrens_journal::{
-    AppendError, Boot, Durability, Journal, JournalStats, Lsn, RecordKind, StoreUuid, SyncError,
+    AppendError, Boot, Durability, Follower, Journal, JournalStats, Lsn, RecordKind, StoreUuid,
+    SyncError,
 };
 
 use super::EngineError;
@@ -74,6 +75,12 @@ impl Log {
     /// Says in the mark file how far everything is durable; a witness for the next opening.
     pub(super) fn mark(&self) -> Result<(), EngineError> {
         self.journal()?.write_mark().map_err(EngineError::Mark)
+    }
+
+    /// Follows the durable records from `from` on.
+    pub(super) fn follow(&self, from: Lsn, holder: &str) -> Result<Follower, EngineError> {
+        let followed = self.journal()?.follow(from, holder);
+        followed.map_err(|error| EngineError::Follow(Box::new(error.into())))
     }
 
     pub(super) fn purge_below(&self, lsn: Lsn) -> Result<(), EngineError> {

@@ -31,6 +31,8 @@ impl Core {
         if lsn == self.last_checkpoint() {
             return Ok(lsn);
         }
+        // Lineage that a crash takes is added again from the records behind the newest checkpoint.
+        self.history.sync();
         let (store, boot) = self.journal.store_and_boot()?;
         let meta = checkpoint::Meta::new(store, lsn, boot);
         checkpoint::write(&*self.disk, &self.layout.checkpoints, &meta, &machine)
@@ -67,6 +69,7 @@ impl Core {
             Err(_) => Ok(()),
         };
         let closed = self.journal.close();
+        self.history.close();
         synced.and(closed)
     }
 }

@@ -35,8 +35,10 @@ mod collect;
 mod core;
 mod effects;
 mod error;
+mod feed;
 mod fence;
 mod gate;
+mod history;
 mod latch;
 mod log;
 mod maintenance;
@@ -69,6 +71,11 @@ pub use caches::{
 pub use collect::CollectionStats;
 pub use effects::{SnapshotProgress, SnapshotStep};
 pub use error::{EngineError, OpenError, ReadError};
+pub use feed::{
+    Ack, AckAnswer, Acker, ObserveError, ObserveOptions, ObserverLag, ObserverProgress, PinReason,
+    ProgressPin, RegionLag, RetentionReport, Subscription, Transition, Transitions,
+    TransitionsError,
+};
 pub use observers::{
     AddedObserver, AttachFailure, ObservedRegion, ObserverReason, ObserverRegions, ObserverStatus,
     Rebase,
@@ -82,6 +89,7 @@ pub use status::{RaftStart, RegionStatus};
 pub use submit::{Submission, TransitionTicket};
 
 use self::core::Core;
+pub(crate) use self::core::region_tag;
 
 /// An open store. Cloning is cheap and gives another handle of the same engine.
 ///

@@ -20,7 +20,7 @@ use super::{Answer, Engine, EngineError};
 use crate::lifecycle::{Cause, Event, ObserverEvent, Register};
 use crate::observe::registry::Registry;
 use crate::observe::{
-    AuditReport, HistoryFacts, KeptWhole, LeadershipSource, LeadershipTable, ObserverCounters,
+    AuditReport, HistoryFacts, LeadershipSource, LeadershipTable, ObserverCounters,
 };
 use crate::{
     Generation, KeyRange, ObserverId, ObserverName, ObserverPolicy, Refusal, RegionId, StartFrom,
@@ -73,25 +73,25 @@ pub(super) struct Observing {
     pub(super) registry: Registry,
     pub(super) leadership: LeadershipTable,
     source: RwLock<Option<Arc<dyn LeadershipSource>>>,
-    history: RwLock<Arc<dyn HistoryFacts>>,
+    history: Arc<dyn HistoryFacts>,
 }
 
 impl Observing {
     /// For a store that was just opened: nobody told who leads yet.
-    pub(super) fn new(register: &Register) -> Self {
+    pub(super) fn new(register: &Register, history: Arc<dyn HistoryFacts>) -> Self {
         let registry = Registry::default();
         registry.captures.follow(|| register.clone());
         Observing {
             registry,
             leadership: LeadershipTable::default(),
             source: RwLock::new(None),
-            history: RwLock::new(Arc::new(KeptWhole)),
+            history,
         }
     }
 
     /// What is kept of the past.
     pub(super) fn history(&self) -> Arc<dyn HistoryFacts> {
-        Arc::clone(&self.history.read())
+        Arc::clone(&self.history)
     }
 }
 

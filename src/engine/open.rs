@@ -25,6 +25,7 @@ use super::trust::StoreFacts;
 use super::{Engine, EngineError, Handle, OpenError, OpenMode, Options, append, trust, unfinished};
 use crate::lifecycle::{CacheEntry, Event, ObserverEvent, Register};
 use crate::machine::RegisterMachine;
+use crate::observe::history::{self as observe_history, History, OpenedHistory, Place};
 use crate::snapshot;
 use crate::store::{
     DataStore, NoStore, RolledBack, StoreBatch, StoreError, StoreOpenMode, VersionedStore,
@@ -53,6 +54,9 @@ pub(super) fn open(options: Options, dir: &Path) -> Result<(Engine, OpenReport),
         // Nothing to read from is the one thing that a look at the metadata can do without.
         Err(_) if options.mode == OpenMode::ReadOnly => {}
         found => found.map_err(OpenError::Finish)?,
+    }
+    if options.mode != OpenMode::ReadOnly {
+        core.open_history().map_err(OpenError::Finish)?;
     }
     let needs_worker = options.mode != OpenMode::ReadOnly;
     if needs_worker {
@@ -129,6 +133,7 @@ fn bring_up(
     snapshot::remove_unfinished(&**disk, &layout.snapshots)
         .map_err(|source| OpenError::Finish(source.into()))?;
 
+    let opened = open_history(disk, options, &layout, recovered.journal.store())?;
     let versioned = VersionedStore::open(Arc::clone(&data))
         .map_err(|source| OpenError::Finish(source.into()))?;
     let Recovered {
@@ -143,6 +148,7 @@ fn bring_up(
         data_store: data.kind(),
         data_store_lost: lost,
         rolled_back,
+        history_lost: opened.lost,
         damaged,
         recovery,
         took: Duration::ZERO,
@@ -152,6 +158,7 @@ fn bring_up(
         disk: Arc::clone(disk),
         journal: Log::Writable(Box::new(journal)),
         data: Arc::new(versioned),
+        history: Arc::new(opened.history),
         families: options.families.clone(),
         lock: Some(lock),
         checkpoint: report.recovery.checkpoint.as_ref().map(|used| used.lsn),
@@ -228,6 +235,7 @@ fn look(
         data_store: data.kind(),
         data_store_lost: None,
         rolled_back: RolledBack::default(),
+        history_lost: None,
         damaged: Vec::new(),
         recovery,
         took: Duration::ZERO,
@@ -237,6 +245,7 @@ fn look(
         disk: Arc::clone(disk),
         journal: Log::ReadOnly(inspection.position),
         data: Arc::new(data),
+        history: Arc::new(History::none(options.history.clone())),
         families: options.families.clone(),
         lock: None,
         checkpoint: None,
@@ -244,6 +253,32 @@ fn look(
         warm: Vec::new(),
     };
     Ok((parts, report))
+}
+
+/// Opens the history of observed regions; one that cannot be used is set aside.
+fn open_history(
+    disk: &Arc<dyn Disk>,
+    options: &Options,
+    layout: &Layout,
+    journal: StoreUuid,
+) -> Result<OpenedHistory, OpenError> {
+    let place = Place {
+        dir: layout.history.clone(),
+        disk: Arc::clone(disk),
+        store: history_uuid(journal),
+        options: options.journal(),
+    };
+    let aside = layout.set_history_aside(disk.random_u64());
+    observe_history::open(place, options.history.clone(), &aside).map_err(|source| {
+        let path = layout.root.clone();
+        OpenError::History { path, source }
+    })
+}
+
+/// The history's journal has an identity of its own, which follows from that of the store's: files of
+/// one never pass for files of the other, and those of another store's history for neither.
+fn history_uuid(StoreUuid(journal): StoreUuid) -> StoreUuid {
+    StoreUuid(journal.map(|byte| byte ^ 0x5a))
 }
 
 /// Refuses column families that lack one of the store's, and lets the store know new ones.

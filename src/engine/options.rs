@@ -15,6 +15,7 @@ use super::report::OpenReport;
 use super::{BackupError, BackupReport, Engine, OpenError};
 use crate::StoreId;
 use crate::cache::CacheSettings;
+use crate::observe::HistorySettings;
 use crate::store::{ColumnFamilies, SledFactory, StoreFactory};
 
 /// Whether opening may create, and may write.
@@ -47,6 +48,7 @@ pub struct Options {
     pub(super) families: ColumnFamilies,
     pub(super) cache: CacheSettings,
     pub(super) on_recovery: Option<OnRecovery>,
+    pub(super) history: HistorySettings,
 }
 
 /// Told how far recovery is; breaking stops it as long as nothing was changed.
@@ -68,6 +70,7 @@ impl fmt::Debug for Options {
             .field("data", &self.data)
             .field("families", &self.families)
             .field("cache", &self.cache)
+            .field("history", &self.history)
             .finish_non_exhaustive()
     }
 }
@@ -89,6 +92,7 @@ impl Default for Options {
             families: ColumnFamilies::default(),
             cache: CacheSettings::default(),
             on_recovery: None,
+            history: HistorySettings::default(),
         }
     }
 }
@@ -187,6 +191,13 @@ impl Options {
         self
     }
 
+    /// How much history of observed regions is kept; default [`HistorySettings::default`]. It can be
+    /// changed later.
+    pub fn history(mut self, settings: HistorySettings) -> Self {
+        self.history = settings;
+        self
+    }
+
     /// Called now and then while the journal is recovered, with how far it is. Answering
     /// [`ControlFlow::Break`] stops opening, with nothing changed, as long as the repair has not begun.
     pub fn on_recovery(
@@ -266,6 +277,9 @@ impl Options {
         }
         if let Err(error) = self.cache.clone().validated() {
             return wrong(error.setting, error.given, "as `CacheSettings` says");
+        }
+        if let Err(error) = self.history.clone().validated() {
+            return wrong(error.setting, error.given, error.must);
         }
         if self.checkpoint_records == 0 {
             return wrong("checkpoint_records", "0".to_owned(), "at least 1");

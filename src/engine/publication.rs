@@ -71,8 +71,13 @@ impl<P: Clone + Default, F> Publication<P, F> {
     }
 
     /// Lets everybody see the picture of the last record up to what `synced` answers; says whether that is a
-    /// new one. `follow` sees what follows each, before anybody sees the picture.
-    pub(super) fn publish(&self, synced: impl FnOnce() -> Lsn, follow: impl FnMut(&F)) -> bool {
+    /// new one. `follow` sees what follows each, with its position and its picture, before anybody sees the
+    /// last one.
+    pub(super) fn publish(
+        &self,
+        synced: impl FnOnce() -> Lsn,
+        mut follow: impl FnMut(Lsn, &P, &F),
+    ) -> bool {
         let mut unpublished = self.unpublished.lock();
         // Asked under the lock: whoever publishes later knows at least as much.
         let synced = synced();
@@ -85,8 +90,16 @@ impl<P: Clone + Default, F> Publication<P, F> {
         let visible = Arc::new(picture.clone());
         let mut published = self.published.write();
         let before = std::mem::replace(&mut *published, picture);
-        let follows = records.iter().filter_map(|record| record.follows.as_ref());
-        follows.for_each(follow);
+        for record in &records {
+            let after = if record.lsn == lsn {
+                &*published
+            } else {
+                &record.picture
+            };
+            if let Some(follows) = &record.follows {
+                follow(record.lsn, after, follows);
+            }
+        }
         self.visible.store(visible);
         self.published_lsn.store(lsn.get(), Ordering::Release);
         drop((published, unpublished));
@@ -155,7 +168,7 @@ mod schedules {
 
         fn publish(&self) {
             let synced = || Lsn::new(self.synced.load(Ordering::SeqCst));
-            self.publication.publish(synced, |lsn| {
+            self.publication.publish(synced, |_, _, lsn| {
                 let before = self.followed.swap(*lsn, Ordering::SeqCst);
                 assert_eq!(before + 1, *lsn, "each is followed once, in order");
             });

@@ -25,6 +25,8 @@ pub struct OpenReport {
     /// What was written behind the last barrier and taken away, since nobody can vouch for it after
     /// an end that was not in order. The host sends it again from [`raft_start`](super::Engine::raft_start).
     pub rolled_back: RolledBack,
+    /// Why the history of observed regions that was there could not be used, if it could not.
+    pub history_lost: Option<String>,
     /// Regions that this opening found damaged, and why.
     pub damaged: Vec<(RegionId, String)>,
     /// How long opening took.
@@ -63,6 +65,9 @@ impl fmt::Display for OpenReport {
                 f,
                 "back      {versions} versions of {regions} regions that no barrier covered: sent again"
             )?;
+        }
+        if let Some(why) = &self.history_lost {
+            writeln!(f, "history   new: {why}")?;
         }
         for (region, why) in &self.damaged {
             writeln!(f, "damaged   {region}: {why}")?;

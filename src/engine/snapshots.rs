@@ -24,7 +24,7 @@ use crate::snapshot::{
     SnapshotWriter, StagedSnapshot,
 };
 use crate::store::{ColumnFamily, RegionRow, visit_at};
-use crate::{Incarnation, RaftPosition, Region, RegionEpoch, RegionId};
+use crate::{Incarnation, RaftPosition, Region, RegionEpoch, RegionId, Sequence};
 
 /// Most bytes of a snapshot that is taken in from outside: 64 GiB.
 const RECEIVE_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
@@ -62,7 +62,8 @@ pub enum Digested {
 }
 
 /// A region's data at one moment, kept while it is read.
-struct Moment {
+#[derive(Debug)]
+pub(super) struct Moment {
     region: Arc<Region>,
     incarnation: Incarnation,
     position: RaftPosition,
@@ -70,9 +71,28 @@ struct Moment {
     fence: Arc<Fence>,
 }
 
+impl Moment {
+    pub(super) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    pub(super) fn position(&self) -> RaftPosition {
+        self.position
+    }
+
+    pub(super) fn sequence(&self) -> Sequence {
+        self.pin.sequence()
+    }
+
+    /// Whether what was read may be no picture of anything.
+    pub(super) fn is_gone(&self) -> bool {
+        self.fence.is_tripped()
+    }
+}
+
 impl Core {
     /// Pins a region as it is now.
-    fn moment(
+    pub(super) fn moment(
         &self,
         region: RegionId,
         epoch: RegionEpoch,

@@ -4,6 +4,7 @@ use super::core::Core;
 use super::trust::StoreFacts;
 use super::{EngineError, ReadError, WriteAnswer};
 use crate::lifecycle::{Admitted, Cause, Event, EvictReason, INITIAL_POSITION, Refusal, Register};
+use crate::observe::EntryHead;
 use crate::store::{BatchError, DataStore, RegionRow, WriteBatch};
 use crate::{Incarnation, RaftPosition, RegionEpoch, RegionId, Sequence, SequenceGuard};
 
@@ -29,9 +30,11 @@ impl Core {
         let admitted = self.with_decided(|register| {
             let normal = admit(register, region, epoch)?;
             let range = normal.region.range.clone();
-            Ok((normal.incarnation, range, register.last_transition(region)))
+            let version = normal.region.epoch.version;
+            let meta_lsn = register.last_transition(region);
+            Ok((normal.incarnation, range, version, meta_lsn))
         });
-        let (incarnation, range, meta_lsn) = match admitted {
+        let (incarnation, range, version, meta_lsn) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => return self.refuse_write(refusal),
         };
@@ -59,6 +62,18 @@ impl Core {
             data_term: position.term,
             meta_lsn,
         };
+        // The last thing that is done before the store takes the batch: nothing may refuse it any more.
+        if self.observing.registry.captures.wants(&range) || self.history.wants(&range) {
+            let head = EntryHead {
+                region,
+                incarnation,
+                version,
+                position,
+                previous: data_index,
+                wall_clock_micros: self.disk.wall_clock_micros(),
+            };
+            self.history.append_entry(&head, batch);
+        }
         self.data
             .apply(&batch.to_store_batch(region, &row, sequence))
             .map_err(|error| self.barriers.fail(error))?;

@@ -13,17 +13,3 @@ pub trait HistoryFacts: Send + Sync + fmt::Debug {
     /// The highest index that is kept; none if nothing is.
     fn newest(&self, region: RegionId) -> Option<u64>;
 }
-
-/// Says that nothing is ever let go.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct KeptWhole;
-
-impl HistoryFacts for KeptWhole {
-    fn oldest(&self, _: RegionId) -> Option<u64> {
-        Some(0)
-    }
-
-    fn newest(&self, _: RegionId) -> Option<u64> {
-        None
-    }
-}

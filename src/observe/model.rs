@@ -15,7 +15,7 @@ use stateright::{Checker, Model, Property};
 
 use super::leadership::judge;
 use super::reconcile::{Plan, Scope, Truth, reconcile};
-use super::{HistoryFacts, KeptWhole, Leadership, LeadershipRole, Noted};
+use super::{HistoryFacts, Leadership, LeadershipRole, Noted};
 use crate::lifecycle::tests::world::{STORE, epoch, region, split};
 use crate::lifecycle::{
     Acknowledged, AttachmentState, Cause, Derive, Detached, Event, Mode, ObserverEvent, Outcome,
@@ -25,6 +25,20 @@ use crate::{
     Generation, Incarnation, KeyRange, ObserverId, ObserverName, ObserverPolicy, ObserverRanges,
     RegionId,
 };
+
+/// A history that lets nothing go.
+#[derive(Debug)]
+struct KeptWhole;
+
+impl HistoryFacts for KeptWhole {
+    fn oldest(&self, _: RegionId) -> Option<u64> {
+        Some(0)
+    }
+
+    fn newest(&self, _: RegionId) -> Option<u64> {
+        None
+    }
+}
 
 const O1: ObserverId = ObserverId(1);
 const REGIONS: [RegionId; 2] = [RegionId(1), RegionId(2)];

@@ -158,7 +158,6 @@ pub(crate) struct Captures {
 impl Captures {
     /// Whether changes of a region over `range` are kept. Ask it under the region's latch, for each
     /// write: whoever registers looks at the region's position under the same latch, after it.
-    #[allow(dead_code, reason = "for whoever keeps the changes of regions")]
     pub(crate) fn wants(&self, range: &KeyRange) -> bool {
         if !self.any.load(Ordering::Acquire) {
             return false;

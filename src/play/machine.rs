@@ -17,10 +17,10 @@ use torrens_recovery::Item;
 use super::held::{Gate, GatedFactory, Held, Release};
 use super::points::Counter;
 use super::world::Trouble;
-use crate::engine::{Background, OpenMode, Options, TransitionTicket};
+use crate::engine::{Background, OpenMode, Options, Subscription, TransitionTicket};
 use crate::inspector::{Description, InspectError, Inspector, KeyForm, describe};
 use crate::lifecycle::{DeletionId, Register};
-use crate::observe::{Leadership, LeadershipSource};
+use crate::observe::{Leadership, LeadershipSource, ObserverId};
 use crate::store::{
     DataStore, DurableImage, Lost, MemoryFactory, MemoryStore, SledFactory, StoreFactory,
     StoreOpenError, StoreOpenMode,
@@ -93,6 +93,7 @@ pub(super) struct Machine {
     /// Who leads, as the host knows it whether it reported it or not.
     pub(super) truth: Arc<Truth>,
     pub(super) views: BTreeMap<String, RegionView>,
+    pub(super) subscriptions: BTreeMap<ObserverId, Subscription>,
     pub(super) images: BTreeMap<String, DurableImage>,
     /// Every creation of each region's peer that was seen, in order.
     creations: BTreeMap<RegionId, Vec<Incarnation>>,
@@ -141,6 +142,7 @@ impl Machine {
             labels: BTreeMap::new(),
             truth: Arc::default(),
             views: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
             images: BTreeMap::new(),
             creations: BTreeMap::new(),
             deletions: Vec::new(),
@@ -196,6 +198,7 @@ impl Machine {
 
     pub(super) fn take_engine(&mut self) -> Result<Engine, Trouble> {
         self.views.clear();
+        self.subscriptions.clear();
         self.labels.clear();
         let closed = || Trouble::Script(format!("{} is not open", self.store));
         self.engine.take().ok_or_else(closed)
@@ -318,6 +321,7 @@ impl Machine {
         // The dead engine keeps its own disk, so nothing that it does from now on matters.
         self.held = None;
         self.views.clear();
+        self.subscriptions.clear();
         self.labels.clear();
         self.tickets.clear();
         self.submitted.clear();

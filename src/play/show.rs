@@ -48,6 +48,7 @@ pub(super) fn trouble(trouble: &Trouble) -> Lines {
         Trouble::Engine(failure) => error(failure.code(), chain(failure)),
         Trouble::Read(failure) => error(failure.code(), chain(failure)),
         Trouble::Open(failure) => error(failure.code(), chain(&**failure)),
+        Trouble::Observe(failure) => error(failure.code(), chain(failure)),
         Trouble::Refused(refusal) => vec![format!("refused {}: {refusal}", refusal.code())],
         Trouble::Script(text) => error("scenario", text.clone()),
         Trouble::Argument(name) => error("scenario", format!("the command needs {name}")),

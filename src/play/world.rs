@@ -12,6 +12,7 @@ use super::player::Place;
 use super::points::{Counter, Plan};
 use super::scenario::Step;
 use super::show;
+use crate::engine::ObserveError;
 use crate::lifecycle::OpenOperation;
 use crate::snapshot::StagedSnapshot;
 use crate::{Answer, EngineError, Incarnation, OpenError, ReadError, Refusal, RegionId, StoreId};
@@ -25,6 +26,8 @@ pub(super) enum Trouble {
     Read(ReadError),
     /// The store did not open.
     Open(Box<OpenError>),
+    /// A subscription does not go on.
+    Observe(ObserveError),
     /// The event may not happen.
     Refused(Refusal),
     /// The scenario asks for what is not there.

@@ -267,6 +267,10 @@ pub(super) const FAMILIES: &[Family] = &[
                 "the data store is held by somebody else. `src/store/sled` tests",
             ),
             (
+                "open-history",
+                "the history of observed regions cannot be read, or a newer version wrote it; a damaged one is set aside. `src/observe/history/tests.rs`",
+            ),
+            (
                 "open-io",
                 "the operating system refuses something on the way. `tests/engine/open_modes.rs`",
             ),

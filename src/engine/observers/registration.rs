@@ -52,6 +52,8 @@ impl Core {
         from: &StartFrom,
         policy: ObserverPolicy,
     ) -> Result<AddedObserver, EngineError> {
+        // Before positions are looked at: from then on what they do not cover is kept.
+        self.history.ensure().map_err(EngineError::History)?;
         let mut attempts = 0_usize;
         loop {
             attempts = attempts.saturating_add(1);

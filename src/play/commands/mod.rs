@@ -8,6 +8,7 @@ mod caches;
 mod checking;
 mod copies;
 mod data;
+mod feed;
 mod keeping;
 mod looking;
 mod machines;
@@ -40,6 +41,7 @@ pub(super) const ALL: &[&[CommandSpec]] = &[
     observers::COMMANDS,
     keeping::COMMANDS,
     data::COMMANDS,
+    feed::COMMANDS,
     looking::COMMANDS,
     asking::COMMANDS,
 ];
