@@ -9,7 +9,7 @@ use torrens::inspector::catalogue::{Topic, entries, explain_code};
 use torrens::lifecycle::{CacheState, ChangeKind};
 
 /// Where codes and stable names are given out as `=> "code"`, and what they are there.
-const SOURCES: [(&str, &[Topic]); 25] = [
+const SOURCES: [(&str, &[Topic]); 28] = [
     ("src/lifecycle/refusal.rs", &[Topic::Refusal]),
     ("src/lifecycle/outcome.rs", &[Topic::Wait]),
     ("src/lifecycle/gate.rs", &[Topic::Gate]),
@@ -35,6 +35,9 @@ const SOURCES: [(&str, &[Topic]); 25] = [
     ("recovery/src/repair/mod.rs", &[Topic::Repair]),
     ("recovery/src/verdict.rs", &[Topic::Verdict]),
     ("recovery/src/walk.rs", &[Topic::Gap, Topic::Verdict]),
+    ("src/observe/history/log.rs", &[Topic::Engine]),
+    ("src/engine/feed/transitions.rs", &[Topic::Engine]),
+    ("src/engine/feed/subscription.rs", &[Topic::Engine]),
     ("src/lifecycle/observer/refusal.rs", &[Topic::Refusal]),
     ("src/lifecycle/observer/names.rs", &[Topic::Observer]),
     ("src/engine/observers/status.rs", &[Topic::Observer]),

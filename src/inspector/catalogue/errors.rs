@@ -68,6 +68,11 @@ const GAPS: Rows = &[
 
 const OPEN: Rows = &[
     (
+        "open-history",
+        "The history of observed regions could not be opened, and could not be set aside either.",
+        "Check the folder history/ of the store, its permissions and the space on the device.",
+    ),
+    (
         "open-not-found",
         "There is nothing at that path, and the options forbid creating a store.",
         "Check the path, or open with creation allowed.",
@@ -120,6 +125,57 @@ const OPEN: Rows = &[
 ];
 
 const ENGINE: Rows = &[
+    (
+        "history-setting",
+        "A setting of the history is out of its range; nothing was changed.",
+        "The message names the setting and its range.",
+    ),
+    (
+        "history-absent",
+        "There is no history: nothing was ever observed, or the store was opened for reading.",
+        "Add an observer first.",
+    ),
+    (
+        "history-failed",
+        "The history failed at an append or a sync and takes nothing more until the store is opened again. Writes of regions go on.",
+        "Check the device and open the store again; what is missing is told to each observer as a loss.",
+    ),
+    (
+        "history-record-gone",
+        "The record of the history that was asked for is not kept any more.",
+        "Rebase the observer.",
+    ),
+    (
+        "history-damaged",
+        "A part of the history cannot be read.",
+        "Rebase the observer; the loss is told to it.",
+    ),
+    (
+        "transitions-gone",
+        "The transitions from that place on are not kept any more.",
+        "Begin at a later place, or with a checkpoint.",
+    ),
+    (
+        "transitions-closed",
+        "The store was closed while its transitions were followed.",
+        "Open it again and go on behind the last transition.",
+    ),
+    (
+        "transitions-undecodable",
+        "A record of the journal could not be decoded.",
+        "`torrens verify DIR`.",
+    ),
+    ("observe-removed", "The observer was removed.", "Nothing."),
+    (
+        "observe-busy",
+        "Another subscription of the observer is open.",
+        "Drop that one first.",
+    ),
+    (
+        "observe-closed",
+        "The store was closed.",
+        "Open it again and observe again: what was acknowledged does not come again.",
+    ),
     (
         "poisoned",
         "A sync of the journal failed. Nothing is acknowledged any more, because what the device holds is unknown.",
