@@ -7,6 +7,7 @@
 //! 000001.recorded    the LSN of the record that tells the journal
 //! 000001.undoing     it is being taken back      000001.undone   it was
 //! 000001-2.kept      what step 2 took away
+//! 000001.purged      nothing is kept of it; its number stays taken
 //! ```
 //!
 //! Every file gets its name when it is whole and durable.
@@ -86,6 +87,7 @@ pub(super) enum Sign {
     Recorded,
     Undoing,
     Undone,
+    Purged,
 }
 
 impl Sign {
@@ -96,6 +98,7 @@ impl Sign {
             Sign::Recorded => "recorded",
             Sign::Undoing => "undoing",
             Sign::Undone => "undone",
+            Sign::Purged => "purged",
         }
     }
 }
@@ -198,7 +201,7 @@ pub(super) fn put(
     let path = sign_path(directories, id, sign);
     let body = match sign {
         Sign::Plan | Sign::Done => body.to_owned(),
-        Sign::Recorded | Sign::Undoing | Sign::Undone => text::sealed(body),
+        Sign::Recorded | Sign::Undoing | Sign::Undone | Sign::Purged => text::sealed(body),
     };
     let aside = beside(&path);
     remove_if_there(disk, &aside)?;
@@ -272,13 +275,18 @@ fn taken_apart(name: &str) -> Option<(u64, &str)> {
     Some((digits.parse().ok()?, name.get(digits.len()..)?))
 }
 
+/// A number that no repair had here, purged ones included.
 pub(super) fn next_id(disk: &dyn Disk, directories: &Directories) -> Result<u64, RepairError> {
     let files = files_in(disk, &directory(directories))?;
     let highest = files
         .iter()
         .filter_map(|(name, _)| Some(taken_apart(name)?.0))
-        .max();
-    Ok(highest.unwrap_or(0).saturating_add(1))
+        .max()
+        .unwrap_or(0);
+    highest.checked_add(1).ok_or(RepairError::WrongState {
+        id: highest,
+        state: "the last that can be numbered",
+    })
 }
 
 pub(super) fn list(
@@ -370,7 +378,8 @@ pub(super) fn after(
     text::files_from_text(&text).map_err(|fault| bad(&path, fault))
 }
 
-/// Removes everything of a repair, the plan first: without it the rest means nothing.
+/// Removes everything of a repair, the plan first: without it the rest means nothing. A sign stays, so
+/// that its number is not given out again; only the one of the highest number is needed.
 pub(super) fn purge(
     disk: &dyn Disk,
     directories: &Directories,
@@ -378,10 +387,16 @@ pub(super) fn purge(
 ) -> Result<(), RepairError> {
     let dir = directory(directories);
     let sync = || disk.sync_dir(&dir).map_err(refused("sync directory", &dir));
+    put(disk, directories, id, Sign::Purged, "")?;
     remove_if_there(disk, &sign_path(directories, id, Sign::Plan))?;
     sync()?;
+    let is_purged = |rest: &str| rest.strip_prefix('.') == Some(Sign::Purged.ending());
     for (name, _) in files_in(disk, &dir)? {
-        if taken_apart(&name).is_some_and(|(found, _)| found == id) {
+        let superfluous = taken_apart(&name).is_some_and(|(found, rest)| match is_purged(rest) {
+            true => found < id,
+            false => found == id,
+        });
+        if superfluous {
             remove_if_there(disk, &dir.join(&name))?;
         }
     }

@@ -71,6 +71,13 @@ pub enum RepairError {
         /// The first file that differs.
         what: String,
     },
+    /// The plan is not the one that this directory calls for: it was edited, or made by a version that
+    /// would do something else. Nothing was done.
+    #[error("the plan's {what} is not what this version would plan here")]
+    NotThePlan {
+        /// The first part of it that differs.
+        what: &'static str,
+    },
     /// Something was written since the repair, which undoing it would destroy.
     #[error("{what} has changed since repair {id}: it can no longer be undone")]
     ChangedSince {
@@ -122,6 +129,7 @@ impl RepairError {
             RepairError::NotRepairable { .. } => "not-repairable",
             RepairError::NoWay { .. } => "no-way",
             RepairError::Changed { .. } => "changed",
+            RepairError::NotThePlan { .. } => "not-the-plan",
             RepairError::ChangedSince { .. } => "changed-since",
             RepairError::Unfinished { .. } => "unfinished",
             RepairError::WrongState { .. } => "wrong-state",
@@ -229,6 +237,37 @@ fn evidence(disk: &dyn Disk, directories: &Directories) -> Result<Evidence, Repa
     Ok(evidence)
 }
 
+/// Whether `plan` can be applied here now, changing nothing: `Some` is the number of the interrupted
+/// repair that applying it would go on with.
+///
+/// A plan comes from outside and may say anything. So it is made once more from the directory, and only
+/// one that says the same is ever carried out.
+///
+/// # Errors
+/// As [`apply`].
+pub fn check(
+    disk: &dyn Disk,
+    directories: &Directories,
+    plan: &RepairPlan,
+) -> Result<Option<u64>, RepairError> {
+    let known = list(disk, directories)?;
+    if let Some(open) = known.iter().find(|info| info.state.is_unfinished()) {
+        if open.state == RepairState::Begun && open.plan.as_ref() == Some(plan) {
+            return Ok(Some(open.id));
+        }
+        return Err(RepairError::Unfinished { id: open.id });
+    }
+    let now = files::fingerprint(disk, directories)?;
+    if let Some(what) = plan.fingerprint.differs_from(&now) {
+        return Err(RepairError::Changed { what });
+    }
+    let own = self::plan(disk, directories, Some(plan.choice))?;
+    match own.first_difference(plan) {
+        Some(what) => Err(RepairError::NotThePlan { what }),
+        None => Ok(None),
+    }
+}
+
 /// Carries out `plan` and gives the repair's number.
 ///
 /// A plan whose repair was begun here and interrupted goes on where it was.
@@ -238,22 +277,15 @@ fn evidence(disk: &dyn Disk, directories: &Directories) -> Result<Evidence, Repa
 ///
 /// # Errors
 /// [`RepairError::Changed`] if anything in the directories is not as the plan found it (nothing was
-/// done then), [`RepairError::Unfinished`], [`RepairError::Io`] (to be resumed or undone).
+/// done then), [`RepairError::NotThePlan`] if the plan is not one that [`plan`] makes of them,
+/// [`RepairError::Unfinished`], [`RepairError::Io`] (to be resumed or undone).
 pub fn apply(
     disk: &dyn Disk,
     directories: &Directories,
     plan: &RepairPlan,
 ) -> Result<u64, RepairError> {
-    let known = list(disk, directories)?;
-    if let Some(open) = known.iter().find(|info| info.state.is_unfinished()) {
-        if open.state == RepairState::Begun && open.plan.as_ref() == Some(plan) {
-            return resume(disk, directories, open.id).map(|()| open.id);
-        }
-        return Err(RepairError::Unfinished { id: open.id });
-    }
-    let now = files::fingerprint(disk, directories)?;
-    if let Some(what) = plan.fingerprint.differs_from(&now) {
-        return Err(RepairError::Changed { what });
+    if let Some(id) = check(disk, directories, plan)? {
+        return resume(disk, directories, id).map(|()| id);
     }
     let id = files::next_id(disk, directories)?;
     files::put(disk, directories, id, files::Sign::Plan, &plan.to_text())?;
@@ -279,16 +311,20 @@ pub fn resume(disk: &dyn Disk, directories: &Directories, id: u64) -> Result<(),
     carry::out(disk, directories, id, &plan)
 }
 
-/// Takes a repair back: every byte is again what it was. Also ends one that was begun and
-/// interrupted, and an undoing that was interrupted.
-///
-/// # Durability
-/// Everything is durable when this returns.
+/// Whether a repair can be taken back now, changing nothing.
 ///
 /// # Errors
-/// [`RepairError::ChangedSince`] if the store was opened for writing, or anything else changed a file
-/// since; nothing is done then. [`RepairError::WrongState`], [`RepairError::Io`] (to be repeated).
-pub fn undo(disk: &dyn Disk, directories: &Directories, id: u64) -> Result<(), RepairError> {
+/// As [`undo`].
+pub fn check_undo(disk: &dyn Disk, directories: &Directories, id: u64) -> Result<(), RepairError> {
+    undoable(disk, directories, id).map(drop)
+}
+
+/// The plan of a repair that can be taken back.
+fn undoable(
+    disk: &dyn Disk,
+    directories: &Directories,
+    id: u64,
+) -> Result<RepairPlan, RepairError> {
     if let Some(open) = list(disk, directories)?
         .iter()
         .find(|info| info.state.is_unfinished() && info.id != id)
@@ -316,6 +352,20 @@ pub fn undo(disk: &dyn Disk, directories: &Directories, id: u64) -> Result<(), R
             });
         }
     }
+    Ok(plan)
+}
+
+/// Takes a repair back: every byte is again what it was. Also ends one that was begun and
+/// interrupted, and an undoing that was interrupted.
+///
+/// # Durability
+/// Everything is durable when this returns.
+///
+/// # Errors
+/// [`RepairError::ChangedSince`] if the store was opened for writing, or anything else changed a file
+/// since; nothing is done then. [`RepairError::WrongState`], [`RepairError::Io`] (to be repeated).
+pub fn undo(disk: &dyn Disk, directories: &Directories, id: u64) -> Result<(), RepairError> {
+    let plan = undoable(disk, directories, id)?;
     files::put(disk, directories, id, files::Sign::Undoing, "")?;
     carry::back(disk, directories, id, &plan)?;
     let now = files::fingerprint(disk, directories)?;
@@ -333,7 +383,8 @@ pub fn list(disk: &dyn Disk, directories: &Directories) -> Result<Vec<RepairInfo
     files::list(disk, directories)
 }
 
-/// Removes what is kept of a repair that is done or undone. What it set aside is gone then.
+/// Removes what is kept of a repair that is done or undone. What it set aside is gone then; its number
+/// is never given out again.
 ///
 /// # Errors
 /// [`RepairError::WrongState`] if it is neither, [`RepairError::Io`].

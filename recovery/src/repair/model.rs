@@ -4,6 +4,8 @@ use std::fmt;
 
 use torrens_journal::{Boot, Lsn, SegmentId, StoreUuid};
 
+use super::text;
+
 /// A way to make a damaged directory open again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -230,6 +232,47 @@ pub struct RepairPlan {
     pub steps: Vec<Step>,
     /// What is lost.
     pub loss: Loss,
+}
+
+impl RepairPlan {
+    /// Bytes that are copied before anything changes; whole files move and take no room.
+    pub fn copied_bytes(&self) -> u64 {
+        let copied = |step: &Step| match step {
+            Step::Zero {
+                from_bytes,
+                file_bytes,
+                ..
+            } => file_bytes.saturating_sub(*from_bytes),
+            Step::SetAside { .. } | Step::NewSegment { .. } => 0,
+        };
+        self.steps.iter().map(copied).fold(0, u64::saturating_add)
+    }
+
+    /// The first part in which two plans differ.
+    pub(super) fn first_difference(&self, other: &RepairPlan) -> Option<&'static str> {
+        let RepairPlan {
+            fingerprint,
+            choice,
+            verdict,
+            found,
+            steps,
+            loss,
+        } = self;
+        let same = [
+            (*choice == other.choice, "way"),
+            (*fingerprint == other.fingerprint, "fingerprint"),
+            (*steps == other.steps, "steps"),
+            (*loss == other.loss, "loss"),
+            (*verdict == other.verdict, "verdict"),
+            // A plan's text holds one line of it.
+            (
+                text::one_line(found) == text::one_line(&other.found),
+                "finding",
+            ),
+        ];
+        let differs = same.into_iter().find(|(same, _)| !same);
+        differs.map(|(_, what)| what)
+    }
 }
 
 impl fmt::Display for RepairPlan {

@@ -7,12 +7,18 @@ use super::*;
 fn plan() -> RepairPlan {
     RepairPlan {
         fingerprint: Fingerprint {
-            files: vec![FileState {
-                place: Place::Checkpoints,
-                name: "00000000000000000007.ckpt".to_owned(),
+            files: [
+                (Place::Journal, "00000000000000000003.seg"),
+                (Place::Journal, "journal.mark"),
+                (Place::Checkpoints, "00000000000000000007.ckpt"),
+            ]
+            .map(|(place, name)| FileState {
+                place,
+                name: name.to_owned(),
                 bytes: 4242,
                 crc: 0x00c0_ffee,
-            }],
+            })
+            .to_vec(),
         },
         choice: Choice::CutBefore(Lsn::new(12)),
         verdict: "impossible-sequence".to_owned(),
@@ -78,6 +84,40 @@ fn a_plan_names_no_file_elsewhere() {
         }];
         let fault = RepairPlan::from_text(&hostile.to_text());
         assert!(matches!(fault, Err(PlanFault::Line { .. })), "{name:?}");
+    }
+}
+
+#[test]
+fn a_plan_takes_no_step_outside_what_it_rests_on_and_what_the_format_allows() {
+    let zero = |segment, from_bytes, to_bytes| Step::Zero {
+        segment: SegmentId::new(segment),
+        from_bytes,
+        to_bytes,
+        file_bytes: 32768,
+    };
+    let new_segment = |file_bytes| Step::NewSegment {
+        segment: SegmentId::new(4),
+        first_lsn: Lsn::new(12),
+        file_bytes,
+        store: StoreUuid([0; 16]),
+        boot: Boot::new(1),
+    };
+    let unknown = Step::SetAside {
+        place: Place::Journal,
+        name: "repair".to_owned(),
+    };
+    for step in [
+        unknown,
+        zero(9, 0, 1),
+        zero(3, 2, 1),
+        zero(3, 0, u64::MAX),
+        new_segment(0),
+        new_segment(u64::MAX),
+    ] {
+        let mut hostile = plan();
+        hostile.steps = vec![step.clone()];
+        let fault = RepairPlan::from_text(&hostile.to_text());
+        assert_eq!(fault, Err(PlanFault::Step { step: 1 }), "{step:?}");
     }
 }
 

@@ -4,6 +4,7 @@
 use std::fmt::Write;
 use std::str::FromStr;
 
+use torrens_journal::format::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use torrens_journal::{Boot, Lsn, SegmentId, StoreUuid};
 
 use super::model::{Choice, FileState, Fingerprint, Loss, Place, RepairPlan, Step};
@@ -27,6 +28,12 @@ pub enum PlanFault {
     Line {
         /// From 1.
         line: usize,
+    },
+    /// A step touches a file that the plan does not rest on, or bytes that no segment has.
+    #[error("step {step} is not one that a repair takes")]
+    Step {
+        /// From 1.
+        step: usize,
     },
     /// Something is missing in it.
     #[error("it does not say {what}")]
@@ -125,6 +132,10 @@ impl RepairPlan {
             })();
             understood.ok_or(PlanFault::Line { line })?;
         }
+        let odd = steps.iter().position(|step| !is_possible(step, &files));
+        if let Some(index) = odd {
+            return Err(PlanFault::Step { step: index + 1 });
+        }
         let loss = loss.ok_or(PlanFault::Missing { what: "the loss" })?;
         Ok(RepairPlan {
             fingerprint: Fingerprint { files },
@@ -208,12 +219,38 @@ fn write_files(text: &mut String, fingerprint: &Fingerprint) -> std::fmt::Result
     Ok(())
 }
 
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.replace(['\n', '\r'], " ")
 }
 
 fn hex(store: &StoreUuid) -> String {
     store.0.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether a step stays inside the files that were found and the sizes that the format allows: plans
+/// come from outside.
+fn is_possible(step: &Step, files: &[FileState]) -> bool {
+    let rests_on = |place: Place, name: &str| {
+        files
+            .iter()
+            .any(|file| file.place == place && file.name == name)
+    };
+    match step {
+        Step::SetAside { place, name } => rests_on(*place, name),
+        Step::Zero {
+            segment,
+            from_bytes,
+            to_bytes,
+            ..
+        } => {
+            rests_on(Place::Journal, &segment.file_name())
+                && from_bytes <= to_bytes
+                && *to_bytes <= SEGMENT_BYTES_MAX
+        }
+        Step::NewSegment { file_bytes, .. } => {
+            (SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(file_bytes)
+        }
+    }
 }
 
 fn parse_place(word: &str) -> Option<Place> {

@@ -303,12 +303,53 @@ fn a_repair_is_undone_byte_for_byte_unless_something_was_written_since() {
                 .expect("readable")
                 .is_empty()
         );
-        assert_eq!(
-            outside_repair(&disk),
-            contents(&disk),
-            "{name}: something is left"
+        let left: Vec<_> = contents(&disk)
+            .into_keys()
+            .filter(|path| !outside_repair(&disk).contains_key(path))
+            .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
+            .collect();
+        assert_eq!(left, ["000002.purged"], "{name}");
+    }
+}
+
+#[test]
+fn the_number_of_a_purged_repair_is_not_given_out_again() {
+    let (name, disk, _, _) = cases().remove(2);
+    for expected in 1..=3 {
+        let id = repair::apply(&disk, &directories(), &plan(&disk)).expect(name);
+        assert_eq!(id, expected, "{name}");
+        repair::undo(&disk, &directories(), id).expect(name);
+        repair::purge(&disk, &directories(), id).expect(name);
+    }
+}
+
+#[test]
+fn only_the_plan_that_the_directory_calls_for_is_carried_out() {
+    let (name, disk, _, _) = cases().remove(2);
+    let before = contents(&disk);
+    let edits: [(&str, fn(&mut RepairPlan)); 4] = [
+        ("steps", |plan| plan.steps.clear()),
+        ("loss", |plan| plan.loss.first = None),
+        ("verdict", |plan| plan.verdict = "clean".to_owned()),
+        ("finding", |plan| plan.found = "nothing".to_owned()),
+    ];
+    for (what, edit) in edits {
+        let mut edited = plan(&disk);
+        edit(&mut edited);
+        match repair::apply(&disk, &directories(), &edited) {
+            Err(RepairError::NotThePlan { what: found }) if found == what => {}
+            other => panic!("{name}: {other:?}"),
+        }
+        assert!(
+            contents(&disk) == before,
+            "{name}: {what} changed something"
         );
     }
+    assert!(matches!(
+        repair::check(&disk, &directories(), &plan(&disk)),
+        Ok(None)
+    ));
+    assert!(contents(&disk) == before, "a check changed something");
 }
 
 #[test]

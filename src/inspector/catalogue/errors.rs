@@ -428,6 +428,11 @@ const REPAIR: Rows = &[
         "Plan again.",
     ),
     (
+        "not-the-plan",
+        "The plan was edited, or made by a version that would do something else. Nothing was done.",
+        "Plan again, and apply the file as it is.",
+    ),
+    (
         "changed-since",
         "Something was written since the repair, which undoing it would destroy.",
         "Keep both: copy the directory first.",
