@@ -17,6 +17,8 @@ mod operations;
 mod questions;
 #[path = "tool/report.rs"]
 mod report;
+#[path = "tool/repairs.rs"]
+mod repairs;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

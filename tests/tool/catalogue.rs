@@ -9,7 +9,7 @@ use torrens::inspector::catalogue::{Topic, entries, explain_code};
 use torrens::lifecycle::{CacheState, ChangeKind};
 
 /// Where codes and stable names are given out as `=> "code"`, and what they are there.
-const SOURCES: [(&str, &[Topic]); 28] = [
+const SOURCES: [(&str, &[Topic]); 29] = [
     ("src/lifecycle/refusal.rs", &[Topic::Refusal]),
     ("src/lifecycle/outcome.rs", &[Topic::Wait]),
     ("src/lifecycle/gate.rs", &[Topic::Gate]),
@@ -44,6 +44,8 @@ const SOURCES: [(&str, &[Topic]); 28] = [
     ("src/inspector/error.rs", &[Topic::Tool]),
     ("src/bin/torrens/output.rs", &[Topic::Tool]),
     ("src/bin/torrens/play.rs", &[Topic::Tool]),
+    ("src/bin/torrens/repair.rs", &[Topic::Tool]),
+    ("src/bin/torrens/meta.rs", &[Topic::Tool]),
 ];
 
 /// Names that are given out in the same form and are no codes.

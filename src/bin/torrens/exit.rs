@@ -22,6 +22,12 @@ impl Exit {
     pub(crate) const USAGE: Exit = Exit(2);
     /// The operating system did not let us look, or there is nothing to look at.
     pub(crate) const UNREADABLE: Exit = Exit(8);
+    /// Another process has the store open.
+    pub(crate) const LOCKED: Exit = Exit(9);
+    /// The directory is not in the state that the request needs; nothing was done.
+    pub(crate) const STATE: Exit = Exit(10);
+    /// A file that was handed in is not what it must be; nothing was done.
+    pub(crate) const INPUT: Exit = Exit(11);
 
     /// The exit code of a verdict, or of an error of the library.
     pub(crate) const fn of(code: u8) -> Self {

@@ -1,7 +1,8 @@
 //! The `torrens` tool: one module per command, nothing else here.
 //!
 //! The reading commands never lock, map or change a directory; see `exit` for what the exit codes
-//! mean and `output` for how a closed pipe ends a command. `torture` torments a store of its own.
+//! mean and `output` for how a closed pipe ends a command. `repair` changes one, by a plan that was read.
+//! `torture` torments a store of its own.
 
 mod changes;
 mod diff;
@@ -14,6 +15,7 @@ mod interrupt;
 mod json;
 mod lineage;
 mod look;
+mod meta;
 mod observers;
 mod output;
 mod owner;
@@ -23,6 +25,7 @@ mod progress;
 mod record;
 mod render;
 mod report;
+mod repair;
 mod select;
 mod sheet;
 mod show;
@@ -71,8 +74,11 @@ enum Command {
     Stats(stats::Args),
     Explain(explain::Args),
     Report(report::Args),
+    Repair(repair::Args),
     Play(play::Args),
     Torture(torture::Args),
+    Completions(meta::CompletionsArgs),
+    Man(meta::ManArgs),
     /// The storage process that `torture` starts and kills.
     #[command(hide = true)]
     TortureChild(torture::ChildArgs),
@@ -102,6 +108,9 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args).into(),
         Command::Report(args) => report::run(args).into(),
         Command::Play(args) => play::run(args).into(),
+        Command::Repair(args) => repair::run(args).into(),
+        Command::Completions(args) => meta::completions(&args).into(),
+        Command::Man(args) => meta::man(&args).into(),
         Command::Torture(args) => torture::run(args),
         Command::TortureChild(args) => torture::run_child(args),
     }

@@ -522,6 +522,31 @@ const TOOL: Rows = &[
         "Check the file or device that it goes to.",
     ),
     (
+        "locked",
+        "A process has the store open, and the command changes files or needs them to stand still.",
+        "Close the store first; the reading commands work beside it.",
+    ),
+    (
+        "lock",
+        "The operating system refused the lock of the store.",
+        "Check the permissions of the directory.",
+    ),
+    (
+        "input",
+        "A file that was handed in cannot be read.",
+        "Check the path and the permissions.",
+    ),
+    (
+        "bad-input",
+        "A file that was handed in is not what it must be. Nothing was done.",
+        "For a repair: `torrens repair plan DIR --save FILE` writes a plan.",
+    ),
+    (
+        "no-such-command",
+        "The tool has no command of that name.",
+        "`torrens --help` lists them.",
+    ),
+    (
         "unknown-code",
         "There is no such code.",
         "`torrens explain --codes` lists them all.",
