@@ -15,10 +15,10 @@ mod observers;
 mod operations;
 #[path = "tool/questions.rs"]
 mod questions;
-#[path = "tool/report.rs"]
-mod report;
 #[path = "tool/repairs.rs"]
 mod repairs;
+#[path = "tool/report.rs"]
+mod report;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -9,7 +9,7 @@ use torrens::inspector::catalogue::{Topic, entries, explain_code};
 use torrens::lifecycle::{CacheState, ChangeKind};
 
 /// Where codes and stable names are given out as `=> "code"`, and what they are there.
-const SOURCES: [(&str, &[Topic]); 29] = [
+const SOURCES: [(&str, &[Topic]); 30] = [
     ("src/lifecycle/refusal.rs", &[Topic::Refusal]),
     ("src/lifecycle/outcome.rs", &[Topic::Wait]),
     ("src/lifecycle/gate.rs", &[Topic::Gate]),

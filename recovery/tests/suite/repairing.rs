@@ -16,6 +16,9 @@ use torrens_recovery::{Item, RecoveryError, WalkOptions, walk};
 use crate::host::{Host, contents, copy, directories, look, segment, try_recover};
 use crate::tally::{Tally, UNKNOWN};
 
+/// What somebody does to a plan by hand.
+type Edit = fn(&mut RepairPlan);
+
 const SEED: u64 = 404;
 
 /// Segments 1 to 4 or more, a checkpoint in the third, an older one in the first; nothing purged.
@@ -327,7 +330,7 @@ fn the_number_of_a_purged_repair_is_not_given_out_again() {
 fn only_the_plan_that_the_directory_calls_for_is_carried_out() {
     let (name, disk, _, _) = cases().remove(2);
     let before = contents(&disk);
-    let edits: [(&str, fn(&mut RepairPlan)); 4] = [
+    let edits: [(&str, Edit); 4] = [
         ("steps", |plan| plan.steps.clear()),
         ("loss", |plan| plan.loss.first = None),
         ("verdict", |plan| plan.verdict = "clean".to_owned()),

@@ -197,9 +197,7 @@ fn failure(dir: &Path, error: RepairError) -> Failure {
         ),
         RepairError::ChangedSince { .. } => (
             Exit::STATE,
-            Some(
-                "the store was used since; torrens extract can read what was set aside".to_owned(),
-            ),
+            Some("the store was used since; what was set aside is still in repair/".to_owned()),
         ),
         RepairError::Unfinished { id } => (
             Exit::STATE,
