@@ -112,10 +112,6 @@ pub(super) const FAMILIES: &[Family] = &[
                 "65 536 regions in one request. `src/lifecycle/tests/observers.rs`",
             ),
             (
-                "observer-history-gone",
-                "history that was let go; nothing is as long as nothing limits it",
-            ),
-            (
                 "observer-generation-stale",
                 "an acknowledgement of an earlier generation. `src/lifecycle/tests/observers.rs`",
             ),
