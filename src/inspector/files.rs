@@ -99,8 +99,20 @@ impl Inspector {
             return Ok((FORMAT_MAJOR, FORMAT_MINOR));
         };
         let dir = &self.directories.journal;
-        let reader = SegmentReader::open(&*self.disk, dir, id, None)
-            .map_err(|source| io_error("look at a segment in", dir)(io::Error::other(source)))?;
+        let reader = match SegmentReader::open(&*self.disk, dir, id, None) {
+            Ok(reader) => reader,
+            Err(source) => {
+                let path = dir.join(id.file_name());
+                let again = self.disk.open(&path, OpenMode::Read);
+                // A writer has purged it since the look.
+                if again.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+                    return Ok((FORMAT_MAJOR, FORMAT_MINOR));
+                }
+                return Err(io_error("look at a segment in", dir)(io::Error::other(
+                    source,
+                )));
+            }
+        };
         Ok(match reader.header() {
             Ok(header) => (FORMAT_MAJOR, header.format_minor),
             Err(HeaderFault::NewerFormat { major, minor, .. }) => (*major, *minor),
