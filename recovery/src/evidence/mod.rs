@@ -100,6 +100,8 @@ const THREADS_MAX: usize = 6;
 
 /// How often the survey of a live directory is repeated before what it shows is believed.
 const ATTEMPTS: u32 = 16;
+/// The same while each survey shows another state: the writer is ahead, and nothing is wrong yet.
+const ATTEMPTS_WHILE_MOVING: u32 = 256;
 
 /// Collects the evidence and hands the accepted records to `feed` on the way. Gives the segments'
 /// readers back, one for each segment in the evidence.
@@ -108,11 +110,16 @@ pub(crate) fn collect(
     feed: &mut dyn Feed,
 ) -> Result<(Evidence, Vec<SegmentReader>), NoEvidence> {
     let mut seen = survey(look);
-    for _ in 1..ATTEMPTS {
+    for attempt in 1..ATTEMPTS_WHILE_MOVING {
         if !look.live || (seen.evidence.read_failure.is_none() && !seen.is_moving()) {
             break;
         }
-        seen = survey(look);
+        let next = survey(look);
+        let has_moved = next.place() != seen.place();
+        seen = next;
+        if attempt >= ATTEMPTS && !has_moved {
+            break;
+        }
     }
     walk(look, seen, feed)
 }

@@ -37,6 +37,13 @@ impl Survey {
         });
         uncovered || has_gap(&self.readers)
     }
+
+    /// Where the journal begins and what its checkpoint covers: what a writer moves on.
+    pub(super) fn place(&self) -> (Option<Lsn>, Lsn) {
+        let first = self.readers.first().and_then(|reader| reader.header().ok());
+        let begins = first.map(|header| header.first_lsn);
+        (begins, self.evidence.checkpoint_lsn())
+    }
 }
 
 /// Looks. A refused read ends it, with the refusal in the evidence.

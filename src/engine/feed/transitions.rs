@@ -69,8 +69,8 @@ impl TransitionsError {
 
 /// Follows the transitions of a store.
 ///
-/// It holds the journal's records from its place on against checkpoints, up to what the history may keep
-/// for a consumer; beyond that its place is given up, and it answers [`TransitionsError::Gone`].
+/// It keeps the journal's records from its place on from being purged, without a limit: drop one that is not
+/// read any more. The pin is called `transitions` among the journal's pins.
 #[derive(Debug)]
 pub struct Transitions {
     follower: Follower,
