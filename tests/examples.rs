@@ -37,3 +37,15 @@ fn crash_and_reopen_splits_after_the_power_cut() {
         assert!(printed.contains(line), "no {line:?} in:\n{printed}");
     }
 }
+
+#[test]
+fn observe_keeps_a_copy_through_splits_a_crash_and_a_restart() {
+    let printed = run("observe");
+    for line in [
+        "split: 2 regions, 2 rows, the copy is the same; 5 entries told, 0 of them twice",
+        "after the power cut: 3 regions, 3 rows, the copy is the same; 8 entries told, 0 of them twice",
+        "opened again: 3 regions, 4 rows, the copy is the same; 9 entries told, 0 of them twice",
+    ] {
+        assert!(printed.contains(line), "no {line:?} in:\n{printed}");
+    }
+}
