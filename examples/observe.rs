@@ -40,12 +40,7 @@ struct Host {
 
 impl Host {
     /// Commits an entry of a region and applies it.
-    fn commit(
-        &mut self,
-        engine: &Engine,
-        region: u64,
-        entry: Entry,
-    ) -> Result<(), Box<dyn Error>> {
+    fn commit(&mut self, engine: &Engine, region: u64, entry: Entry) -> Result<(), Box<dyn Error>> {
         let region = RegionId(region);
         let of_region = self.log.iter().filter(|(id, ..)| *id == region);
         let index = 6 + of_region.count() as u64;
