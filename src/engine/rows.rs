@@ -1,7 +1,7 @@
 //! What the engine knows of each region's row in the data store: the highest index whose batch is
 //! in, the sequence number that reads use, and which barrier will have made it durable.
 //!
-//! The row itself lies in the store, in the same atomic batch as the data; this is its picture in
+//! The row itself lies in the store, written together with the data; this is its picture in
 //! memory, brought up to date right after the store accepted the batch. The journal's metadata has
 //! its own index; the two are never mixed.
 

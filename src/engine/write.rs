@@ -1,4 +1,7 @@
-//! Writes of region data: one Raft entry, one atomic batch with the region's applied index.
+//! Writes of region data: one Raft entry, its rows and the region's applied index.
+//!
+//! They come and go together although the store takes them one by one: readers look at them only once
+//! all are in, and after an unclean end what no barrier covered goes, whatever is left of it.
 
 use super::core::Core;
 use super::trust::StoreFacts;
@@ -74,8 +77,10 @@ impl Core {
             };
             self.history.append_entry(&head, batch);
         }
+        // Change by change: nobody reads at the new sequence number before the row is noted below, and
+        // no barrier comes in between; whatever a crash leaves of it lies above the last barrier and goes.
         self.data
-            .apply(&batch.to_store_batch(region, &row, sequence))
+            .apply_each(&batch.to_store_batch(region, &row, sequence))
             .map_err(|error| self.barriers.fail(error))?;
         if !batch.range_deletes().is_empty() {
             // Before anybody reads at the new sequence: memory holds what the store now hides.

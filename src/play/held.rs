@@ -218,6 +218,10 @@ impl DataStore for Gated {
         self.inner.apply(batch)
     }
 
+    fn apply_each(&self, batch: &StoreBatch) -> Result<(), StoreError> {
+        self.inner.apply_each(batch)
+    }
+
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.get(key)
     }

@@ -81,6 +81,20 @@ impl Seeded {
     }
 }
 
+type Apply = fn(&dyn DataStore, &StoreBatch) -> Result<(), StoreError>;
+
+/// Both ways to apply a batch.
+const WAYS: [Apply; 2] = [
+    |store, batch| store.apply(batch),
+    |store, batch| store.apply_each(batch),
+];
+
+/// Every implementation, empty, with each way to apply a batch.
+fn subjects_and_ways() -> impl Iterator<Item = (Subject, Apply)> {
+    let subjects = |apply: Apply| subjects().into_iter().map(move |one| (one, apply));
+    WAYS.into_iter().flat_map(subjects)
+}
+
 fn batch(rows: &[(&[u8], Option<&[u8]>)]) -> StoreBatch {
     let mut batch = StoreBatch::new();
     for (key, value) in rows {
@@ -121,18 +135,20 @@ fn expected(
 
 #[test]
 fn later_changes_of_a_key_in_one_batch_win() {
-    for subject in subjects() {
+    for (subject, apply) in subjects_and_ways() {
         let store = subject.open();
-        store
-            .apply(&batch(&[
+        apply(
+            &*store,
+            &batch(&[
                 (b"a", Some(b"1")),
                 (b"a", Some(b"2")),
                 (b"b", Some(b"1")),
                 (b"b", None),
                 (b"c", None),
                 (b"c", Some(b"")),
-            ]))
-            .unwrap();
+            ]),
+        )
+        .unwrap();
         assert_eq!(
             store.get(b"a").unwrap().as_deref(),
             Some(&b"2"[..]),
@@ -149,7 +165,7 @@ fn later_changes_of_a_key_in_one_batch_win() {
 
 #[test]
 fn gets_and_scans_agree_with_a_map_after_any_history_and_after_reopening() {
-    for subject in subjects() {
+    for (subject, apply) in subjects_and_ways() {
         let seed = 0x5eed_0001;
         let mut random = Seeded(seed);
         let mut model = BTreeMap::new();
@@ -169,7 +185,7 @@ fn gets_and_scans_agree_with_a_map_after_any_history_and_after_reopening() {
                         changes.put(key, value);
                     }
                 }
-                store.apply(&changes).unwrap();
+                apply(&*store, &changes).unwrap();
                 let key = random.key();
                 assert_eq!(
                     store.get(&key).unwrap(),
@@ -199,7 +215,7 @@ fn gets_and_scans_agree_with_a_map_after_any_history_and_after_reopening() {
 
 #[test]
 fn rows_that_stay_are_seen_exactly_once_while_others_come_and_go() {
-    for subject in subjects() {
+    for (subject, apply) in subjects_and_ways() {
         let store = subject.open();
         let name = |kind: &str, n: u32| format!("{n:06}{kind}").into_bytes();
         let mut first = StoreBatch::new();
@@ -207,7 +223,7 @@ fn rows_that_stay_are_seen_exactly_once_while_others_come_and_go() {
             first.put(name("stays", n), vec![b'v'; 40]);
             first.put(name("goes", n), vec![b'v'; 40]);
         }
-        store.apply(&first).unwrap();
+        apply(&*store, &first).unwrap();
         for direction in [Direction::Forward, Direction::Reverse] {
             let mut seen = 0;
             for (position, row) in store.scan(&RawRange::all(), direction).enumerate() {
@@ -225,7 +241,7 @@ fn rows_that_stay_are_seen_exactly_once_while_others_come_and_go() {
                 let mut change = StoreBatch::new();
                 change.delete(name("goes", n));
                 change.put(name("new", n), vec![b'w'; 300]);
-                store.apply(&change).unwrap();
+                apply(&*store, &change).unwrap();
             }
             assert_eq!(seen, 2000, "{store:?}, {direction:?}");
         }
@@ -234,13 +250,13 @@ fn rows_that_stay_are_seen_exactly_once_while_others_come_and_go() {
 
 #[test]
 fn flushed_rows_of_every_size_are_there_after_reopening() {
-    for subject in subjects() {
+    for (subject, apply) in subjects_and_ways() {
         let store = subject.open();
         let sizes = [0, 1, 4096, 200_000, WriteBatch::VALUE_BYTES_MAX + 1];
         for (n, size) in sizes.iter().enumerate() {
             let mut change = StoreBatch::new();
             change.put(vec![n as u8], vec![n as u8; *size]);
-            store.apply(&change).unwrap();
+            apply(&*store, &change).unwrap();
         }
         let longest_key = DataKey {
             cf: ColumnFamily::DEFAULT,
@@ -248,7 +264,7 @@ fn flushed_rows_of_every_size_are_there_after_reopening() {
             sequence: crate::Sequence::new(7),
         }
         .encode();
-        store.apply(&batch(&[(&longest_key, Some(b"x"))])).unwrap();
+        apply(&*store, &batch(&[(&longest_key, Some(b"x"))])).unwrap();
         store.flush().unwrap();
         drop(store);
         let store = subject.open_as(StoreOpenMode::ExistingOnly).unwrap();
@@ -289,7 +305,7 @@ fn a_missing_store_is_only_made_when_asked() {
 
 #[test]
 fn writers_and_scanners_on_many_threads_do_not_disturb_each_other() {
-    for subject in subjects() {
+    for (subject, apply) in subjects_and_ways() {
         let store = subject.open();
         std::thread::scope(|scope| {
             for writer in 0..3_u8 {
@@ -298,7 +314,7 @@ fn writers_and_scanners_on_many_threads_do_not_disturb_each_other() {
                     for n in 0..300_u32 {
                         let mut change = StoreBatch::new();
                         change.put([&[writer][..], &n.to_be_bytes()].concat(), vec![writer; 20]);
-                        store.apply(&change).unwrap();
+                        apply(&**store, &change).unwrap();
                         if n % 100 == 0 {
                             store.flush().unwrap();
                         }
@@ -324,5 +340,55 @@ fn writers_and_scanners_on_many_threads_do_not_disturb_each_other() {
             rows(&*store, &RawRange::all(), Direction::Reverse).len(),
             900
         );
+    }
+}
+
+/// Enough rows that what holds them is divided many times while it is read.
+#[test]
+fn what_stays_is_seen_exactly_once_while_many_threads_write_between_it() {
+    const STAYS: u32 = 3000;
+    for (subject, apply) in subjects_and_ways() {
+        let store = subject.open();
+        let stays = |n: u32| [&n.to_be_bytes()[..], b"stays"].concat();
+        let mut first = StoreBatch::new();
+        (0..STAYS).for_each(|n| first.put(stays(n), vec![b'v'; 40]));
+        store.apply(&first).unwrap();
+        let expected: Vec<Vec<u8>> = (0..STAYS).map(stays).collect();
+        std::thread::scope(|scope| {
+            let store = &store;
+            for writer in 0..2_u8 {
+                scope.spawn(move || {
+                    for n in 0..1500_u32 {
+                        let at = n.wrapping_mul(977) % STAYS;
+                        let mut change = StoreBatch::new();
+                        for part in 0..4_u8 {
+                            let name = [&at.to_be_bytes()[..], &[writer, part]].concat();
+                            match n % 3 {
+                                0 => change.delete(name),
+                                _ => change.put(name, vec![writer; 100]),
+                            }
+                        }
+                        apply(&**store, &change).unwrap();
+                    }
+                });
+            }
+            for direction in [Direction::Forward, Direction::Reverse] {
+                let mut expected = expected.clone();
+                if direction == Direction::Reverse {
+                    expected.reverse();
+                }
+                scope.spawn(move || {
+                    for _ in 0..8 {
+                        let all = rows(&**store, &RawRange::all(), direction);
+                        let seen = all.into_iter().map(|(key, _)| key);
+                        let seen = seen.filter(|key| key.ends_with(b"stays"));
+                        assert!(
+                            seen.eq(expected.iter().cloned()),
+                            "{store:?}, {direction:?}"
+                        );
+                    }
+                });
+            }
+        });
     }
 }

@@ -10,7 +10,8 @@
 //! * `families`, `write_batch`: column families, and what a caller writes.
 //!
 //! Invariants
-//! * One [`StoreBatch`] is applied as a whole or not at all, also across a crash.
+//! * One [`StoreBatch`] is applied as a whole or not at all, also across a crash, unless it is asked to
+//!   be applied change by change.
 //! * A version, once written, is never changed in place; it is only deleted.
 //! * Only [`DataStore::flush`] makes anything durable. After any failed `apply` or `flush`, and
 //!   after a panic inside a store, that store answers [`StoreError::Refused`] for good.
@@ -196,6 +197,20 @@ pub trait DataStore: Send + Sync + fmt::Debug {
     /// None: visible to readers on return, durable at the next [`flush`](Self::flush). Of unflushed
     /// batches a killed process keeps a prefix; after a power cut nothing of them is relied on.
     fn apply(&self, batch: &StoreBatch) -> Result<(), StoreError>;
+
+    /// Applies the changes of the batch in their order, each by itself: for whoever neither reads any of
+    /// it before all of it is in, nor trusts after an unclean end what no barrier covered, as the
+    /// engine's writes do. A store for which atomic batches cost more than their changes spares that.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    ///
+    /// # Durability
+    /// None, as for [`apply`](Self::apply); until the next [`flush`](Self::flush) has come back, any part
+    /// of the batch may be all that a crash leaves.
+    fn apply_each(&self, batch: &StoreBatch) -> Result<(), StoreError> {
+        self.apply(batch)
+    }
 
     /// The value of a raw key.
     ///

@@ -1,6 +1,6 @@
 //! Range deletions: one row that hides every older version of every key in a range.
 //!
-//! A deletion of a million keys so costs one small row, in the same atomic batch as the region's
+//! A deletion of a million keys so costs one small row, in the same batch as the region's
 //! index. A deletion at sequence T hides versions *below* T: what the same batch writes after it is
 //! at T and stays. Sequences only grow, so a deletion that is left behind never hides anything newer;
 //! the collector removes the hidden versions in bounded steps, and then the row.

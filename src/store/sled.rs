@@ -197,6 +197,20 @@ impl DataStore for SledStore {
         })
     }
 
+    fn apply_each(&self, batch: &StoreBatch) -> Result<(), StoreError> {
+        // A batch of sled's locks everybody out and writes sled's buffer to the file twice, however
+        // little is in it; a change by itself stays in the buffer, and other threads' run beside it.
+        self.run("store.apply", true, |db| {
+            for op in batch.ops() {
+                match op {
+                    StoreOp::Put { key, value } => db.insert(key, value.as_slice())?,
+                    StoreOp::Delete { key } => db.remove(key)?,
+                };
+            }
+            Ok(())
+        })
+    }
+
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.run("store.get", false, |db| {
             Ok(db.get(key)?.map(|value| value.to_vec()))

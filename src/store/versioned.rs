@@ -43,6 +43,13 @@ impl DataStore for VersionedStore {
         Ok(())
     }
 
+    fn apply_each(&self, batch: &StoreBatch) -> Result<(), StoreError> {
+        self.store.apply_each(batch)?;
+        // Not before the last change, as above.
+        self.deletions.note(batch);
+        Ok(())
+    }
+
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.store.get(key)
     }
