@@ -58,7 +58,7 @@ pub use read::{
 };
 pub use record::{NewRecord, RecordFault, RecordRef, Records};
 pub use stats::JournalStats;
-pub use writer::{Journal, Purged, Tail, Ticket};
+pub use writer::{Journal, Purged, SyncHooks, Tail, Ticket};
 
 /// The README's example is compiled and run.
 #[cfg(doctest)]

@@ -6,7 +6,7 @@ use torrens_journal::disk::Disk;
 use torrens_recovery::{Recovered, ResolutionRecord};
 
 use super::OpenError;
-use super::core::region_tag;
+use super::decide::region_tag;
 use super::log::{append_error, sync_error};
 use crate::codec;
 use crate::lifecycle::{Accepted, Cause, Event, Outcome, Record, Register, Stamp, apply, step};

@@ -22,7 +22,8 @@ use torrens_recovery::checkpoint;
 
 use super::backup_manifest::{FileEntry, Manifest, ManifestFault};
 use super::collect::ReadPin;
-use super::core::{Core, Layout};
+use super::core::Core;
+use super::layout::Layout;
 use super::{EngineError, Options};
 use crate::lifecycle::{INITIAL_POSITION, Normal, PeerStage, Register, RegisterHead, RegisterItem};
 use crate::machine::RegisterMachine;

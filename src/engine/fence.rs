@@ -158,7 +158,7 @@ mod schedules {
             });
             let views: Vec<_> = views.collect();
             // As a destroy: published first, then the fence, then the keys.
-            store.published.push(Lsn::FIRST, None, None);
+            store.published.push(Lsn::FIRST, Some(None), ());
             store.published.publish(|| Lsn::FIRST, |_, _, ()| {});
             store.fences.trip(REGION);
             store.cleared.store(true, Ordering::SeqCst);

@@ -108,9 +108,28 @@ impl Core {
         }
     }
 
+    /// Whether a record may mean an event to observers.
+    pub(super) fn tells_lineage(change: &Change) -> bool {
+        matches!(
+            change,
+            Change::RegionSplit { .. }
+                | Change::RegionsMerged { .. }
+                | Change::SnapshotEnded { .. }
+                | Change::SnapshotBegunOverSources { .. }
+                | Change::WitnessInstalled { .. }
+                | Change::PeerDestroyed { .. }
+                | Change::BootstrapAbandoned { .. }
+                | Change::OwnPeerRemoved { .. }
+                | Change::PeerDamaged { .. }
+                | Change::SnapshotAborted { .. }
+                | Change::WitnessesSwitched { .. }
+        )
+    }
+
     /// The events of a record, with the state behind it.
     fn lineage_of(&self, after: &Register, lsn: Lsn, record: &Record) -> Vec<Lineage> {
-        let Some((region, incarnation)) = record.header.region.zip(record.header.incarnation)
+        let subject = record.header.region.zip(record.header.incarnation);
+        let Some((region, incarnation)) = subject.filter(|_| Core::tells_lineage(&record.change))
         else {
             return Vec::new();
         };

@@ -1,9 +1,11 @@
 //! The engine's side of the journal: open for writing, or (in a store that is open for reading only)
 //! just the position that was read. Its errors are the engine's.
 
+use std::sync::Arc;
+
 use torrens_journal::{
     AppendError, Boot, Durability, Follower, Journal, JournalStats, Lsn, RecordKind, StoreUuid,
-    SyncError,
+    SyncError, SyncHooks,
 };
 
 use super::EngineError;
@@ -30,10 +32,48 @@ impl Log {
         self.journal().map(drop)
     }
 
-    pub(super) fn append(&self, kind: u16, tag: u32, payload: &[u8]) -> Result<Lsn, EngineError> {
+    /// Has this done around each sync; nothing happens around none.
+    pub(super) fn set_hooks(&self, hooks: Arc<dyn SyncHooks>) {
+        if let Log::Writable(journal) = self {
+            journal.set_hooks(hooks);
+        }
+    }
+
+    /// Appends without ever waiting for a sync. [`Log::relieve`] is called afterwards, without the lock
+    /// under which this was.
+    pub(super) fn append_ahead(
+        &self,
+        kind: u16,
+        tag: u32,
+        payload: &[u8],
+    ) -> Result<Lsn, EngineError> {
         self.journal()?
-            .append(RecordKind::new(kind), tag, payload)
+            .append_ahead(RecordKind::new(kind), tag, payload)
             .map_err(append_error)
+    }
+
+    /// Waits for the device if records are far ahead of it.
+    pub(super) fn relieve(&self) {
+        if let Log::Writable(journal) = self {
+            journal.relieve();
+        }
+    }
+
+    /// Asks for the record at `lsn` to become durable soon, without waiting.
+    pub(super) fn request_durable(&self, lsn: Lsn) {
+        if let Log::Writable(journal) = self {
+            journal.request_durable(lsn);
+        }
+    }
+
+    /// Whether it is known that the record at `lsn`, which was appended, will not become durable through
+    /// this journal.
+    pub(super) fn is_lost(&self, lsn: Lsn) -> bool {
+        let Log::Writable(journal) = self else {
+            return false;
+        };
+        let ticket = journal.ticket(lsn, Durability::Durable);
+        ticket.is_ok_and(|ticket| matches!(ticket.outcome(), Some(Err(_))))
     }
 
     pub(super) fn wait_durable(&self, lsn: Lsn) -> Result<(), EngineError> {

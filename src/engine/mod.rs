@@ -33,6 +33,8 @@ mod barrier;
 mod caches;
 mod collect;
 mod core;
+mod decide;
+mod durable;
 mod effects;
 mod error;
 mod feed;
@@ -40,6 +42,7 @@ mod fence;
 mod gate;
 mod history;
 mod latch;
+mod layout;
 mod log;
 mod maintenance;
 mod merges;
@@ -89,7 +92,7 @@ pub use status::{RaftStart, RegionStatus};
 pub use submit::{Submission, TransitionTicket};
 
 use self::core::Core;
-pub(crate) use self::core::region_tag;
+pub(crate) use self::decide::region_tag;
 
 /// An open store. Cloning is cheap and gives another handle of the same engine.
 ///

@@ -18,7 +18,8 @@ use torrens_recovery::{
 };
 
 use super::background::{self, Background};
-use super::core::{Core, Layout, Parts};
+use super::core::{Core, Parts};
+use super::layout::Layout;
 use super::log::Log;
 use super::report::OpenReport;
 use super::trust::StoreFacts;
@@ -47,6 +48,7 @@ pub(super) fn open(options: Options, dir: &Path) -> Result<(Engine, OpenReport),
     };
     report.took = started.elapsed();
     let core = Arc::new(Core::new(parts));
+    core.attend_syncs();
     if let Ok(settings) = options.cache.clone().validated() {
         core.caches.put_settings(settings);
     }

@@ -1,7 +1,9 @@
-//! What everybody may see: the picture of the last record that is durable.
+//! What was decided, and what everybody may see: the picture of the last record that is durable.
 //!
-//! Each record leaves behind the picture after it, in the journal's order. Publishing puts the picture of the
-//! last durable one in the place of the one before; nobody ever sees one that is ahead of the device, and
+//! Decisions build on one picture, to which each record is applied as soon as it is appended. What a sync
+//! will make durable ends at a record, and the picture behind that one is kept aside at the moment at which
+//! the sync is sealed ([`Publication::seal`]); a picture behind each record would be copied for nothing.
+//! Publishing puts it in the place of the one before; nobody ever sees one that is ahead of the device, and
 //! nobody who waited for a record sees one that is behind it. Not here: when a record is durable (`log`), what
 //! a picture is.
 
@@ -11,12 +13,14 @@ use std::sync::atomic::Ordering;
 
 use torrens_journal::Lsn;
 
-use crate::sync::{ArcSwap, AtomicU64, Guard, Mutex, RwLock, RwLockReadGuard};
+use crate::sync::{ArcSwap, AtomicU64, Guard, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
-/// The published picture, and those of the records after it. `F` is what follows a record in one step with
-/// its publication.
+/// The decided picture, the published one, and the records between them. `F` is what follows a record in one
+/// step with its publication.
 #[derive(Debug)]
 pub(super) struct Publication<P, F> {
+    /// Everything that was appended. Records are appended while this is held.
+    decided: Mutex<P>,
     unpublished: Mutex<VecDeque<Unpublished<P, F>>>,
     published: RwLock<P>,
     /// The same once more, for those who look at one moment and take no lock.
@@ -29,20 +33,26 @@ pub(super) struct Publication<P, F> {
 #[derive(Debug)]
 struct Unpublished<P, F> {
     lsn: Lsn,
-    /// Everything up to the record.
-    picture: P,
-    follows: Option<F>,
+    /// Everything up to the record, if a sync may end here or what follows needs it.
+    picture: Option<P>,
+    follows: F,
 }
 
-impl<P: Clone + Default, F> Publication<P, F> {
+impl<P: Clone, F> Publication<P, F> {
     /// Everything up to `lsn` is durable.
     pub(super) fn new(picture: P, lsn: Lsn) -> Self {
         Publication {
+            decided: Mutex::new(picture.clone()),
             unpublished: Mutex::new(VecDeque::new()),
             visible: ArcSwap::from_pointee(picture.clone()),
             published: RwLock::new(picture),
             published_lsn: AtomicU64::new(lsn.get()),
         }
+    }
+
+    /// The picture that decisions build on. Nothing is decided or sealed while this is held.
+    pub(super) fn decided(&self) -> MutexGuard<'_, P> {
+        self.decided.lock()
     }
 
     /// The published picture. Nothing is published while this is held.
@@ -55,14 +65,24 @@ impl<P: Clone + Default, F> Publication<P, F> {
         self.visible.load()
     }
 
-    /// Adds the picture after the record at `lsn`. The caller holds the lock under which the record was
-    /// appended, so pictures come in the order of their records.
-    pub(super) fn push(&self, lsn: Lsn, picture: P, follows: Option<F>) {
+    /// Adds the record at `lsn`, which was applied to the decided picture. The caller has held that since it
+    /// appended the record. With a `picture`, what follows sees that.
+    pub(super) fn push(&self, lsn: Lsn, picture: Option<P>, follows: F) {
         self.unpublished.lock().push_back(Unpublished {
             lsn,
             picture,
             follows,
         });
+    }
+
+    /// Calls `seal`, which decides that a sync covers every record so far, and keeps the picture behind the
+    /// last one for when it is durable. No record comes in between.
+    pub(super) fn seal(&self, seal: impl FnOnce()) {
+        let decided = self.decided.lock();
+        if let Some(last) = self.unpublished.lock().back_mut() {
+            last.picture.get_or_insert_with(|| decided.clone());
+        }
+        seal();
     }
 
     /// Whether the record at `lsn` is published.
@@ -71,41 +91,40 @@ impl<P: Clone + Default, F> Publication<P, F> {
     }
 
     /// Lets everybody see the picture of the last record up to what `synced` answers; says whether that is a
-    /// new one. `follow` sees what follows each, with its position and its picture, before anybody sees the
-    /// last one.
+    /// new one. `follow` sees what follows each, with its position and the picture that came with it, before
+    /// anybody sees the last one. Gives what followed them, in order.
     pub(super) fn publish(
         &self,
         synced: impl FnOnce() -> Lsn,
-        mut follow: impl FnMut(Lsn, &P, &F),
-    ) -> bool {
+        mut follow: impl FnMut(Lsn, Option<&P>, &F),
+    ) -> Vec<F> {
         let mut unpublished = self.unpublished.lock();
         // Asked under the lock: whoever publishes later knows at least as much.
         let synced = synced();
         let durable = unpublished.partition_point(|record| record.lsn <= synced);
-        let mut records: Vec<Unpublished<P, F>> = unpublished.drain(..durable).collect();
-        let Some(last) = records.last_mut() else {
-            return false;
+        // The last of a sync has one.
+        let pictured = |record: &Unpublished<P, F>| record.picture.is_some();
+        let last = unpublished.range(..durable).rposition(pictured);
+        let Some((last, picture)) = last.and_then(|last| {
+            let record = unpublished.get(last)?;
+            Some((last, record.picture.clone()?))
+        }) else {
+            return Vec::new();
         };
-        let (lsn, picture) = (last.lsn, std::mem::take(&mut last.picture));
+        let records: Vec<Unpublished<P, F>> = unpublished.drain(..=last).collect();
+        let lsn = records.last().map_or(Lsn::ZERO, |record| record.lsn);
         let visible = Arc::new(picture.clone());
         let mut published = self.published.write();
         let before = std::mem::replace(&mut *published, picture);
         for record in &records {
-            let after = if record.lsn == lsn {
-                &*published
-            } else {
-                &record.picture
-            };
-            if let Some(follows) = &record.follows {
-                follow(record.lsn, after, follows);
-            }
+            follow(record.lsn, record.picture.as_ref(), &record.follows);
         }
         self.visible.store(visible);
         self.published_lsn.store(lsn.get(), Ordering::Release);
         drop((published, unpublished));
         // What nobody else has of the earlier pictures is freed here, where nobody waits for it.
-        drop((before, records));
-        true
+        drop(before);
+        records.into_iter().map(|record| record.follows).collect()
     }
 }
 
@@ -120,7 +139,6 @@ mod schedules {
 
     /// A store whose picture is the number of its records, on a journal of which only the positions are left.
     struct Store {
-        decided: Mutex<u64>,
         appended: AtomicU64,
         synced: AtomicU64,
         publication: Publication<u64, u64>,
@@ -131,7 +149,6 @@ mod schedules {
     impl Store {
         fn new() -> Arc<Self> {
             Arc::new(Store {
-                decided: Mutex::new(0),
                 appended: AtomicU64::new(0),
                 synced: AtomicU64::new(0),
                 publication: Publication::new(0, Lsn::ZERO),
@@ -139,24 +156,29 @@ mod schedules {
             })
         }
 
-        /// As `Core::append`: the record, and its picture, under the lock of decisions.
+        /// As `Core::append`: the record goes to the journal and to the picture under the lock of decisions.
         fn append(&self) -> Lsn {
-            let mut decided = self.decided.lock();
-            *decided += 1;
-            self.appended.store(*decided, Ordering::SeqCst);
-            self.publication
-                .push(Lsn::new(*decided), *decided, Some(*decided));
-            Lsn::new(*decided)
+            let mut decided = self.publication.decided();
+            let next = *decided + 1;
+            self.appended.store(next, Ordering::SeqCst);
+            *decided = next;
+            self.publication.push(Lsn::new(next), None, next);
+            Lsn::new(next)
         }
 
-        /// One sync that carries everything that was appended before it began.
+        /// One sync that carries everything that was appended before it was sealed, and publishes as the
+        /// journal's leader does.
         fn sync(&self) {
-            let appended = self.appended.load(Ordering::SeqCst);
+            let mut sealed = 0;
+            self.publication
+                .seal(|| sealed = self.appended.load(Ordering::SeqCst));
             thread::yield_now();
-            self.synced.fetch_max(appended, Ordering::SeqCst);
+            self.synced.fetch_max(sealed, Ordering::SeqCst);
+            thread::yield_now();
+            self.publish();
         }
 
-        /// As `Core::wait_durable`.
+        /// As `Core::wait_durable`: another one's sync may be durable and not published yet.
         fn wait_durable(&self, lsn: Lsn) {
             while self.synced.load(Ordering::SeqCst) < lsn.get() {
                 self.sync();
@@ -220,14 +242,12 @@ mod schedules {
                 thread::spawn(move || {
                     store.append();
                     store.sync();
-                    store.publish();
                 })
             };
             for thread in writers.into_iter().chain([reader, syncer]) {
                 thread.join().expect("no thread fails");
             }
             store.sync();
-            store.publish();
             assert_eq!(store.look(), 5);
         });
     }

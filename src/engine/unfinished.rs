@@ -17,7 +17,7 @@ use std::sync::Arc;
 use torrens_journal::disk::Disk;
 use torrens_recovery::{Direction, Recovered, Resolution, ResolveError, resolve};
 
-use super::core::Layout;
+use super::layout::Layout;
 use super::log::{append_error, sync_error};
 use super::write::LEASE_SEQUENCES;
 use super::{EngineError, OpenError, append, effects};

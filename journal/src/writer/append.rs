@@ -22,6 +22,14 @@ const WAITING_BYTES_MAX: u64 = 1024 * 1024;
 /// The same before an append waits for them.
 const WAITING_BYTES_LIMIT: u64 = 32 * 1024 * 1024;
 
+/// More waits in memory than should.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ahead {
+    waiting_bytes: u64,
+    /// The last record of what waits.
+    stored: Lsn,
+}
+
 /// Where records can go now.
 enum Place {
     /// Into the open group.
@@ -33,10 +41,14 @@ enum Place {
 }
 
 impl Inner {
-    /// See [`Journal::append_all`](super::Journal::append_all).
-    pub(super) fn append_group(&self, records: &[NewRecord<'_>]) -> Result<Lsn, AppendError> {
+    /// See [`Journal::append_all`](super::Journal::append_all). Gives how far records are ahead of the
+    /// device too, if that is so far that the caller has to push back.
+    pub(super) fn append_group(
+        &self,
+        records: &[NewRecord<'_>],
+    ) -> Result<(Lsn, Option<Ahead>), AppendError> {
         if records.is_empty() {
-            return Ok(self.appended());
+            return Ok((self.appended(), None));
         }
         let needed_bytes = self.checked_bytes(records)?;
         let mut state = self.state.lock();
@@ -57,13 +69,10 @@ impl Inner {
         }
         let appended = state.appended;
         self.appended.store(appended.get(), Ordering::Release);
-        let (waiting_bytes, stored) = (state.waiting_bytes, state.stored.lsn);
+        let ahead = ahead(&state);
         drop(state);
-        if waiting_bytes > WAITING_BYTES_MAX {
-            self.push_back(waiting_bytes, stored);
-        }
         self.wake_from_doze();
-        Ok(appended)
+        Ok((appended, ahead))
     }
 
     /// Makes room in the open group, in a new group or in the next segment.
@@ -107,9 +116,32 @@ impl Inner {
         }
     }
 
+    /// As [`Inner::append_group`], for a caller that pushes back later.
+    pub(super) fn append_ahead(&self, record: &NewRecord<'_>) -> Result<Lsn, AppendError> {
+        let (lsn, ahead) = self.append_group(std::slice::from_ref(record))?;
+        if ahead.is_some() {
+            self.is_ahead.store(true, Ordering::Relaxed);
+        }
+        Ok(lsn)
+    }
+
+    /// Pushes back for those who appended without that.
+    pub(super) fn relieve(&self) {
+        if self.is_ahead.load(Ordering::Relaxed) && self.is_ahead.swap(false, Ordering::Relaxed) {
+            let ahead = ahead(&self.state.lock());
+            if let Some(ahead) = ahead {
+                self.push_back(ahead);
+            }
+        }
+    }
+
     /// Records come faster than they are written: has them written, and waits for it if they are far
     /// ahead or nobody else does it.
-    fn push_back(&self, waiting_bytes: u64, stored: Lsn) {
+    pub(super) fn push_back(&self, ahead: Ahead) {
+        let Ahead {
+            waiting_bytes,
+            stored,
+        } = ahead;
         self.nudge_flusher();
         if waiting_bytes > WAITING_BYTES_LIMIT || !self.has_flusher() {
             // The records are appended; a failure is told to whoever waits for them.
@@ -179,6 +211,15 @@ impl Inner {
         state.spares.push_back(spare);
         Ok(())
     }
+}
+
+/// How far records are ahead of the device, if that is far.
+fn ahead(state: &State) -> Option<Ahead> {
+    let (waiting_bytes, stored) = (state.waiting_bytes, state.stored.lsn);
+    (waiting_bytes > WAITING_BYTES_MAX).then_some(Ahead {
+        waiting_bytes,
+        stored,
+    })
 }
 
 /// Whether the operating system said that there is no room.

@@ -10,6 +10,9 @@
 //! it would otherwise only split a batch. They may return in any order; what is published is always
 //! the prefix that has returned without a gap. A sync that gives a segment its header and name runs
 //! alone, since the header states that all before it is durable.
+//!
+//! The journal's owner may have something done around it ([`SyncHooks`]): before the seal that decides what
+//! a sync covers, and when that is durable, before anybody who waits hears of it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -162,15 +165,8 @@ impl Inner {
 
     /// Runs one sync that covers everything appended up to now. The caller holds the lead.
     fn lead(&self, state: MutexGuard<'_, State>) -> Result<(), SyncError> {
-        let mut state = self.gather(state);
-        // Until the syncs under way have landed, nothing may state in a header that they have.
-        while names_a_segment(&state) && !state.flights.is_empty() {
-            MutexGuard::unlocked(&mut state, || std::thread::sleep(Duration::from_micros(50)));
-        }
-        let taken = self.take_job(&mut state);
-        let segment = state.active.segment.id();
-        state.lead = Lead::Free;
-        drop(state);
+        let state = self.gather(state);
+        let (taken, segment) = self.take_off(state);
         let job = match taken {
             Ok(job) => job,
             Err(poison) => {
@@ -231,8 +227,50 @@ impl Inner {
         Ok(())
     }
 
+    /// Decides what the next sync covers, within what the journal's owner does around that, and frees the
+    /// lead.
+    fn take_off<'j>(&'j self, state: MutexGuard<'j, State>) -> (Taken, SegmentId) {
+        let take = |mut state: MutexGuard<'_, State>| {
+            let taken = self.take_job(&mut state);
+            state.lead = Lead::Free;
+            (taken, state.active.segment.id())
+        };
+        let Some(hooks) = self.hooks.get() else {
+            let mut state = state;
+            while must_fly_alone(&state) {
+                MutexGuard::unlocked(&mut state, || std::thread::sleep(TAKE_OFF_PAUSE));
+            }
+            return take(state);
+        };
+        // The owner takes its own lock first, as it does when it appends.
+        drop(state);
+        let mut promise = Promise {
+            journal: self,
+            is_kept: false,
+        };
+        let mut taken = None;
+        while taken.is_none() {
+            let mut must_wait = false;
+            hooks.seal(&mut || {
+                let state = self.state.lock();
+                must_wait = must_fly_alone(&state);
+                if taken.is_none() && !must_wait {
+                    taken = Some(take(state));
+                }
+            });
+            if must_wait {
+                std::thread::sleep(TAKE_OFF_PAUSE);
+            } else if taken.is_none() {
+                // It did not call us.
+                taken = Some(take(self.state.lock()));
+            }
+        }
+        promise.is_kept = true;
+        taken.expect("the loop ends with it")
+    }
+
     /// Seals the open group and takes everything that a sync must cover.
-    fn take_job(&self, state: &mut State) -> Result<Job, Arc<Poison>> {
+    fn take_job(&self, state: &mut State) -> Taken {
         if let Some(poison) = &state.poison {
             return Err(Arc::clone(poison));
         }
@@ -326,6 +364,9 @@ impl Inner {
         }
         drop(state);
         let is_published = job.end.lsn <= self.synced();
+        if let Some(last) = landed.last() {
+            self.tell_owner(last.end.lsn);
+        }
         for flight in &landed {
             flight.batch.finish();
         }
@@ -333,6 +374,37 @@ impl Inner {
             self.tell_reached();
         }
         Ok(is_published)
+    }
+}
+
+/// What a sync has to do, or why there will be none.
+type Taken = Result<Job, Arc<Poison>>;
+
+/// Between two looks at whether older syncs have landed.
+const TAKE_OFF_PAUSE: Duration = Duration::from_micros(50);
+
+/// Until the syncs under way have landed, nothing may state in a header that they have.
+fn must_fly_alone(state: &State) -> bool {
+    names_a_segment(state) && !state.flights.is_empty()
+}
+
+/// Ends the journal if the owner's hook panics while it holds the lead.
+struct Promise<'j> {
+    journal: &'j Inner,
+    is_kept: bool,
+}
+
+impl Drop for Promise<'_> {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            let mut state = self.journal.state.lock();
+            let segment = state.active.segment.id();
+            let source = std::io::Error::other("the hook around a seal panicked");
+            state.poison(PoisonedBy::Panic, segment, source);
+            state.lead = Lead::Free;
+            drop(state);
+            self.journal.tell_reached();
+        }
     }
 }
 

@@ -17,7 +17,7 @@
 //! |---|---|
 //! | `open` | create and resume |
 //! | `append` | places and groups; `state`: what the mutex protects |
-//! | `commit` | who syncs, who waits; `batch`, `cohort`, `park`: how they wait |
+//! | `commit` | who syncs, who waits; `batch`, `cohort`, `park`: how they wait; `hooks`: what the owner does then |
 //! | `medium` | the two writers; `segment`: one file of theirs, from zeros to its name |
 //! | `ticket`, `completion` | waiting without a thread |
 //! | `worker` | the two threads of a journal |
@@ -28,6 +28,7 @@ mod batch;
 mod cohort;
 mod commit;
 mod completion;
+mod hooks;
 mod marks;
 mod medium;
 mod open;
@@ -56,11 +57,13 @@ use crate::read::Source;
 use crate::record::NewRecord;
 use crate::stats::JournalStats;
 
+pub use hooks::SyncHooks;
 pub use open::Tail;
 pub use purge::Purged;
 pub use ticket::Ticket;
 
 use completion::Completions;
+use hooks::Hooks;
 use marks::MarkFile;
 use segment::Workshop;
 use state::State;
@@ -107,6 +110,8 @@ struct Inner {
     is_shut: AtomicBool,
     pins: Arc<Pins>,
     completions: Completions,
+    hooks: Hooks,
+    is_ahead: AtomicBool,
     flusher: Bell,
     preparer: Bell,
 }
@@ -173,7 +178,50 @@ impl Journal {
     /// # Errors
     /// As for [`Journal::append`]; none of the records was appended.
     pub fn append_all(&self, records: &[NewRecord<'_>]) -> Result<Lsn, AppendError> {
-        self.inner().append_group(records)
+        let (lsn, ahead) = self.inner().append_group(records)?;
+        if let Some(ahead) = ahead {
+            self.inner().push_back(ahead);
+        }
+        Ok(lsn)
+    }
+
+    /// As [`Journal::append`], without ever waiting for a sync, however far records are ahead of the
+    /// device: for an owner that appends under a lock which its [`SyncHooks`] take. It calls
+    /// [`Journal::relieve`] afterwards, without the lock.
+    ///
+    /// # Durability
+    /// As for [`Journal::append`].
+    ///
+    /// # Errors
+    /// As for [`Journal::append`].
+    pub fn append_ahead(
+        &self,
+        kind: RecordKind,
+        tag: u32,
+        payload: &[u8],
+    ) -> Result<Lsn, AppendError> {
+        let record = NewRecord { kind, tag, payload };
+        self.inner().append_ahead(&record)
+    }
+
+    /// Has records written that are far ahead of the device, and waits for it if they are very far ahead
+    /// or nobody else does it. Cheap where they are not.
+    pub fn relieve(&self) {
+        self.inner().relieve();
+    }
+
+    /// Has this done around each sync. `false` if something is already; that stays. Hooks that hold a
+    /// handle of this journal keep it open.
+    pub fn set_hooks(&self, hooks: Arc<dyn SyncHooks>) -> bool {
+        self.inner().hooks.set(hooks)
+    }
+
+    /// Asks for the record at `lsn` to become durable soon, without waiting and without being told. A
+    /// position that was not appended yet is reached when it was.
+    pub fn request_durable(&self, lsn: Lsn) {
+        let inner = self.inner();
+        inner.completions.want(lsn, Durability::Durable);
+        inner.nudge_flusher();
     }
 
     /// Waits until the record at `lsn` and all before it are durable. Threads that wait together

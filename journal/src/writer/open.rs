@@ -28,6 +28,7 @@ use crate::writer::batch::Batch;
 use crate::writer::cohort::Cohort;
 use crate::writer::commit::Lead;
 use crate::writer::completion::Completions;
+use crate::writer::hooks::Hooks;
 use crate::writer::marks::{Effort, MarkFile};
 use crate::writer::medium::{self, Burst};
 use crate::writer::segment::{PrepareError, Segment, Workshop, remove_if_there};
@@ -485,6 +486,8 @@ fn assemble(
         is_shut: AtomicBool::new(false),
         pins: Arc::new(Pins::new(oldest)),
         completions: Completions::default(),
+        hooks: Hooks::default(),
+        is_ahead: AtomicBool::new(false),
         flusher: Bell::default(),
         preparer: Bell::default(),
         state: Mutex::new(state),
