@@ -8,13 +8,17 @@ use torrens_recovery::StateMachine;
 use torrens_recovery::checkpoint::CheckpointError;
 
 use crate::codec::{self, CodecError};
-use crate::lifecycle::{ApplyError, Record, Register, apply};
+use crate::lifecycle::{ApplyError, Record, Register, RegisterItem, apply};
 
 /// The register of one store, as recovery sees it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RegisterMachine {
     register: Register,
 }
+
+/// A decoded item of a checkpoint.
+#[derive(Debug)]
+pub struct PieceOfRegister(RegisterItem);
 
 /// Why a record or a checkpoint item did not fit.
 #[derive(Debug, thiserror::Error)]
@@ -52,9 +56,10 @@ impl RegisterMachine {
 
 impl StateMachine for RegisterMachine {
     type Record = Record;
+    type Item = PieceOfRegister;
     type Error = MachineError;
 
-    fn decode(&self, kind: RecordKind, payload: &[u8]) -> Result<Option<Record>, MachineError> {
+    fn decode(kind: RecordKind, payload: &[u8]) -> Result<Option<Record>, MachineError> {
         codec::decode(kind.get(), payload).map_err(MachineError::Decode)
     }
 
@@ -69,7 +74,13 @@ impl StateMachine for RegisterMachine {
         codec::save_register(&self.register, sink)
     }
 
-    fn load(&mut self, item: &[u8]) -> Result<(), MachineError> {
-        codec::load_item(&mut self.register, item).map_err(MachineError::Decode)
+    fn decode_item(item: &[u8]) -> Result<PieceOfRegister, MachineError> {
+        let decoded = codec::decode_item(item).map_err(MachineError::Decode)?;
+        Ok(PieceOfRegister(decoded))
+    }
+
+    fn load(&mut self, PieceOfRegister(piece): PieceOfRegister) -> Result<(), MachineError> {
+        let restored = self.register.restore(piece);
+        restored.map_err(|error| MachineError::Decode(CodecError::Restore(error)))
     }
 }

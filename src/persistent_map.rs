@@ -45,7 +45,6 @@ impl<K: MapKey, V: Clone> PersistentMap<K, V> {
 
     /// The value of a key, to be changed; nothing is copied if there is none.
     pub(crate) fn get_mut(&mut self, probe: impl Probe<K>) -> Option<&mut V> {
-        self.root.get(&probe)?;
         self.root.get_mut(&probe)
     }
 
@@ -83,9 +82,8 @@ impl<K: MapKey, V: Clone> PersistentMap<K, V> {
         Descending::all(&self.root).next()
     }
 
-    /// The last entry at or before `probe`, and the key after it if that is close at hand (in the same
-    /// node).
-    pub(crate) fn at_or_before(&self, probe: impl Probe<K>) -> Option<(&K, &V, Option<&K>)> {
+    /// The last entry at or before `probe`.
+    pub(crate) fn at_or_before(&self, probe: impl Probe<K>) -> Option<(&K, &V)> {
         self.root.at_or_before(&probe)
     }
 

@@ -25,7 +25,8 @@ pub fn checkpoint(data: &[u8]) {
         let mut again = RegisterMachine::default();
         machine
             .save(&mut |item| {
-                again.load(item).expect("what was saved loads");
+                let item = RegisterMachine::decode_item(item).expect("what was saved decodes");
+                again.load(item).expect("and loads");
                 Ok(())
             })
             .expect("saving into memory does not fail");

@@ -30,9 +30,10 @@ struct Count {
 
 impl StateMachine for Count {
     type Record = u64;
+    type Item = ();
     type Error = std::convert::Infallible;
 
-    fn decode(&self, _: RecordKind, payload: &[u8]) -> Result<Option<u64>, Self::Error> {
+    fn decode(_: RecordKind, payload: &[u8]) -> Result<Option<u64>, Self::Error> {
         let first = payload
             .first_chunk()
             .map_or(0, |eight| u64::from_le_bytes(*eight));
@@ -52,7 +53,11 @@ impl StateMachine for Count {
         Ok(())
     }
 
-    fn load(&mut self, _: &[u8]) -> Result<(), Self::Error> {
+    fn decode_item(_: &[u8]) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    fn load(&mut self, (): ()) -> Result<(), Self::Error> {
         Ok(())
     }
 }

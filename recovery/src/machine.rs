@@ -21,20 +21,24 @@ use crate::checkpoint::CheckpointError;
 ///   yields an equal machine.
 /// * **Idempotent position.** If the machine keeps its own position, applying a record at or below it
 ///   changes nothing. Recovery does not rely on this; it makes a repeated hand-over harmless.
-pub trait StateMachine {
+///
+/// Decoding knows no state, and a machine can be sent: what is long is decoded on one thread and applied
+/// on another.
+pub trait StateMachine: Send {
     /// A decoded record.
-    type Record;
+    type Record: Send;
+    /// A decoded item of a checkpoint.
+    type Item: Send;
     /// Why a payload could not be decoded, or a record not be applied.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// Decodes a payload without touching the state. `None` says that this kind is unknown here;
+    /// Decodes a payload. `None` says that this kind is unknown here;
     /// recovery skips it if the kind is marked as ignorable and reports a newer format if not.
     ///
     /// # Errors
     /// The kind is known and the payload is not one of it. The bytes carried a valid checksum, so
     /// recovery reports an impossible sequence and not damage.
-    fn decode(&self, kind: RecordKind, payload: &[u8])
-    -> Result<Option<Self::Record>, Self::Error>;
+    fn decode(kind: RecordKind, payload: &[u8]) -> Result<Option<Self::Record>, Self::Error>;
 
     /// Applies the record at `lsn`.
     ///
@@ -53,10 +57,16 @@ pub trait StateMachine {
         sink: &mut dyn FnMut(&[u8]) -> Result<(), CheckpointError>,
     ) -> Result<(), CheckpointError>;
 
+    /// Decodes one item that [`save`](Self::save) gave away.
+    ///
+    /// # Errors
+    /// The item is not one that any machine of this type could have saved.
+    fn decode_item(item: &[u8]) -> Result<Self::Item, Self::Error>;
+
     /// Takes back one item. Called on an empty machine, with the items in the order of
     /// [`save`](Self::save), after every checksum of the checkpoint was verified.
     ///
     /// # Errors
-    /// The item is not one that this machine could have saved.
-    fn load(&mut self, item: &[u8]) -> Result<(), Self::Error>;
+    /// The item cannot follow those before it.
+    fn load(&mut self, item: Self::Item) -> Result<(), Self::Error>;
 }

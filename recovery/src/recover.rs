@@ -17,7 +17,7 @@ use crate::evidence::{Directories, Feed, Look, NoEvidence, collect, failure};
 use crate::facts::{Evidence, ReadFailure};
 use crate::machine::StateMachine;
 use crate::repair::{self, RepairInfo, cut_tail};
-use crate::replay::{Replay, ReplayStop};
+use crate::replay::{Applied, Replay, ReplayStop};
 use crate::report::RecoveryReport;
 use crate::verdict::{Verdict, judge};
 
@@ -202,7 +202,6 @@ pub fn inspect_watched<M: StateMachine>(
     progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<Inspection<M>, RecoveryError> {
     let started = Instant::now();
-    let mut replay = Replay::new(machine, options.until);
     let mut look = Look {
         disk,
         directories,
@@ -212,14 +211,14 @@ pub fn inspect_watched<M: StateMachine>(
         trust_close: false,
         progress,
     };
-    let (evidence, mut report) = examine(&mut look, &mut replay)?;
+    let (evidence, mut report, applied) = examine(&mut look, machine)?;
     if let (Some(asked), Some(oldest)) = (options.until, evidence.purged) {
         return Err(RecoveryError::Purged { asked, oldest });
     }
     report.duration = started.elapsed();
     Ok(Inspection {
-        machine: replay.machine,
-        position: replay.position,
+        machine: applied.machine,
+        position: applied.position,
         evidence,
         report,
     })
@@ -280,7 +279,6 @@ pub fn recover<M: StateMachine>(
         });
     }
 
-    let mut replay = Replay::new(machine, None);
     let mut look = Look {
         disk: &*disk,
         directories,
@@ -290,7 +288,7 @@ pub fn recover<M: StateMachine>(
         trust_close: !thorough,
         progress: &mut |done, total| tell(Stage::Replaying, done, total),
     };
-    let (evidence, mut report) = examine(&mut look, &mut replay)?;
+    let (evidence, mut report, applied) = examine(&mut look, machine)?;
     report.duration = started.elapsed();
     let torn = match &report.verdict {
         Verdict::Clean => None,
@@ -338,7 +336,7 @@ pub fn recover<M: StateMachine>(
     report.writer_path = Some(journal.writer_path().clone());
     report.duration = started.elapsed();
     Ok(Recovered {
-        machine: replay.machine,
+        machine: applied.machine,
         journal,
         report,
     })
@@ -347,26 +345,32 @@ pub fn recover<M: StateMachine>(
 /// Looks, replays and judges.
 fn examine<M: StateMachine>(
     look: &mut Look<'_>,
-    replay: &mut Replay<M>,
-) -> Result<(Evidence, RecoveryReport), RecoveryError> {
+    machine: M,
+) -> Result<(Evidence, RecoveryReport, Applied<M>), RecoveryError> {
     let sync_path = look.disk.sync_path();
-    let (evidence, _) = evidence_of(look, replay)?;
+    let until = look.until;
+    let is_alone = look.live || look.threads == Some(0);
+    let (evidence, mut applied) = std::thread::scope(|scope| {
+        let mut replay = Replay::new(machine, until, (!is_alone).then_some(scope));
+        let (evidence, _) = evidence_of(look, &mut replay)?;
+        Ok::<_, RecoveryError>((evidence, replay.finish()))
+    })?;
     if evidence.is_no_journal() {
         return Err(RecoveryError::NotAJournal {
             dir: look.directories.journal.clone(),
         });
     }
     let mut verdict = judge(&evidence, look.live);
-    match replay.stop.take() {
+    match applied.stop.take() {
         Some(ReplayStop::Checkpoint(error)) => return Err(RecoveryError::Checkpoint(error)),
         // Damage comes first: what the records say is only worth judging where they are whole.
         Some(ReplayStop::Verdict(found)) if verdict.can_open() => verdict = found,
         Some(ReplayStop::Verdict(_)) | None => {}
     }
     let mut report = RecoveryReport::of(&evidence, verdict, sync_path);
-    report.records_replayed = replay.records;
-    report.records_skipped = replay.skipped;
-    Ok((evidence, report))
+    report.records_replayed = applied.records;
+    report.records_skipped = applied.skipped;
+    Ok((evidence, report, applied))
 }
 
 pub(crate) fn evidence_of(

@@ -2,100 +2,154 @@
 //!
 //! The walk over the evidence hands the accepted groups over as it goes, so that a directory is read
 //! once. That is safe because the machine is a value that nobody sees before the verdict is known:
-//! if the walk ends in damage, it is dropped. Not here: which groups are accepted (`evidence`).
+//! if the walk ends in damage, it is dropped.
+//!
+//! What is long is decoded here, on the walk's thread, and applied on another one (`apply`). Not here: which
+//! groups are accepted (`evidence`).
+
+mod apply;
 
 use std::ops::ControlFlow;
+use std::sync::mpsc::{self, SyncSender};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
 
-use torrens_journal::{Lsn, RecordKind, RecordRef, SegmentId};
+use torrens_journal::{Lsn, RecordRef, SegmentId};
 
-use crate::checkpoint::{CheckpointError, CheckpointInfo, load_verified};
+pub(crate) use self::apply::{Applied, ReplayStop};
+use self::apply::{Place, Work};
+use crate::checkpoint::{CheckpointInfo, read_verified};
 use crate::evidence::{Feed, FeedContext};
-use crate::facts::NewerFormat;
 use crate::machine::StateMachine;
-use crate::verdict::{ImpossibleSequence, Verdict};
 
-/// Why replay stopped before the walk did.
-#[derive(Debug)]
-pub(crate) enum ReplayStop {
-    /// A verdict about the records themselves.
-    Verdict(Verdict),
-    /// The checkpoint could not be loaded after all.
-    Checkpoint(CheckpointError),
-}
+/// Decoded pieces that change hands at once.
+const BATCH_PIECES: usize = 1024;
+/// Batches that wait for the thread that applies them; with [`BATCH_PIECES`] the bound of what is decoded
+/// ahead.
+const BATCHES_AHEAD: usize = 4;
 
 /// A machine being replayed.
-#[derive(Debug)]
-pub(crate) struct Replay<M> {
-    pub(crate) machine: M,
+pub(crate) struct Replay<'scope, 'env, M: StateMachine> {
+    /// Where a thread may be started for what is long.
+    scope: Option<&'scope Scope<'scope, 'env>>,
+    hand: Hand<'scope, M>,
+    batch: Vec<Work<M>>,
     /// Replay nothing behind this one.
-    pub(crate) until: Option<Lsn>,
-    /// The last record that is part of the machine's state.
-    pub(crate) position: Lsn,
-    pub(crate) records: u64,
-    pub(crate) skipped: u64,
-    pub(crate) stop: Option<ReplayStop>,
+    until: Option<Lsn>,
+    /// The last record that was handed over, or that the checkpoint covers.
+    position: Lsn,
+    /// Why the checkpoint could not be read after all.
+    unread: Option<ReplayStop>,
 }
 
-impl<M: StateMachine> Replay<M> {
-    pub(crate) fn new(machine: M, until: Option<Lsn>) -> Self {
+/// Who has the machine.
+enum Hand<'scope, M: StateMachine> {
+    Here(Box<Applied<M>>),
+    There {
+        batches: SyncSender<Handed<M>>,
+        thread: ScopedJoinHandle<'scope, Option<Box<Applied<M>>>>,
+    },
+}
+
+/// What the other thread gets: the machine, and then batches.
+enum Handed<M: StateMachine> {
+    Machine(Box<Applied<M>>),
+    Batch(Vec<Work<M>>),
+}
+
+impl<'scope, 'env, M: StateMachine + 'scope> Replay<'scope, 'env, M> {
+    /// Of `machine`, which is empty; `scope` is where what is long may be applied on another thread.
+    pub(crate) fn new(
+        machine: M,
+        until: Option<Lsn>,
+        scope: Option<&'scope Scope<'scope, 'env>>,
+    ) -> Self {
         Replay {
-            machine,
+            scope,
+            hand: Hand::Here(Box::new(Applied::new(machine))),
+            batch: Vec::new(),
             until,
             position: Lsn::ZERO,
-            records: 0,
-            skipped: 0,
-            stop: None,
+            unread: None,
         }
     }
 
-    fn record(&mut self, segment: SegmentId, record: &RecordRef<'_>) -> Result<(), Box<Verdict>> {
-        let impossible = |reason: String| {
-            Box::new(Verdict::ImpossibleSequence(ImpossibleSequence {
-                lsn: record.lsn,
-                kind: record.kind,
-                segment,
-                offset_bytes: record.offset_bytes,
-                reason,
-            }))
-        };
-        match self.machine.decode(record.kind, record.payload) {
-            Ok(Some(decoded)) => {
-                let applied = self.machine.apply(record.lsn, &decoded);
-                applied.map_err(|error| impossible(chain(&error)))?;
-                self.records += 1;
+    /// The machine, and what became of what was handed over.
+    pub(crate) fn finish(mut self) -> Applied<M> {
+        let batch = std::mem::take(&mut self.batch);
+        let mut applied = match self.hand {
+            Hand::Here(mut applied) => {
+                let _ = applied.carry_out_all(batch);
+                applied
             }
-            Ok(None) if record.kind.is_ignorable() => self.skipped += 1,
-            Ok(None) => return Err(Box::new(Verdict::NewerFormat(unknown(segment, record)))),
-            Err(error) => return Err(impossible(chain(&error))),
+            Hand::There { batches, thread } => {
+                // If the thread has stopped it wants no more.
+                let _ = batches.send(Handed::Batch(batch));
+                drop(batches);
+                match thread.join() {
+                    Ok(applied) => applied.expect("the machine is the first that the thread got"),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+        };
+        // What was refused came before the place where the checkpoint could not be read.
+        applied.stop = applied.stop.take().or(self.unread);
+        *applied
+    }
+
+    fn hand_over(&mut self, work: Work<M>) -> ControlFlow<()> {
+        if let (Hand::Here(applied), None) = (&mut self.hand, self.scope) {
+            return applied.carry_out(work);
         }
-        self.position = record.lsn;
-        Ok(())
+        self.batch.push(work);
+        if self.batch.len() < BATCH_PIECES {
+            return ControlFlow::Continue(());
+        }
+        let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH_PIECES));
+        self.start_thread();
+        match &mut self.hand {
+            Hand::Here(applied) => applied.carry_out_all(batch),
+            Hand::There { batches, .. } => match batches.send(Handed::Batch(batch)) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            },
+        }
+    }
+
+    /// Gives the machine to a thread of its own, if it has none and one can be started.
+    fn start_thread(&mut self) {
+        let (Some(scope), Hand::Here(_)) = (self.scope, &self.hand) else {
+            return;
+        };
+        let (batches, from) = mpsc::sync_channel::<Handed<M>>(BATCHES_AHEAD);
+        let apply = move || {
+            let Ok(Handed::Machine(mut applied)) = from.recv() else {
+                return None;
+            };
+            while let Ok(Handed::Batch(batch)) = from.recv() {
+                if applied.carry_out_all(batch).is_break() {
+                    break;
+                }
+            }
+            Some(applied)
+        };
+        let builder = Builder::new().name("torrens-apply".to_owned());
+        let Ok(thread) = builder.spawn_scoped(scope, apply) else {
+            self.scope = None;
+            return;
+        };
+        let there = Hand::There {
+            batches: batches.clone(),
+            thread,
+        };
+        if let Hand::Here(applied) = std::mem::replace(&mut self.hand, there) {
+            batches
+                .send(Handed::Machine(applied))
+                .expect("the thread waits for it");
+        }
     }
 }
 
-fn unknown(segment: SegmentId, record: &RecordRef<'_>) -> NewerFormat {
-    NewerFormat {
-        place: format!("record {} in segment {segment}", record.lsn),
-        what: format!(
-            "kind {} is unknown here and must not be ignored",
-            record.kind
-        ),
-    }
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        line.push_str(": ");
-        line.push_str(&source.to_string());
-        cause = source.source();
-    }
-    line
-}
-
-impl<M: StateMachine> Feed for Replay<M> {
+impl<'scope, M: StateMachine + 'scope> Feed for Replay<'scope, '_, M> {
     fn start(
         &mut self,
         context: &FeedContext<'_>,
@@ -104,34 +158,21 @@ impl<M: StateMachine> Feed for Replay<M> {
         let Some(info) = checkpoint else {
             return ControlFlow::Continue(());
         };
-        let loaded = load_verified(
-            context.disk,
-            &info.path,
-            Some(info.meta.store),
-            &mut self.machine,
-        );
-        match loaded {
+        self.hand_over(Work::Checkpoint(info.clone()))?;
+        let store = Some(info.meta.store);
+        let read = read_verified(context.disk, &info.path, store, &mut |item| match self
+            .hand_over(Work::Item(M::decode_item(item)))
+        {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(()),
+        });
+        match read {
             Ok(info) => {
                 self.position = info.meta.lsn;
-                ControlFlow::Continue(())
+                self.hand_over(Work::Loaded)
             }
             Err(error) => {
-                self.stop = Some(match error {
-                    CheckpointError::Refused { item, source, .. } => {
-                        ReplayStop::Verdict(Verdict::ImpossibleSequence(ImpossibleSequence {
-                            lsn: info.meta.lsn,
-                            kind: RecordKind::new(0),
-                            segment: SegmentId::new(0),
-                            offset_bytes: 0,
-                            reason: format!(
-                                "item {item} of {}: {}",
-                                info.path.display(),
-                                chain(&*source)
-                            ),
-                        }))
-                    }
-                    other => ReplayStop::Checkpoint(other),
-                });
+                self.unread = Some(ReplayStop::Checkpoint(error));
                 ControlFlow::Break(())
             }
         }
@@ -144,12 +185,13 @@ impl<M: StateMachine> Feed for Replay<M> {
         if record.lsn <= self.position {
             return ControlFlow::Continue(());
         }
-        match Replay::record(self, segment, record) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(verdict) => {
-                self.stop = Some(ReplayStop::Verdict(*verdict));
-                ControlFlow::Break(())
-            }
-        }
+        self.position = record.lsn;
+        let place = Place {
+            lsn: record.lsn,
+            kind: record.kind,
+            segment,
+            offset_bytes: record.offset_bytes,
+        };
+        self.hand_over(Work::Record(place, M::decode(record.kind, record.payload)))
     }
 }

@@ -145,8 +145,7 @@ fn apply<M: StateMachine, R>(
     record: &NewRecord<'_>,
 ) -> Result<(), ResolveError<R, M::Error>> {
     let refused = |source| ResolveError::Apply { lsn, source };
-    let decoded = machine
-        .decode(record.kind, record.payload)
+    let decoded = M::decode(record.kind, record.payload)
         .map_err(refused)?
         .ok_or(ResolveError::UnknownKind { lsn })?;
     machine.apply(lsn, &decoded).map_err(refused)

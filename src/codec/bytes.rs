@@ -90,7 +90,8 @@ impl<'de, C, T: BorrowDecode<'de, C>> BorrowDecode<'de, C> for List<T> {
         decoder: &mut D,
     ) -> Result<Self, DecodeError> {
         let count = <u64 as BorrowDecode<'de, C>>::borrow_decode(decoder)?;
-        let mut items = Vec::with_capacity(LIST_ROOM);
+        let room = usize::try_from(count).map_or(LIST_ROOM, |count| count.min(LIST_ROOM));
+        let mut items = Vec::with_capacity(room);
         // No item is empty, so this ends with the input at the latest.
         for _ in 0..count {
             items.push(T::borrow_decode(decoder)?);
@@ -121,12 +122,13 @@ struct Compare<'a>(&'a [u8]);
 
 impl Writer for Compare<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        match self.0.strip_prefix(bytes) {
-            Some(rest) => {
-                self.0 = rest;
-                Ok(())
-            }
-            None => Err(EncodeError::UnexpectedEnd),
-        }
+        let rest = match (bytes, self.0) {
+            // Most of what is written is one byte.
+            ([expected], [found, rest @ ..]) if expected == found => Some(rest),
+            ([_], _) => None,
+            _ => self.0.strip_prefix(bytes),
+        };
+        self.0 = rest.ok_or(EncodeError::UnexpectedEnd)?;
+        Ok(())
     }
 }

@@ -13,8 +13,8 @@ use super::wire::{
 use super::{CodecError, bytes, observer};
 use crate::lifecycle::{
     Applying, CacheEntry, Damaged, MergedSource, Mode, Normal, PeerStage, PeerState,
-    PendingDeletion, Previous, QueuedLoad, Register, RegisterHead, RegisterItem, Reservation, Slot,
-    Tombstone, TombstoneCause, Waiting,
+    PendingDeletion, Previous, QueuedLoad, Rare, Register, RegisterHead, RegisterItem, Reservation,
+    Slot, Tombstone, TombstoneCause, Waiting,
 };
 use crate::{PeerId, RegionId, Sequence, StoreId};
 
@@ -235,6 +235,15 @@ pub fn save_register<E>(
 /// [`CodecError`] if the bytes are not an item, or not one that could follow; the register is as
 /// before.
 pub fn load_item(register: &mut Register, item: &[u8]) -> Result<(), CodecError> {
+    let piece = decode_item(item)?;
+    register.restore(piece).map_err(CodecError::Restore)
+}
+
+/// What an item says, whatever it is to follow.
+///
+/// # Errors
+/// [`CodecError`] if the bytes are not an item.
+pub(crate) fn decode_item(item: &[u8]) -> Result<RegisterItem, CodecError> {
     let (tag, rest) = item.split_first().ok_or(CodecError::Empty)?;
     let (version, mut rest) = rest.split_first().ok_or(CodecError::Empty)?;
     match *version {
@@ -269,7 +278,7 @@ pub fn load_item(register: &mut Register, item: &[u8]) -> Result<(), CodecError>
         found => return Err(CodecError::UnknownItem { found }),
     };
     bytes::end(rest, "an item")?;
-    register.restore(piece).map_err(CodecError::Restore)
+    Ok(piece)
 }
 
 fn reservation_to_wire(region: RegionId, reservation: &Reservation) -> WireReservation<'_> {
@@ -345,7 +354,7 @@ fn slot_to_wire(region: RegionId, slot: &Slot) -> WireSlot<'_> {
         last_transition: slot.last_transition.get(),
         peer,
         tombstone,
-        cache: cache_to_wire(slot.cache),
+        cache: cache_to_wire(*slot.cache),
     }
 }
 
@@ -356,7 +365,7 @@ fn slot_from_wire(wire: WireSlot<'_>) -> Result<RegisterItem, CodecError> {
         Some(peer) => Some(PeerState {
             peer: PeerId(peer.peer),
             incarnation: wire::incarnation(peer.incarnation)?,
-            predecessor: peer.predecessor.map(wire::incarnation).transpose()?,
+            predecessor: peer.predecessor.map(wire::incarnation).transpose()?.into(),
             stage: stage_from_wire(region, peer.stage)?,
         }),
     };
@@ -376,7 +385,7 @@ fn slot_from_wire(wire: WireSlot<'_>) -> Result<RegisterItem, CodecError> {
     let slot = Slot {
         peer,
         tombstone,
-        cache: cache_from_wire(wire.cache)?,
+        cache: cache_from_wire(wire.cache)?.into(),
         last_record: wire::lsn(wire.last_record)?,
         last_transition: wire::lsn(wire.last_transition)?,
     };
@@ -389,7 +398,7 @@ fn stage_to_wire(stage: &PeerStage) -> WireStage<'_> {
         PeerStage::Normal(normal) => {
             let (region, meta_index) = ((&*normal.region).into(), normal.meta_index.into());
             let floor = normal.floor.into();
-            match wire::from_mode(normal.mode) {
+            match wire::from_mode(*normal.mode) {
                 None => WireStage::Normal {
                     region,
                     meta_index,
@@ -407,7 +416,7 @@ fn stage_to_wire(stage: &PeerStage) -> WireStage<'_> {
             region: (&*witness.region).into(),
             meta_index: witness.meta_index.into(),
             floor: witness.floor.into(),
-            mode: wire::from_mode(witness.mode),
+            mode: wire::from_mode(*witness.mode),
         },
         PeerStage::Waiting(waiting) => WireStage::Waiting {
             region: (&*waiting.region).into(),
@@ -455,7 +464,7 @@ fn stage_from_wire(id: RegionId, wire: WireStage<'_>) -> Result<PeerStage, Codec
             region: region.into_shared(id)?,
             meta_index: meta_index.into(),
             floor: floor.into(),
-            mode: Mode::Serving,
+            mode: Rare::default(),
         }),
         WireStage::NormalIn {
             region,
@@ -466,7 +475,7 @@ fn stage_from_wire(id: RegionId, wire: WireStage<'_>) -> Result<PeerStage, Codec
             region: region.into_shared(id)?,
             meta_index: meta_index.into(),
             floor: floor.into(),
-            mode: mode.into(),
+            mode: Mode::from(mode).into(),
         }),
         WireStage::Witness {
             region,
@@ -477,7 +486,7 @@ fn stage_from_wire(id: RegionId, wire: WireStage<'_>) -> Result<PeerStage, Codec
             region: region.into_shared(id)?,
             meta_index: meta_index.into(),
             floor: floor.into(),
-            mode: mode.map_or(Mode::Serving, Mode::from),
+            mode: mode.map_or(Mode::Serving, Mode::from).into(),
         }),
         WireStage::Waiting { region, meta_index } => PeerStage::Waiting(Waiting {
             region: region.into_shared(id)?,

@@ -32,5 +32,6 @@ pub use history::{
     HISTORY_VERSION, KIND_CHANGES, KIND_LINEAGE, decode_history, decode_piece, encode_lineage,
     encode_piece, put_batch, put_head, take_change,
 };
+pub(crate) use item::decode_item;
 pub use item::{load_item, save_register};
 pub use record::{PAYLOAD_VERSION, decode, decode_header, encode};

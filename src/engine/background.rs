@@ -327,7 +327,7 @@ impl Core {
                 .map(|(deletion, _)| Job::Clear(deletion));
             let loads = register
                 .slots()
-                .filter_map(|(region, slot)| match slot.cache {
+                .filter_map(|(region, slot)| match *slot.cache {
                     // What it waited for ended with the process.
                     CacheEntry::LoadRequested { incarnation }
                     | CacheEntry::LoadQueued { incarnation } => {

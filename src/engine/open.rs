@@ -174,7 +174,7 @@ fn bring_up(
 fn cached(register: &Register) -> Vec<(RegionId, Incarnation)> {
     let cached = register
         .slots()
-        .filter_map(|(region, slot)| match slot.cache {
+        .filter_map(|(region, slot)| match *slot.cache {
             CacheEntry::Active { incarnation, .. } | CacheEntry::Loading { incarnation } => {
                 Some((region, incarnation))
             }

@@ -25,7 +25,7 @@ impl Engine {
     pub fn prepared_bootstrap(&self) -> Option<RegionId> {
         let published = self.core.published();
         let mut peers = published.normal_peers();
-        peers.find_map(|(region, _, normal)| (normal.mode == Mode::Unconfirmed).then_some(region))
+        peers.find_map(|(region, _, normal)| (*normal.mode == Mode::Unconfirmed).then_some(region))
     }
 
     /// Second step: the cluster begins with the region.

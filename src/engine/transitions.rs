@@ -289,7 +289,7 @@ impl Core {
         });
         let damaged = matches!(peer.stage, PeerStage::Damaged(_));
         let needs_snapshot = damaged || matches!(peer.stage, PeerStage::Waiting(_));
-        let predecessor = peer.predecessor;
+        let predecessor = *peer.predecessor;
         Ok(RaftStart {
             status,
             predecessor,

@@ -193,7 +193,7 @@ impl<R: HistoryReader> Fold<'_, R> {
             self.moved = true;
             return ControlFlow::Break(());
         }
-        let record = match self.machine.decode(item.record.kind, item.record.payload) {
+        let record = match RegisterMachine::decode(item.record.kind, item.record.payload) {
             Ok(record) => record,
             Err(error) => return self.stop(item, &error),
         };

@@ -166,7 +166,7 @@ fn wanted(
     let wants_keys = machine.is_some();
     if let Some(machine) = machine {
         resolved.owners(machine.register(), &mut owners);
-        if let Ok(Some(decoded)) = machine.decode(record.kind, record.payload) {
+        if let Ok(Some(decoded)) = RegisterMachine::decode(record.kind, record.payload) {
             // What cannot follow changes nothing; the look at the whole directory says so.
             let _ = machine.apply(record.lsn, &decoded);
         }

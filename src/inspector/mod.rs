@@ -367,10 +367,10 @@ struct NoState;
 
 impl StateMachine for NoState {
     type Record = ();
+    type Item = ();
     type Error = std::convert::Infallible;
 
     fn decode(
-        &self,
         _: torrens_journal::RecordKind,
         _: &[u8],
     ) -> Result<Option<()>, std::convert::Infallible> {
@@ -388,7 +388,11 @@ impl StateMachine for NoState {
         Ok(())
     }
 
-    fn load(&mut self, _: &[u8]) -> Result<(), std::convert::Infallible> {
+    fn decode_item(_: &[u8]) -> Result<(), std::convert::Infallible> {
+        Ok(())
+    }
+
+    fn load(&mut self, (): ()) -> Result<(), std::convert::Infallible> {
         Ok(())
     }
 }

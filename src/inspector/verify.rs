@@ -249,7 +249,7 @@ impl Fold<'_> {
             self.moved = true;
             return ControlFlow::Break(());
         }
-        match self.machine.decode(item.record.kind, item.record.payload) {
+        match RegisterMachine::decode(item.record.kind, item.record.payload) {
             Ok(Some(record)) => {
                 self.check_links(item, &record);
                 if let Err(error) = self.machine.apply(lsn, &record) {

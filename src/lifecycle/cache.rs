@@ -17,6 +17,7 @@
 //!
 //! Not here: the memory (`crate::cache`), when a load or an eviction runs (`engine`).
 
+use super::Usual;
 use crate::{Incarnation, RegionId};
 
 /// A region's cache, with what its state needs to remember.
@@ -75,6 +76,10 @@ pub enum CacheEntry {
         /// A load that was asked for meanwhile.
         queued: Option<QueuedLoad>,
     },
+}
+
+impl Usual for CacheEntry {
+    const USUAL: &'static CacheEntry = &CacheEntry::Absent;
 }
 
 /// A [`CacheEntry`] without its facts.

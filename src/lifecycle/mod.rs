@@ -46,6 +46,7 @@ mod outcome;
 mod parking;
 mod peer;
 mod position;
+mod rare;
 mod record;
 mod refusal;
 mod register;
@@ -78,6 +79,7 @@ pub use peer::{
     PeerState, Previous, SnapshotRef, Waiting,
 };
 pub use position::{INITIAL_INDEX, INITIAL_POSITION, INITIAL_TERM, RaftPosition};
+pub use rare::{Rare, Usual};
 pub use record::{Cause, Record, RecordHeader, Stamp};
 pub use refusal::{MergeFault, PeerChangeFault, Refusal, SplitFault};
 pub use register::LedgerFault;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use torrens_journal::Lsn;
 
-use super::RaftPosition;
+use super::{RaftPosition, Rare, Usual};
 use crate::snapshot::{SnapshotName, StagedSnapshot};
 use crate::{Incarnation, PeerId, Region, RegionEpoch, RegionId};
 
@@ -19,7 +19,7 @@ pub struct PeerState {
     /// Which creation of it.
     pub incarnation: Incarnation,
     /// The creation that this one adopted: a split met a peer that a message had made.
-    pub predecessor: Option<Incarnation>,
+    pub predecessor: Rare<Option<Incarnation>>,
     /// How far it is.
     pub stage: PeerStage,
 }
@@ -52,7 +52,7 @@ pub struct Normal {
     /// it was.
     pub floor: Floor,
     /// What the region's log has put it into.
-    pub mode: Mode,
+    pub mode: Rare<Mode>,
 }
 
 /// What a region's log, or the host, has put the region into. Whatever is not `Serving` serves no
@@ -68,6 +68,14 @@ pub enum Mode {
     Flashback,
     /// The first region of a cluster that may turn out to exist elsewhere already.
     Unconfirmed,
+}
+
+impl Usual for Mode {
+    const USUAL: &'static Mode = &Mode::Serving;
+}
+
+impl Usual for Option<Incarnation> {
+    const USUAL: &'static Option<Incarnation> = &None;
 }
 
 /// What the source of a merge remembers between prepare and commit or rollback.
@@ -323,9 +331,9 @@ impl PeerStage {
     }
 
     /// What the region's log has put it into; nothing if the peer does not follow it.
-    pub const fn mode(&self) -> Mode {
+    pub fn mode(&self) -> Mode {
         match self {
-            PeerStage::Normal(normal) | PeerStage::Witness(normal) => normal.mode,
+            PeerStage::Normal(normal) | PeerStage::Witness(normal) => *normal.mode,
             PeerStage::Uninitialized
             | PeerStage::Waiting(_)
             | PeerStage::Applying(_)
@@ -348,7 +356,7 @@ impl PeerStage {
     /// The merge that the peer's region is the source of, as far as the peer knows.
     pub fn merging(&self) -> Option<MergeSource> {
         match self {
-            PeerStage::Normal(normal) | PeerStage::Witness(normal) => match normal.mode {
+            PeerStage::Normal(normal) | PeerStage::Witness(normal) => match *normal.mode {
                 Mode::Merging(source) => Some(source),
                 Mode::Serving | Mode::Flashback | Mode::Unconfirmed => None,
             },

@@ -36,7 +36,7 @@ pub(crate) use self::restore::{RegisterHead, RegisterItem};
 pub(super) use self::ledger::{Claim, Ledger};
 use super::{
     CacheEntry, CacheState, DeletionId, Mode, Normal, Observers, PeerStage, PeerState,
-    PendingDeletion, Tombstone,
+    PendingDeletion, Rare, Tombstone,
 };
 use crate::persistent_map::PersistentMap;
 use crate::{Incarnation, KeyRange, RegionId, Sequence, StoreId};
@@ -66,7 +66,7 @@ pub struct Slot {
     /// The fence that earlier peers left, if there were any.
     pub tombstone: Option<Box<Tombstone>>,
     /// The region's cache; it may outlive the peer that it belonged to.
-    pub cache: CacheEntry,
+    pub cache: Rare<CacheEntry>,
     /// The region's last record, of whatever kind: the next one's back link.
     pub last_record: Lsn,
     /// The region's last record that was not about its cache.
@@ -152,7 +152,7 @@ impl Register {
     /// The region's peer, if it is that incarnation, holds data and serves it.
     pub fn serving(&self, region: RegionId, incarnation: Incarnation) -> Option<&Normal> {
         self.normal(region, incarnation)
-            .filter(|normal| normal.mode == Mode::Serving)
+            .filter(|normal| *normal.mode == Mode::Serving)
     }
 
     /// Every peer that holds data that can be trusted, by region id.
@@ -190,7 +190,7 @@ impl Register {
     /// A region's cache.
     pub fn cache(&self, region: RegionId) -> CacheEntry {
         self.slot(region)
-            .map_or(CacheEntry::Absent, |slot| slot.cache)
+            .map_or(CacheEntry::Absent, |slot| *slot.cache)
     }
 
     /// The caches whose memory is on its way out, and the keys that it held when it stopped serving, by

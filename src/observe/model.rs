@@ -434,7 +434,7 @@ impl Model for Registry {
                     observer.attachments().all(|(region, one)| {
                         let peer = state.decided.peer(region);
                         let serves = peer.is_some_and(|peer| match &peer.stage {
-                            PeerStage::Normal(normal) => normal.mode == Mode::Serving,
+                            PeerStage::Normal(normal) => *normal.mode == Mode::Serving,
                             _ => false,
                         });
                         serves || one.term().is_none()

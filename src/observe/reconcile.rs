@@ -108,7 +108,7 @@ fn served(register: &Register, region: RegionId, truth: &dyn Truth) -> Result<Le
             return Err(WantReason::NotLeader);
         }
     };
-    if normal.mode == Mode::Unconfirmed {
+    if *normal.mode == Mode::Unconfirmed {
         return Err(WantReason::NotLeader);
     }
     let term = truth

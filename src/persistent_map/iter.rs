@@ -1,11 +1,17 @@
 //! Walking through the entries, up or down.
 
+use arrayvec::ArrayVec;
+
 use super::node::{Inner, Leaf, Node};
 use super::search::{MapKey, Probe};
 
+/// Most inner nodes above one another. A root is split only when it is full, and nodes with few entries are
+/// joined, so one level more needs some ten times the entries.
+const INNER_LEVELS_MAX: usize = 20;
+
 /// From a node down to a leaf, and how far each is done.
 struct Path<'a, K: MapKey, V> {
-    inner: Vec<(&'a Inner<K, V>, usize)>,
+    inner: ArrayVec<(&'a Inner<K, V>, usize), INNER_LEVELS_MAX>,
     leaf: Option<&'a Leaf<K, V>>,
     /// Entries of the leaf before the place.
     at: usize,
@@ -21,7 +27,7 @@ enum Way<'p, P> {
 impl<'a, K: MapKey, V> Path<'a, K, V> {
     fn new(root: &'a Node<K, V>, way: &Way<'_, impl Probe<K>>) -> Self {
         let mut path = Path {
-            inner: Vec::new(),
+            inner: ArrayVec::new(),
             leaf: None,
             at: 0,
         };

@@ -127,25 +127,18 @@ impl<K: MapKey, V> Node<K, V> {
         leaf.values.get(leaf.find(probe).ok()?)
     }
 
-    /// The last entry at or before `probe`, and the key after it in the same leaf.
-    pub(super) fn at_or_before(&self, probe: &impl Probe<K>) -> Option<(&K, &V, Option<&K>)> {
+    /// The last entry at or before `probe`.
+    pub(super) fn at_or_before(&self, probe: &impl Probe<K>) -> Option<(&K, &V)> {
         let leaf = self.leaf_of(probe)?;
         let at = match leaf.find(probe) {
             Ok(at) => at,
             Err(above) => match above.checked_sub(1) {
                 Some(at) => at,
                 // Bounds are lower than keys: the entry is then in a leaf before this one.
-                None => {
-                    let (key, value) = super::Descending::before(self, probe).next()?;
-                    return Some((key, value, None));
-                }
+                None => return super::Descending::before(self, probe).next(),
             },
         };
-        Some((
-            leaf.keys.get(at)?,
-            leaf.values.get(at)?,
-            leaf.keys.get(at + 1),
-        ))
+        leaf.keys.get(at).zip(leaf.values.get(at))
     }
 
     /// How many leaves there are.
@@ -166,8 +159,12 @@ impl<K: MapKey, V> Node<K, V> {
 }
 
 impl<K: MapKey, V: Clone> Node<K, V> {
-    /// The value of a key that is there.
+    /// The value of a key; nothing is copied if there is none.
     pub(super) fn get_mut(&mut self, probe: &impl Probe<K>) -> Option<&mut V> {
+        if self.is_shared() {
+            self.get(probe)?;
+            return self.get_mut_of(probe);
+        }
         match self {
             Node::Leaf(leaf) => {
                 let at = leaf.find(probe).ok()?;
@@ -177,6 +174,27 @@ impl<K: MapKey, V: Clone> Node<K, V> {
                 let at = inner.child_of(probe);
                 Arc::make_mut(inner).children.get_mut(at)?.get_mut(probe)
             }
+        }
+    }
+
+    /// The value of a key that is there.
+    fn get_mut_of(&mut self, probe: &impl Probe<K>) -> Option<&mut V> {
+        match self {
+            Node::Leaf(leaf) => {
+                let at = leaf.find(probe).ok()?;
+                Arc::make_mut(leaf).values.get_mut(at)
+            }
+            Node::Inner(inner) => {
+                let at = inner.child_of(probe);
+                Arc::make_mut(inner).children.get_mut(at)?.get_mut_of(probe)
+            }
+        }
+    }
+
+    fn is_shared(&self) -> bool {
+        match self {
+            Node::Leaf(leaf) => Arc::strong_count(leaf) > 1,
+            Node::Inner(inner) => Arc::strong_count(inner) > 1,
         }
     }
 

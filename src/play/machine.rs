@@ -383,7 +383,7 @@ impl Machine {
         for (region, slot) in register.slots() {
             let known = self.creations.entry(region).or_default();
             let peer = slot.peer.as_ref().map(|peer| peer.incarnation);
-            let predecessor = slot.peer.as_ref().and_then(|peer| peer.predecessor);
+            let predecessor = slot.peer.as_ref().and_then(|peer| *peer.predecessor);
             for seen in predecessor
                 .into_iter()
                 .chain(peer)

@@ -188,7 +188,7 @@ pub(super) fn peer(id: RegionId, peer: &PeerState) -> String {
                 " meta {} floor i{}",
                 normal.meta_index, normal.floor.index
             ));
-            if normal.mode != Mode::Serving {
+            if *normal.mode != Mode::Serving {
                 line.push_str(&format!(" {}", normal.mode.as_str()));
             }
         }
@@ -206,7 +206,7 @@ pub(super) fn peer(id: RegionId, peer: &PeerState) -> String {
             damaged.reason
         )),
     }
-    if let Some(predecessor) = peer.predecessor {
+    if let Some(predecessor) = *peer.predecessor {
         line.push_str(&format!(" adopted {predecessor}"));
     }
     line

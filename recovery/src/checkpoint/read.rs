@@ -56,18 +56,33 @@ pub fn load<M: StateMachine>(
     machine: &mut M,
 ) -> Result<CheckpointInfo, CheckpointError> {
     let path = dir.join(file_name(lsn));
-    match examine(disk, &path, store)? {
-        Ok(_) => load_verified(disk, &path, store, machine),
-        Err((fault, _)) => Err(CheckpointError::Invalid { path, fault }),
+    if let Err((fault, _)) = examine(disk, &path, store)? {
+        return Err(CheckpointError::Invalid { path, fault });
+    }
+    let mut refused = None;
+    let mut item_number = 0u64;
+    let read = read_verified(disk, &path, store, &mut |item| {
+        let loaded = M::decode_item(item).and_then(|item| machine.load(item));
+        item_number += u64::from(loaded.is_ok());
+        loaded.map_err(|error| refused = Some(error))
+    });
+    match refused {
+        None => read,
+        Some(error) => Err(CheckpointError::Refused {
+            path,
+            item: item_number,
+            source: Box::new(error),
+        }),
     }
 }
 
-/// [`load`] for a file that [`examine`] accepted a moment ago. The checksums are compared again.
-pub(crate) fn load_verified<M: StateMachine>(
+/// Gives the items of a file that [`examine`] accepted a moment ago to `on_item`, until that answers `Err`.
+/// The checksums are compared again.
+pub(crate) fn read_verified(
     disk: &dyn Disk,
     path: &Path,
     store: Option<StoreUuid>,
-    machine: &mut M,
+    on_item: &mut dyn FnMut(&[u8]) -> Result<(), ()>,
 ) -> Result<CheckpointInfo, CheckpointError> {
     let io = |source| CheckpointError::Io {
         operation: "read",
@@ -75,24 +90,7 @@ pub(crate) fn load_verified<M: StateMachine>(
         source,
     };
     let file = disk.open(path, OpenMode::Read).map_err(io)?;
-    let mut refused = None;
-    let mut item_number = 0u64;
-    let result = scan(&file, path, store, &mut None, &mut |item| {
-        if let Err(error) = machine.load(item) {
-            refused = Some(error);
-            return Err(());
-        }
-        item_number += 1;
-        Ok(())
-    });
-    if let Some(error) = refused {
-        return Err(CheckpointError::Refused {
-            path: path.to_owned(),
-            item: item_number,
-            source: Box::new(error),
-        });
-    }
-    match result {
+    match scan(&file, path, store, &mut None, on_item) {
         Ok(info) => Ok(info),
         Err(Stop::Io(source)) => Err(io(source)),
         Err(Stop::Fault(fault)) => Err(CheckpointError::Invalid {

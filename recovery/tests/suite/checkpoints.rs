@@ -186,12 +186,9 @@ fn an_error_while_writing_leaves_no_unfinished_file_and_the_next_attempt_works()
     struct TooLong;
     impl StateMachine for TooLong {
         type Record = ();
+        type Item = ();
         type Error = std::convert::Infallible;
-        fn decode(
-            &self,
-            _: torrens_journal::RecordKind,
-            _: &[u8],
-        ) -> Result<Option<()>, Self::Error> {
+        fn decode(_: torrens_journal::RecordKind, _: &[u8]) -> Result<Option<()>, Self::Error> {
             Ok(None)
         }
         fn apply(&mut self, _: Lsn, (): &()) -> Result<(), Self::Error> {
@@ -203,7 +200,10 @@ fn an_error_while_writing_leaves_no_unfinished_file_and_the_next_attempt_works()
         ) -> Result<(), CheckpointError> {
             sink(&vec![0; ITEM_BYTES_MAX + 1])
         }
-        fn load(&mut self, _: &[u8]) -> Result<(), Self::Error> {
+        fn decode_item(_: &[u8]) -> Result<(), Self::Error> {
+            Ok(())
+        }
+        fn load(&mut self, (): ()) -> Result<(), Self::Error> {
             Ok(())
         }
     }

@@ -4,6 +4,7 @@
     reason = "a test that slices out of bounds fails, as it should"
 )]
 
+mod applying;
 mod checkpoints;
 mod crash_points;
 mod damage;

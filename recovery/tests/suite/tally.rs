@@ -48,9 +48,10 @@ fn one(payload: &[u8]) -> Result<u8, TallyError> {
 
 impl StateMachine for Tally {
     type Record = Record;
+    type Item = Vec<u8>;
     type Error = TallyError;
 
-    fn decode(&self, kind: RecordKind, payload: &[u8]) -> Result<Option<Record>, TallyError> {
+    fn decode(kind: RecordKind, payload: &[u8]) -> Result<Option<Record>, TallyError> {
         Ok(match kind {
             VALUE => Some(Record::Value(payload.to_vec())),
             BEGIN => Some(Record::Begin(one(payload)?)),
@@ -99,8 +100,12 @@ impl StateMachine for Tally {
         Ok(())
     }
 
-    fn load(&mut self, item: &[u8]) -> Result<(), TallyError> {
-        match item {
+    fn decode_item(item: &[u8]) -> Result<Vec<u8>, TallyError> {
+        Ok(item.to_vec())
+    }
+
+    fn load(&mut self, item: Vec<u8>) -> Result<(), TallyError> {
+        match item.as_slice() {
             [b'v', value @ ..] => self.values.push(value.to_vec()),
             [b'o', id, lsn @ ..] => {
                 let lsn = lsn.try_into().map_err(|_| TallyError::Payload)?;

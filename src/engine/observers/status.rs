@@ -263,7 +263,7 @@ fn why_wanted(core: &Core, register: &Register, at: (ObserverId, RegionId)) -> O
         return ObserverReason::NotLeader;
     };
     match &peer.stage {
-        PeerStage::Normal(normal) if normal.mode == Mode::Unconfirmed => {
+        PeerStage::Normal(normal) if *normal.mode == Mode::Unconfirmed => {
             return ObserverReason::Unconfirmed;
         }
         PeerStage::Normal(_) => {}

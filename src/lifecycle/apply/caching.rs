@@ -18,7 +18,7 @@ pub(super) fn apply(register: &mut Register, change: &Change) -> Result<(), Appl
         });
     };
     if let Some(slot) = slot(register, region) {
-        slot.cache = next;
+        slot.cache = next.into();
     }
     Ok(())
 }

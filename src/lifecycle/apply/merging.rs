@@ -8,7 +8,7 @@ use super::regions::{at_rest, following};
 use super::{ApplyError, wrong_stage};
 use crate::lifecycle::register::Claim;
 use crate::lifecycle::{
-    EvictReason, Floor, MergeSource, MergedSource, Mode, Normal, RaftPosition, Register,
+    EvictReason, Floor, MergeSource, MergedSource, Mode, Normal, RaftPosition, Rare, Register,
     TombstoneCause,
 };
 use crate::{Region, RegionEpoch, RegionId};
@@ -43,7 +43,7 @@ pub(super) fn prepare(
         region: at_epoch(&before.region, epoch),
         meta_index: position,
         floor: before.floor,
-        mode: Mode::Merging(source),
+        mode: Mode::Merging(source).into(),
     };
     set_following(register, id, after);
     withdraw_cache(register, id, EvictReason::Merge);
@@ -58,7 +58,7 @@ pub(super) fn rollback(
 ) -> Result<(), ApplyError> {
     const KIND: &str = "region.merge-rollback";
     let before = following(register, id, KIND)?;
-    match before.mode {
+    match *before.mode {
         Mode::Merging(_) => {}
         Mode::Serving | Mode::Flashback | Mode::Unconfirmed => {
             return Err(wrong_stage(register, id, KIND));
@@ -72,7 +72,7 @@ pub(super) fn rollback(
         region: at_epoch(&before.region, RegionEpoch { version, ..current }),
         meta_index: position,
         floor: before.floor,
-        mode: Mode::Serving,
+        mode: Rare::default(),
     };
     set_following(register, id, after);
     Ok(())
@@ -89,7 +89,7 @@ pub(super) fn commit(
     const KIND: &str = "region.merge-commit";
     let target = at_rest(register, id, KIND)?;
     let source = following(register, gone.region, KIND)?;
-    let is_prepared = matches!(source.mode, Mode::Merging(merge) if merge.target == id);
+    let is_prepared = matches!(*source.mode, Mode::Merging(merge) if merge.target == id);
     let live = register.peer(gone.region);
     let is_meant =
         live.is_some_and(|live| live.peer == gone.peer && live.incarnation == gone.incarnation);
@@ -132,7 +132,7 @@ pub(super) fn commit(
             index: target.floor.index,
             barrier: target.floor.barrier.max(source.floor.barrier),
         },
-        mode: Mode::Serving,
+        mode: Rare::default(),
     };
     set_following(register, id, after);
     withdraw_cache(register, id, EvictReason::Merge);
@@ -157,7 +157,7 @@ pub(super) fn flashback(
         false => "region.flashback-end",
     };
     let before = following(register, id, kind)?;
-    match before.mode {
+    match *before.mode {
         Mode::Serving | Mode::Flashback => {}
         Mode::Merging(_) | Mode::Unconfirmed => return Err(wrong_stage(register, id, kind)),
     }
@@ -169,7 +169,8 @@ pub(super) fn flashback(
         mode: match begins {
             true => Mode::Flashback,
             false => Mode::Serving,
-        },
+        }
+        .into(),
         ..before
     };
     set_following(register, id, after);

@@ -11,8 +11,8 @@ use crate::lifecycle::register::Claim;
 use crate::lifecycle::step::later;
 use crate::lifecycle::{
     CacheEntry, DamageReason, Damaged, DeletionCause, DeletionId, DestroyCause, EvictReason, Floor,
-    FloorUpdate, Normal, Owner, PeerStage, PeerState, PendingDeletion, RaftPosition, Register,
-    Tombstone, TombstoneCause,
+    FloorUpdate, Normal, Owner, PeerStage, PeerState, PendingDeletion, RaftPosition, Rare,
+    Register, Tombstone, TombstoneCause,
 };
 use crate::{Incarnation, KeyRange, PeerId, RegionEpoch, RegionId};
 
@@ -35,7 +35,7 @@ pub(super) fn create(
     register.slot_or_new(region).peer = Some(PeerState {
         peer,
         incarnation: Incarnation::new(lsn),
-        predecessor: None,
+        predecessor: Rare::default(),
         stage: PeerStage::Uninitialized,
     });
     Ok(())
@@ -230,7 +230,7 @@ pub(super) fn collect_tombstone(
     let slot = register.slot(region);
     let is_all = slot.is_some_and(|slot| {
         let fence = slot.tombstone.as_ref().map(|fence| fence.highest_peer);
-        slot.peer.is_none() && slot.cache == CacheEntry::Absent && fence == Some(highest_peer)
+        slot.peer.is_none() && *slot.cache == CacheEntry::Absent && fence == Some(highest_peer)
     });
     if !is_all {
         return Err(wrong_stage(register, region, "peer.collect"));
@@ -345,6 +345,6 @@ pub(super) fn set_following(register: &mut Register, region: RegionId, normal: N
 
 pub(super) fn withdraw_cache(register: &mut Register, region: RegionId, reason: EvictReason) {
     if let Some(slot) = super::slot(register, region) {
-        slot.cache = slot.cache.withdrawn(reason);
+        slot.cache = slot.cache.withdrawn(reason).into();
     }
 }

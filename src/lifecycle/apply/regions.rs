@@ -10,7 +10,7 @@ use crate::lifecycle::register::Claim;
 use crate::lifecycle::step::{SplitPlan, split_parts};
 use crate::lifecycle::{
     CacheEntry, ChildFate, DeletionCause, Derive, EvictReason, Floor, INITIAL_INDEX,
-    INITIAL_POSITION, Mode, Normal, PeerStage, PeerState, RaftPosition, Register, SplitChild,
+    INITIAL_POSITION, Mode, Normal, PeerStage, PeerState, RaftPosition, Rare, Register, SplitChild,
 };
 use crate::{Incarnation, Key, PeerId, Region, RegionId, StoreId};
 
@@ -95,12 +95,12 @@ fn found(
             index: INITIAL_INDEX,
             barrier: 0,
         },
-        mode,
+        mode: mode.into(),
     };
     register.slot_or_new(id).peer = Some(PeerState {
         peer,
         incarnation,
-        predecessor: None,
+        predecessor: Rare::default(),
         stage: PeerStage::Normal(normal),
     });
     Ok(())
@@ -112,6 +112,7 @@ pub(super) fn confirm_bootstrap(
 ) -> Result<(), ApplyError> {
     let normal = unconfirmed(register, region, "region.bootstrap-confirm")?;
     let mode = Mode::Serving;
+    let mode = mode.into();
     set_following(register, region, Normal { mode, ..normal });
     Ok(())
 }
@@ -148,7 +149,7 @@ fn unconfirmed(
     kind: &'static str,
 ) -> Result<Normal, ApplyError> {
     let normal = following(register, region, kind)?;
-    match normal.mode {
+    match *normal.mode {
         Mode::Unconfirmed => Ok(normal),
         Mode::Serving | Mode::Merging(_) | Mode::Flashback => {
             Err(wrong_stage(register, region, kind))
@@ -181,7 +182,7 @@ pub(super) fn at_rest(
     kind: &'static str,
 ) -> Result<Normal, ApplyError> {
     let normal = following(register, region, kind)?;
-    match normal.mode {
+    match *normal.mode {
         Mode::Serving => Ok(normal),
         Mode::Merging(_) | Mode::Flashback | Mode::Unconfirmed => {
             Err(wrong_stage(register, region, kind))
@@ -263,7 +264,7 @@ pub(super) fn split(
         region: Arc::new(parts.derived),
         meta_index: position,
         floor: whole.floor,
-        mode: Mode::Serving,
+        mode: Rare::default(),
     };
     set_following(register, id, derived);
     let shared = share_cache(register, id);
@@ -311,7 +312,7 @@ fn share_cache(register: &mut Register, id: RegionId) -> bool {
     let Some(slot) = slot(register, id) else {
         return false;
     };
-    match slot.cache {
+    match *slot.cache {
         CacheEntry::Active { .. } => true,
         CacheEntry::Absent
         | CacheEntry::LoadRequested { .. }
@@ -320,7 +321,7 @@ fn share_cache(register: &mut Register, id: RegionId) -> bool {
         | CacheEntry::Cancelled { .. }
         | CacheEntry::EvictPending { .. }
         | CacheEntry::Evicting { .. } => {
-            slot.cache = slot.cache.withdrawn(EvictReason::Split);
+            slot.cache = slot.cache.withdrawn(EvictReason::Split).into();
             false
         }
     }
@@ -344,11 +345,11 @@ fn put_child(
     register.drop_reservation(region.id);
     let slot = register.slot_or_new(region.id);
     // An earlier incarnation's memory may still be on its way out; that comes first.
-    if shares_cache && slot.cache == CacheEntry::Absent {
-        slot.cache = CacheEntry::Active {
+    if shares_cache && *slot.cache == CacheEntry::Absent {
+        slot.cache = Rare::from(CacheEntry::Active {
             incarnation,
             shared_from: Some(parent),
-        };
+        });
     }
     let normal = Normal {
         region,
@@ -358,12 +359,12 @@ fn put_child(
             index: INITIAL_INDEX,
             barrier: floor.barrier,
         },
-        mode: Mode::Serving,
+        mode: Rare::default(),
     };
     slot.peer = Some(PeerState {
         peer,
         incarnation,
-        predecessor,
+        predecessor: predecessor.into(),
         stage: PeerStage::following(normal, peer),
     });
 }

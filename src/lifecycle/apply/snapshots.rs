@@ -10,7 +10,7 @@ use crate::lifecycle::register::{Claim, LedgerFault};
 use crate::lifecycle::step::given_up;
 use crate::lifecycle::{
     AbortReason, Applying, DamageReason, Damaged, DeletionCause, EvictReason, Floor, MergedSource,
-    Mode, Normal, Owner, PeerStage, Previous, RaftPosition, Register, Reservation, SnapshotRef,
+    Normal, Owner, PeerStage, Previous, RaftPosition, Rare, Register, Reservation, SnapshotRef,
     TombstoneCause, Waiting,
 };
 use crate::{Region, RegionId};
@@ -275,7 +275,7 @@ pub(super) fn install_witness(
             index: position.index,
             ..floor
         },
-        mode: Mode::Serving,
+        mode: Rare::default(),
     };
     set_stage(register, region, PeerStage::Witness(witness));
     withdraw_cache(register, region, EvictReason::Witness);
@@ -298,7 +298,7 @@ pub(super) fn end(
         region: applying.region,
         meta_index: applying.snapshot.position,
         floor,
-        mode: Mode::Serving,
+        mode: Rare::default(),
     };
     set_stage(register, region, PeerStage::Normal(normal));
     Ok(())

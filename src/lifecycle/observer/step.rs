@@ -164,7 +164,7 @@ fn serves(register: &Register, request: &Attached) -> bool {
     let peer = register.peer(request.region);
     peer.is_some_and(|peer| match &peer.stage {
         PeerStage::Normal(normal) => {
-            normal.mode != Mode::Unconfirmed && normal.region.epoch.version == request.version
+            *normal.mode != Mode::Unconfirmed && normal.region.epoch.version == request.version
         }
         PeerStage::Uninitialized
         | PeerStage::Witness(_)

@@ -51,7 +51,7 @@ impl Register {
     ) -> Result<Admitted, Refusal> {
         let peer = gate::live(self, region, None)?;
         let normal = match &peer.stage {
-            PeerStage::Normal(normal) if normal.mode == Mode::Flashback => normal,
+            PeerStage::Normal(normal) if *normal.mode == Mode::Flashback => normal,
             PeerStage::Normal(_)
             | PeerStage::Uninitialized
             | PeerStage::Witness(_)

@@ -206,7 +206,7 @@ impl Register {
         if let Some(peer) = peer {
             self.check_peer(region, peer, *last_transition)?;
         }
-        match *cache {
+        match **cache {
             CacheEntry::LoadRequested { incarnation }
             | CacheEntry::LoadQueued { incarnation }
             | CacheEntry::Loading { incarnation }

@@ -3,8 +3,6 @@
 //!
 //! Not here: why an owner changes (`apply`).
 
-use std::sync::Arc;
-
 use crate::lifecycle::DeletionId;
 use crate::persistent_map::PersistentMap;
 use crate::{Incarnation, Key, KeyRange, RegionId};
@@ -58,37 +56,44 @@ pub enum LedgerFault {
     },
 }
 
-/// What lies behind the start of an owned range.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Owned {
-    end: Option<Key>,
-    owner: Owner,
-}
-
-/// Disjoint ranges by their start.
+/// Where ownership changes: the keys on which an owned range starts or ends, and who owns what follows each,
+/// up to the next one. Nobody owns anything before the first.
+///
+/// A range has no end of its own: it ends where the next one starts, or where what nobody owns starts. So
+/// neighbours keep one key between them, and to find an owner one place is looked at. Of two bounds in a row
+/// at least one has an owner behind it, so equal claims are always written down alike.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::lifecycle) struct Ledger {
-    by_start: PersistentMap<Key, Owned>,
+    by_bound: PersistentMap<Key, Option<Owner>>,
 }
 
-fn claim((start, owned): (&Key, &Owned)) -> Claim {
-    let range = KeyRange::new(Key::clone(start), owned.end.clone());
+/// The claims among bounds that come in key order.
+fn claims<'a>(
+    bounds: impl Iterator<Item = (&'a Key, &'a Option<Owner>)>,
+) -> impl Iterator<Item = Claim> {
+    let mut bounds = bounds.peekable();
+    std::iter::from_fn(move || {
+        loop {
+            let (start, owner) = bounds.next()?;
+            if let Some(owner) = owner {
+                return Some(claim(start, bounds.peek().map(|(end, _)| *end), *owner));
+            }
+        }
+    })
+}
+
+fn claim(start: &Key, end: Option<&Key>, owner: Owner) -> Claim {
+    let range = KeyRange::new(Key::clone(start), end.cloned());
     Claim {
-        range: range.expect("only ranges are claimed, and those are not empty"),
-        owner: owned.owner,
+        range: range.expect("the bound after another one is larger"),
+        owner,
     }
 }
 
 impl Ledger {
     pub(in crate::lifecycle) fn owner_at(&self, key: &[u8]) -> Option<Owner> {
-        let (_, owned, next) = self.by_start.at_or_before(key)?;
-        let is_inside = match (&owned.end, next) {
-            (None, _) => true,
-            // Neighbours share the key between them; it was looked at already.
-            (Some(end), Some(next)) if Arc::ptr_eq(end, next) => true,
-            (Some(end), _) => *key < **end,
-        };
-        is_inside.then_some(owned.owner)
+        let (_, owner) = self.by_bound.at_or_before(key)?;
+        *owner
     }
 
     /// The claims that share a key with `range`, in key order.
@@ -97,23 +102,18 @@ impl Ledger {
         range: &'a KeyRange,
     ) -> impl Iterator<Item = Claim> + 'a {
         let start: &[u8] = range.start();
-        let before = self.by_start.before(start).next();
-        let reaches = |owned: &Owned| owned.end.as_ref().is_none_or(|end| **end > *start);
-        let starts_inside = move |start: &Key| range.end().is_none_or(|end| **start < **end);
-        before
-            .filter(|(_, owned)| reaches(owned))
-            .into_iter()
-            .chain(
-                self.by_start
-                    .from(start)
-                    .take_while(move |(start, _)| starts_inside(start)),
-            )
-            .map(claim)
+        let first = self.by_bound.at_or_before(start);
+        let first = first.map_or(start, |(first, _)| &**first);
+        let starts_inside = |claim: &Claim| {
+            let start = claim.range.start();
+            range.end().is_none_or(|end| **start < **end)
+        };
+        claims(self.by_bound.from(first)).take_while(starts_inside)
     }
 
     /// The claims in key order.
     pub(in crate::lifecycle) fn claims(&self) -> impl Iterator<Item = Claim> {
-        self.by_start.iter().map(claim)
+        claims(self.by_bound.iter())
     }
 
     /// The claims before (nearest first) and after the one that starts at `start`.
@@ -121,9 +121,15 @@ impl Ledger {
         &self,
         start: &[u8],
     ) -> (impl Iterator<Item = Claim>, impl Iterator<Item = Claim>) {
-        let after = self.by_start.from(start).map(claim);
+        let mut end = self.by_bound.from(start).next().map(|(bound, _)| bound);
+        let before = self.by_bound.before(start);
+        let before = before.filter_map(move |(start, owner)| {
+            let end = end.replace(start);
+            Some(claim(start, end, (*owner)?))
+        });
+        let after = claims(self.by_bound.from(start));
         (
-            self.by_start.before(start).map(claim),
+            before,
             after.skip_while(move |claim| **claim.range.start() == *start),
         )
     }
@@ -131,15 +137,12 @@ impl Ledger {
     /// Lets the bounds of `range` be the very bytes that the ledger has of them already, so that
     /// neighbours keep one copy of the key between them.
     pub(in crate::lifecycle) fn share_bounds(&self, range: &mut KeyRange) {
-        let start: &[u8] = range.start();
-        let before = self.by_start.before(start).next();
-        let end_before = before.and_then(|(_, owned)| owned.end.as_ref());
-        let shared_start = end_before.filter(|end| ***end == *start).cloned();
-        let at_end = range.end().and_then(|end| {
-            let (next, _, _) = self.by_start.at_or_before(&**end)?;
-            (*next == *end).then(|| Key::clone(next))
-        });
-        range.share_bounds(shared_start, at_end);
+        let same = |key: &Key| {
+            let (bound, _) = self.by_bound.at_or_before(&**key)?;
+            (**bound == **key).then(|| Key::clone(bound))
+        };
+        let (start, end) = (same(range.start()), range.end().and_then(same));
+        range.share_bounds(start, end);
     }
 
     /// Gives up `released` and then takes `taken`, or changes nothing.
@@ -148,62 +151,104 @@ impl Ledger {
         released: &[Claim],
         taken: &[Claim],
     ) -> Result<(), LedgerFault> {
-        let mut removed = Vec::with_capacity(released.len());
-        let mut inserted: Vec<&Key> = Vec::with_capacity(taken.len());
-        let outcome = self.try_exchange(released, taken, &mut removed, &mut inserted);
-        if outcome.is_err() {
-            for start in inserted {
-                self.by_start.remove(&**start);
+        let mut done = 0;
+        let mut outcome = Ok(());
+        for step in Step::all(released, taken) {
+            outcome = self.carry_out(step);
+            if outcome.is_err() {
+                break;
             }
-            for (start, owned) in removed {
-                self.by_start.insert(start, owned);
+            done += 1;
+        }
+        if outcome.is_err() {
+            let steps: Vec<Step<'_>> = Step::all(released, taken).take(done).collect();
+            for step in steps.into_iter().rev() {
+                // It was done a moment ago, so it can be undone.
+                let _ = self.carry_out(step.undone());
             }
         }
         outcome
     }
 
-    fn try_exchange<'a>(
-        &mut self,
-        released: &[Claim],
-        taken: &'a [Claim],
-        removed: &mut Vec<(Key, Owned)>,
-        inserted: &mut Vec<&'a Key>,
-    ) -> Result<(), LedgerFault> {
-        for claim in released {
-            let start = claim.range.start();
-            let owned = self.by_start.get(&**start).filter(|owned| {
-                owned.owner == claim.owner && owned.end.as_ref() == claim.range.end()
-            });
-            if owned.is_none() {
-                return Err(LedgerFault::NotOwned {
-                    range: claim.range.clone(),
-                    owner: claim.owner,
-                });
-            }
-            let owned = self.by_start.remove(&**start);
-            removed.extend(owned.map(|owned| (start.clone(), owned)));
+    fn carry_out(&mut self, step: Step<'_>) -> Result<(), LedgerFault> {
+        match step {
+            Step::Release(claim) => self.release(claim),
+            Step::Take(claim) => self.take(claim),
         }
-        for claim in taken {
-            if let Some(other) = self.overlapping(&claim.range).next() {
-                return Err(LedgerFault::Occupied {
-                    range: claim.range.clone(),
-                    by: other.owner,
-                });
-            }
-            let start = claim.range.start();
-            let owned = Owned {
-                end: claim.range.end().cloned(),
-                owner: claim.owner,
-            };
-            self.by_start.insert(start.clone(), owned);
-            inserted.push(start);
+    }
+
+    fn release(&mut self, Claim { range, owner }: &Claim) -> Result<(), LedgerFault> {
+        let start: &[u8] = range.start();
+        let is_owned = {
+            let mut from = self.by_bound.from(start);
+            let first = from.next();
+            first.is_some_and(|(bound, found)| **bound == *start && *found == Some(*owner))
+                && from.next().map(|(end, _)| end) == range.end()
+        };
+        if !is_owned {
+            return Err(LedgerFault::NotOwned {
+                range: range.clone(),
+                owner: *owner,
+            });
+        }
+        let before = self.by_bound.before(start).next();
+        if before.is_some_and(|(_, owner)| owner.is_some()) {
+            self.by_bound.insert(range.start().clone(), None);
+        } else {
+            self.by_bound.remove(start);
+        }
+        if let Some(end) = range.end()
+            && self.by_bound.get(&**end) == Some(&None)
+        {
+            self.by_bound.remove(&**end);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, Claim { range, owner }: &Claim) -> Result<(), LedgerFault> {
+        let last = self.by_bound.last_key_value();
+        let lies_behind_all =
+            last.is_none_or(|(last, owner)| owner.is_none() && *last <= *range.start());
+        if !lies_behind_all && let Some(other) = self.overlapping(range).next() {
+            return Err(LedgerFault::Occupied {
+                range: range.clone(),
+                by: other.owner,
+            });
+        }
+        self.by_bound.insert(range.start().clone(), Some(*owner));
+        if let Some(end) = range.end()
+            && (lies_behind_all || self.by_bound.get(&**end).is_none())
+        {
+            self.by_bound.insert(end.clone(), None);
         }
         Ok(())
     }
 }
 
+/// One part of an exchange.
+enum Step<'a> {
+    Release(&'a Claim),
+    Take(&'a Claim),
+}
+
+impl<'a> Step<'a> {
+    fn all(released: &'a [Claim], taken: &'a [Claim]) -> impl Iterator<Item = Step<'a>> {
+        let taken = taken.iter().map(Step::Take);
+        released.iter().map(Step::Release).chain(taken)
+    }
+
+    fn undone(self) -> Self {
+        match self {
+            Step::Release(claim) => Step::Take(claim),
+            Step::Take(claim) => Step::Release(claim),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use torrens_journal::Lsn;
 
     use super::*;
@@ -243,6 +288,98 @@ mod tests {
             ));
             assert_eq!(ledger, before);
         }
+    }
+
+    /// Beside a plain list of claims: what is owned, what is refused, and that equal claims are equal.
+    #[test]
+    fn a_random_history_is_what_a_list_of_claims_says() {
+        let seed = 5;
+        println!("seed {seed}");
+        let mut state: u64 = seed;
+        let mut below = |end: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % end
+        };
+        let key = |n: u64| format!("k{n:03}");
+        let (mut ledger, mut plain): (Ledger, Vec<Claim>) = (Ledger::default(), Vec::new());
+        let (mut accepted, mut refused) = (0, 0);
+        for step in 0..4_000 {
+            let start = below(200);
+            let end = match below(40) {
+                0 => String::new(),
+                length => key(start + length / 4 + 1),
+            };
+            let start = if start == 0 {
+                String::new()
+            } else {
+                key(start)
+            };
+            let taken = [claim(&start, &end, step)];
+            // Sometimes one that is there, sometimes with another end.
+            let mut released: Vec<Claim> = Vec::new();
+            if !plain.is_empty() && below(3) > 0 {
+                let one = &plain[below(plain.len() as u64) as usize];
+                released.push(one.clone());
+                if below(10) == 0 {
+                    released[0].range = taken[0].range.clone();
+                }
+            }
+            let taken = &taken[..usize::from(below(4) > 0 || released.is_empty())];
+            let mut wanted = plain.clone();
+            let mut may = true;
+            for claim in &released {
+                let before = wanted.len();
+                wanted.retain(|other| other != claim);
+                may &= wanted.len() < before;
+            }
+            for claim in taken {
+                may &= !wanted
+                    .iter()
+                    .any(|other| other.range.overlaps(&claim.range));
+                wanted.push(claim.clone());
+            }
+            let before = ledger.clone();
+            match ledger.exchange(&released, taken) {
+                Ok(()) => {
+                    assert!(may, "{released:?} {taken:?}");
+                    accepted += 1;
+                    wanted.sort_by(|a, b| a.range.start().cmp(b.range.start()));
+                    plain = wanted;
+                }
+                Err(fault) => {
+                    assert!(!may, "{fault}");
+                    refused += 1;
+                    assert_eq!(ledger, before, "a refusal changed something");
+                }
+            }
+            assert!(ledger.claims().eq(plain.iter().cloned()));
+            let probe = key(below(260));
+            let owner = plain
+                .iter()
+                .find(|claim| claim.range.contains(probe.as_bytes()));
+            assert_eq!(
+                ledger.owner_at(probe.as_bytes()),
+                owner.map(|claim| claim.owner)
+            );
+            let (before, after) = ledger.neighbours(probe.as_bytes());
+            let is_before = |claim: &&Claim| **claim.range.start() < *probe.as_bytes();
+            let wanted = plain.iter().filter(is_before).rev().cloned();
+            assert!(before.eq(wanted), "before {probe}");
+            let is_after = |claim: &&Claim| **claim.range.start() > *probe.as_bytes();
+            assert!(
+                after.eq(plain.iter().filter(is_after).cloned()),
+                "after {probe}"
+            );
+            if step % 500 == 0 {
+                let mut again = Ledger::default();
+                again.exchange(&[], &plain).unwrap();
+                assert_eq!(again, ledger, "written down in two ways");
+            }
+        }
+        println!("{accepted} accepted, {refused} refused");
+        assert!(accepted > 500 && refused > 200);
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl Register {
                     reserved: reservation.reserved,
                 });
         let caches = self.slots.iter().filter_map(|(region, slot)| {
-            let cache: CacheEntry = slot.cache;
+            let cache: CacheEntry = *slot.cache;
             Some(OpenOperation::Cache {
                 region: *region,
                 incarnation: cache.incarnation()?,

@@ -26,7 +26,7 @@ pub(super) fn bootstrap(
         && *normal.region == *region
         && normal.meta_index == INITIAL_POSITION
     {
-        return match normal.mode {
+        return match *normal.mode {
             Mode::Unconfirmed if !is_prepared => {
                 Err(Refusal::BootstrapUnconfirmed { region: region.id })
             }

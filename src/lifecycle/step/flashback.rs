@@ -34,7 +34,7 @@ pub(super) fn end(register: &Register, entry: Entry<'_>) -> Result<Outcome, Refu
 
 fn admit(entry: Entry<'_>) -> Result<&Normal, Refusal> {
     let normal = gate::initialized(entry.region, entry.peer)?;
-    match normal.mode {
+    match *normal.mode {
         Mode::Flashback => Ok(normal),
         Mode::Serving | Mode::Merging(_) | Mode::Unconfirmed => {
             gate::following(entry.region, entry.peer)

@@ -61,7 +61,7 @@ pub(in crate::lifecycle) fn following(
     peer: &PeerState,
 ) -> Result<&Normal, Refusal> {
     let normal = initialized(region, peer)?;
-    match normal.mode {
+    match *normal.mode {
         Mode::Serving => Ok(normal),
         Mode::Merging(MergeSource { target, .. }) => Err(Refusal::RegionMerging { region, target }),
         Mode::Flashback => Err(Refusal::RegionInFlashback { region }),

@@ -60,7 +60,7 @@ pub(super) fn rollback(
     }
     let region = entry.region;
     let source = gate::initialized(region, entry.peer)?;
-    let attempt = match source.mode {
+    let attempt = match *source.mode {
         Mode::Merging(attempt) => attempt.commit,
         Mode::Serving | Mode::Flashback | Mode::Unconfirmed => {
             return Err(Refusal::NotMerging { region });
@@ -117,7 +117,7 @@ pub(super) fn commit(
             return Ok(source_lost(register, entry, source));
         }
     };
-    let is_prepared = matches!(here.mode, Mode::Merging(merge)
+    let is_prepared = matches!(*here.mode, Mode::Merging(merge)
         if merge.target == region && merge.commit == attempt);
     if !(is_prepared && *here.region == *source) {
         let has = here.meta_index.index;

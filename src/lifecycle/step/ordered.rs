@@ -167,7 +167,7 @@ pub(super) fn collect_tombstone(
 /// The prepared region becomes the cluster's first.
 pub(super) fn confirm_bootstrap(register: &Register, region: RegionId) -> Result<Outcome, Refusal> {
     let peer = gate::live(register, region, None)?;
-    match gate::initialized(region, peer)?.mode {
+    match *gate::initialized(region, peer)?.mode {
         Mode::Unconfirmed => Ok(Outcome::accept(Change::BootstrapConfirmed { region })),
         Mode::Serving | Mode::Merging(_) | Mode::Flashback => Ok(Outcome::AlreadyApplied),
     }

@@ -3,8 +3,8 @@
 use super::{destroying, gate};
 use crate::lifecycle::outcome::Planned;
 use crate::lifecycle::{
-    AbortReason, Change, DamageReason, DeletionCause, Effect, Floor, MergedSource, Mode, Normal,
-    Outcome, Owner, PeerStage, PeerState, RaftPosition, Refusal, Register, SnapshotRef,
+    AbortReason, Change, DamageReason, DeletionCause, Effect, Floor, MergedSource, Mode, Outcome,
+    Owner, PeerStage, PeerState, RaftPosition, Refusal, Register, SnapshotRef,
 };
 use crate::{Incarnation, KeyRange, Region, RegionId};
 
@@ -59,10 +59,9 @@ fn check_newer(
 ) -> Result<(), Refusal> {
     let (region, have, is_new) = match &peer.stage {
         PeerStage::Uninitialized => return Ok(()),
-        PeerStage::Normal(Normal {
-            mode: Mode::Unconfirmed,
-            ..
-        }) => return Err(Refusal::BootstrapUnconfirmed { region: id }),
+        PeerStage::Normal(normal) if *normal.mode == Mode::Unconfirmed => {
+            return Err(Refusal::BootstrapUnconfirmed { region: id });
+        }
         PeerStage::Normal(normal) => {
             // The data may be further than any metadata, never less far than its floor.
             let have = normal.meta_index.index.max(normal.floor.index);

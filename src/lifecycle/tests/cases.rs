@@ -73,7 +73,7 @@ fn a_split_adopts_the_peer_that_a_message_made_and_late_work_for_it_is_refused()
     let second = world.incarnation(2);
     assert!(second > first);
     let peer = world.register.peer(RegionId(2)).unwrap();
-    assert_eq!(peer.predecessor, Some(first));
+    assert_eq!(*peer.predecessor, Some(first));
     // Destroyed at once; the snapshot that was queued for the first one is handled last.
     world.accept(&destroy(2));
     world.finish_deletions();

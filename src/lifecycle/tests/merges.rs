@@ -99,7 +99,7 @@ fn a_merge_that_is_rolled_back_keeps_the_conf_ver_of_its_prepare() {
     let Some(PeerStage::Normal(normal)) = world.register.peer(RegionId(2)).map(|p| &p.stage) else {
         panic!("a source keeps its data");
     };
-    let Mode::Merging(source) = normal.mode else {
+    let Mode::Merging(source) = *normal.mode else {
         panic!("{:?}", normal.mode);
     };
     assert_eq!((source.commit, source.min_index), (7, 6));

@@ -6,7 +6,7 @@ use torrens_journal::{Lsn, RecordKind};
 use torrens_recovery::StateMachine;
 use torrens_recovery::checkpoint::CheckpointError;
 
-use super::index::Index;
+use super::index::{Index, IndexPiece};
 use super::record::HistoryRecord;
 use crate::codec::{self, CodecError};
 
@@ -31,9 +31,10 @@ impl HistoryMachine {
 impl StateMachine for HistoryMachine {
     /// With the length of its payload in bytes.
     type Record = (usize, HistoryRecord);
+    type Item = IndexPiece;
     type Error = CodecError;
 
-    fn decode(&self, kind: RecordKind, payload: &[u8]) -> Result<Option<Self::Record>, CodecError> {
+    fn decode(kind: RecordKind, payload: &[u8]) -> Result<Option<Self::Record>, CodecError> {
         let decoded = codec::decode_history(kind.get(), payload)?;
         Ok(decoded.map(|(record, _)| (payload.len(), record)))
     }
@@ -52,8 +53,12 @@ impl StateMachine for HistoryMachine {
             .try_for_each(|piece| sink(&codec::encode_piece(&piece)))
     }
 
-    fn load(&mut self, item: &[u8]) -> Result<(), CodecError> {
-        self.index.restore(codec::decode_piece(item)?);
+    fn decode_item(item: &[u8]) -> Result<IndexPiece, CodecError> {
+        codec::decode_piece(item)
+    }
+
+    fn load(&mut self, piece: IndexPiece) -> Result<(), CodecError> {
+        self.index.restore(piece);
         Ok(())
     }
 }

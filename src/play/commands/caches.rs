@@ -205,7 +205,7 @@ fn cache(world: &mut World, _: &Args) -> Result<Lines, Trouble> {
     let (decided, durable) = (engine.appended_register(), engine.register());
     let mut lines = Vec::new();
     for (region, slot) in decided.slots() {
-        let (now, then) = (slot.cache, durable.cache(region));
+        let (now, then) = (*slot.cache, durable.cache(region));
         if now == CacheEntry::Absent && then == CacheEntry::Absent {
             continue;
         }

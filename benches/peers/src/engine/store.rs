@@ -35,8 +35,8 @@ pub(crate) fn row_key(n: u64, row: u64) -> [u8; 19] {
         b"_r",
         &((place << 20) + row | 1 << 63).to_be_bytes(),
     ];
-    for (into, byte) in key.iter_mut().zip(parts.concat()) {
-        *into = byte;
+    for (into, byte) in key.iter_mut().zip(parts.into_iter().flatten()) {
+        *into = *byte;
     }
     key
 }

@@ -162,9 +162,10 @@ struct Sum(Tally);
 
 impl StateMachine for Sum {
     type Record = u8;
+    type Item = ();
     type Error = Infallible;
 
-    fn decode(&self, kind: RecordKind, payload: &[u8]) -> Result<Option<u8>, Infallible> {
+    fn decode(kind: RecordKind, payload: &[u8]) -> Result<Option<u8>, Infallible> {
         Ok((kind == KIND).then(|| payload.first().copied().unwrap_or_default()))
     }
 
@@ -180,7 +181,11 @@ impl StateMachine for Sum {
         Ok(())
     }
 
-    fn load(&mut self, _item: &[u8]) -> Result<(), Infallible> {
+    fn decode_item(_item: &[u8]) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn load(&mut self, (): ()) -> Result<(), Infallible> {
         Ok(())
     }
 }
