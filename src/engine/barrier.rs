@@ -204,7 +204,8 @@ impl Core {
                 for region in &captured.gone {
                     known.floors.remove(region);
                 }
-                Ok(())
+                drop(known);
+                self.settle_carried(now.sequence)
             }
             answer @ (Answer::Wait(_) | Answer::Refused(_)) => {
                 unreachable!("a barrier is a fact: {answer:?}")

@@ -26,7 +26,7 @@ use super::barrier::Barriers;
 use super::caches::Caches;
 use super::collect::{Collection, ReadPins};
 use super::durable::Follows;
-use super::feed::{Feeds, Retention};
+use super::feed::{Carried, Feeds, Retention};
 use super::fence::Fences;
 use super::latch::Latches;
 use super::layout::Layout;
@@ -53,6 +53,7 @@ pub(super) struct Core {
     pub(super) history: Arc<History>,
     pub(super) feeds: Feeds,
     pub(super) retention: Retention,
+    pub(super) carried: Carried,
     pub(super) families: ColumnFamilies,
     pub(super) pins: Arc<ReadPins>,
     pub(super) collection: Collection,
@@ -140,6 +141,7 @@ impl Core {
             history,
             feeds: Feeds::default(),
             retention: Retention::default(),
+            carried: Carried::default(),
             families,
         }
     }

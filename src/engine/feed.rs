@@ -11,13 +11,14 @@
 //! stands on was seen.
 //!
 //! * `subscription`: reading. * `attach`: cursors after the register. * `scan`: rows after a reset.
-//! * `ack`: acknowledgements. * `progress`, `lag`: how far. * `retention`: what may go.
+//! * `ack`: acknowledgements. `carried`: those that come with the consumer's own writes. * `progress`, `lag`: how far. * `retention`: what may go.
 //! * `transitions`: the records of the store's journal as a feed. * `stream`: for tasks.
 //!
 //! Not here: what an item is (`observe::feed`), who is attached to what (`lifecycle::observer`).
 
 mod ack;
 mod attach;
+mod carried;
 mod lag;
 mod progress;
 mod retention;
@@ -37,12 +38,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 pub use ack::{Ack, AckAnswer, Acker};
+pub(super) use carried::Carried;
 pub use lag::{ObserverLag, RegionLag};
 pub use progress::{ObserverProgress, PinReason, ProgressPin};
 pub(super) use retention::Retention;
 pub use retention::RetentionReport;
 pub use subscription::{ObserveError, ObserveOptions, Subscription};
-pub use transitions::{Transition, Transitions, TransitionsError};
+pub use transitions::{Transition, TransitionFollower, Transitions, TransitionsError};
 
 use super::Engine;
 use super::core::Core;
@@ -167,7 +169,9 @@ impl Feeds {
 }
 
 impl Engine {
-    /// Opens the subscription of an observer. It goes on behind what is acknowledged.
+    /// Opens the subscription of an observer. It goes on behind what is acknowledged, what came with writes
+    /// of the consumer's own ([`WriteBatch::acknowledge`](crate::WriteBatch::acknowledge)) included, which it
+    /// makes durable first.
     ///
     /// # Errors
     /// [`ObserveError::Busy`] while another one is open, [`ObserveError::Removed`] if there is no such
@@ -177,6 +181,7 @@ impl Engine {
         observer: ObserverId,
         options: ObserveOptions,
     ) -> Result<Subscription, ObserveError> {
+        self.core.stand_by_carried(observer)?;
         Subscription::open(&self.core, observer, options)
     }
 
@@ -223,6 +228,11 @@ impl Engine {
     /// [`TransitionsError::Gone`] with the oldest position that is left, or the journal's own.
     pub fn transitions(&self, from: torrens_journal::Lsn) -> Result<Transitions, TransitionsError> {
         Transitions::open(&self.core, from)
+    }
+
+    /// Who follows transitions, the one that is furthest behind first.
+    pub fn transition_followers(&self) -> Vec<TransitionFollower> {
+        self.core.transition_followers()
     }
 }
 

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use torrens_journal::{
-    AppendError, Boot, Durability, Follower, Journal, JournalStats, Lsn, RecordKind, StoreUuid,
-    SyncError, SyncHooks,
+    AppendError, Boot, Durability, Follower, Journal, JournalStats, Lsn, PinId, PinInfo,
+    RecordKind, StoreUuid, SyncError, SyncHooks,
 };
 
 use super::EngineError;
@@ -121,6 +121,21 @@ impl Log {
     pub(super) fn follow(&self, from: Lsn, holder: &str) -> Result<Follower, EngineError> {
         let followed = self.journal()?.follow(from, holder);
         followed.map_err(|error| EngineError::Follow(Box::new(error.into())))
+    }
+
+    /// Every pin, that of the oldest record first.
+    pub(super) fn pins(&self) -> Vec<PinInfo> {
+        self.journal().map(Journal::pins).unwrap_or_default()
+    }
+
+    /// What whoever needs a record keeps on the disk, in bytes of whole segments.
+    pub(super) fn held_bytes(&self, lsn: Lsn) -> u64 {
+        self.journal().map_or(0, |journal| journal.held_bytes(lsn))
+    }
+
+    /// Takes a pin away; whether there was one.
+    pub(super) fn revoke_pin(&self, pin: PinId) -> bool {
+        self.journal().is_ok_and(|journal| journal.revoke_pin(pin))
     }
 
     pub(super) fn purge_below(&self, lsn: Lsn) -> Result<(), EngineError> {

@@ -41,6 +41,7 @@ impl Core {
         let folder = &self.layout.checkpoints;
         let pruned = checkpoint::prune(&*self.disk, folder, Some(store), GENERATIONS)
             .map_err(EngineError::Checkpoint)?;
+        self.end_stalled_followers();
         self.journal.purge_below(pruned.purge_below)?;
         Ok(lsn)
     }

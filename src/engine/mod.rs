@@ -76,8 +76,8 @@ pub use effects::{SnapshotProgress, SnapshotStep};
 pub use error::{EngineError, OpenError, ReadError};
 pub use feed::{
     Ack, AckAnswer, Acker, ObserveError, ObserveOptions, ObserverLag, ObserverProgress, PinReason,
-    ProgressPin, RegionLag, RetentionReport, Subscription, Transition, Transitions,
-    TransitionsError,
+    ProgressPin, RegionLag, RetentionReport, Subscription, Transition, TransitionFollower,
+    Transitions, TransitionsError,
 };
 pub use observers::{
     AddedObserver, AttachFailure, ObservedRegion, ObserverReason, ObserverRegions, ObserverStatus,

@@ -59,6 +59,7 @@ pub(super) fn open(options: Options, dir: &Path) -> Result<(Engine, OpenReport),
     }
     if options.mode != OpenMode::ReadOnly {
         core.open_history().map_err(OpenError::Finish)?;
+        core.find_carried().map_err(OpenError::Finish)?;
     }
     let needs_worker = options.mode != OpenMode::ReadOnly;
     if needs_worker {

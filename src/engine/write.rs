@@ -82,6 +82,7 @@ impl Core {
         self.data
             .apply_each(&batch.to_store_batch(region, &row, sequence))
             .map_err(|error| self.barriers.fail(error))?;
+        self.carried.note(batch, sequence);
         if !batch.range_deletes().is_empty() {
             // Before anybody reads at the new sequence: memory holds what the store now hides.
             self.stop_caching(region, EvictReason::DeleteRange);

@@ -7,6 +7,8 @@
 //! Not here: when it runs and for which regions (`registry`), whether what it says is still so when it is
 //! decided (`lifecycle::observer::step` leaves out what is not).
 
+use std::collections::HashMap;
+
 use super::{HistoryFacts, ObserverId};
 use crate::lifecycle::{
     AttachRequest, Attachment, AttachmentState, Detached, Ended, InvalidReason, Invalidated, Leads,
@@ -51,11 +53,16 @@ pub(crate) struct Plan {
 /// What the state asks for; nothing if it is as it should be.
 pub(crate) fn reconcile(register: &Register, scope: Scope<'_>, truth: &dyn Truth) -> Plan {
     let mut plan = Plan::default();
+    let mut regions = Regions {
+        register,
+        truth,
+        seen: HashMap::new(),
+    };
     for (observer, known) in register.observers().iter() {
         let mut losses = Vec::new();
         let mut look = |region: RegionId, attachment: &Attachment| {
             let at = (observer, region);
-            let wants = wanted(register, known, at, attachment, truth);
+            let wants = wanted(&mut regions, known, at, attachment);
             plan.take(at, attachment, wants, &mut losses);
         };
         match scope {
@@ -92,6 +99,44 @@ enum Wants {
     Loss(Loss),
 }
 
+/// The regions as they are, each looked at once for all of its observers: a hundred observers of ten
+/// thousand regions ask for the same ten thousand answers.
+struct Regions<'a> {
+    register: &'a Register,
+    truth: &'a dyn Truth,
+    seen: HashMap<RegionId, Seen>,
+}
+
+/// What one region is.
+#[derive(Clone, Copy)]
+struct Seen {
+    served: Result<Leads, WantReason>,
+    /// The first index that is kept, once somebody asked.
+    oldest: Option<Option<u64>>,
+}
+
+impl Regions<'_> {
+    fn seen(&mut self, region: RegionId) -> &mut Seen {
+        let (register, truth) = (self.register, self.truth);
+        self.seen.entry(region).or_insert_with(|| Seen {
+            served: served(register, region, truth),
+            oldest: None,
+        })
+    }
+
+    fn served(&mut self, region: RegionId) -> Result<Leads, WantReason> {
+        self.seen(region).served
+    }
+
+    fn oldest_kept(&mut self, region: RegionId) -> Option<u64> {
+        let truth = self.truth;
+        let seen = self.seen(region);
+        *seen
+            .oldest
+            .get_or_insert_with(|| truth.history().oldest(region))
+    }
+}
+
 /// The peer of a region whose changes can be delivered here, if it is led here.
 fn served(register: &Register, region: RegionId, truth: &dyn Truth) -> Result<Leads, WantReason> {
     let Some(peer) = register.peer(region) else {
@@ -125,12 +170,12 @@ fn served(register: &Register, region: RegionId, truth: &dyn Truth) -> Result<Le
 }
 
 fn wanted(
-    register: &Register,
+    regions: &mut Regions<'_>,
     known: &Observer,
     (observer, region): (ObserverId, RegionId),
     attachment: &Attachment,
-    truth: &dyn Truth,
 ) -> Wants {
+    let truth = regions.truth;
     match &attachment.state {
         AttachmentState::Draining(drain) => {
             if drain.end.is_none() {
@@ -141,12 +186,8 @@ fn wanted(
             if drain.attached || known.paused || !truth.may_try(observer, region) {
                 return Wants::Nothing;
             }
-            match gap(
-                attachment,
-                region,
-                drain.end.unwrap_or(attachment.acked),
-                truth,
-            ) {
+            let end = drain.end.unwrap_or(attachment.acked);
+            match gap(attachment, region, end, regions) {
                 Some(loss) => Wants::Loss(loss),
                 None => Wants::Attach(None),
             }
@@ -155,16 +196,16 @@ fn wanted(
             if known.paused || !truth.may_try(observer, region) {
                 return Wants::Nothing;
             }
-            match served(register, region, truth) {
+            match regions.served(region) {
                 Err(_) => Wants::Nothing,
-                Ok(leads) => match gap(attachment, region, leads.applied, truth) {
+                Ok(leads) => match gap(attachment, region, leads.applied, regions) {
                     Some(loss) => Wants::Loss(loss),
                     None => Wants::Attach(Some(leads)),
                 },
             }
         }
         AttachmentState::CatchingUp { term } | AttachmentState::Live { term } => {
-            match served(register, region, truth) {
+            match regions.served(region) {
                 Err(reason) => Wants::Detach(reason),
                 Ok(leads) if leads.term > *term => Wants::Attach(Some(leads)),
                 // Told of an earlier term than the one it was attached in: late, and passes.
@@ -176,9 +217,14 @@ fn wanted(
 }
 
 /// What lies between what is acknowledged and what is kept, if anything does.
-fn gap(attachment: &Attachment, region: RegionId, applied: u64, truth: &dyn Truth) -> Option<Loss> {
+fn gap(
+    attachment: &Attachment,
+    region: RegionId,
+    applied: u64,
+    regions: &mut Regions<'_>,
+) -> Option<Loss> {
     let first_lost = attachment.next_index();
-    let first_available = match truth.history().oldest(region) {
+    let first_available = match regions.oldest_kept(region) {
         Some(oldest) => oldest,
         None => applied.saturating_add(1),
     };

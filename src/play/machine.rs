@@ -17,7 +17,7 @@ use torrens_recovery::Item;
 use super::held::{Gate, GatedFactory, Held, Release};
 use super::points::Counter;
 use super::world::Trouble;
-use crate::engine::{Background, OpenMode, Options, Subscription, TransitionTicket};
+use crate::engine::{Background, OpenMode, Options, Subscription, TransitionTicket, Transitions};
 use crate::inspector::{Description, InspectError, Inspector, KeyForm, describe};
 use crate::lifecycle::{DeletionId, Register};
 use crate::observe::{Leadership, LeadershipSource, ObserverId};
@@ -94,6 +94,7 @@ pub(super) struct Machine {
     pub(super) truth: Arc<Truth>,
     pub(super) views: BTreeMap<String, RegionView>,
     pub(super) subscriptions: BTreeMap<ObserverId, Subscription>,
+    pub(super) followers: BTreeMap<String, Transitions>,
     pub(super) images: BTreeMap<String, DurableImage>,
     /// Every creation of each region's peer that was seen, in order.
     creations: BTreeMap<RegionId, Vec<Incarnation>>,
@@ -143,6 +144,7 @@ impl Machine {
             truth: Arc::default(),
             views: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
+            followers: BTreeMap::new(),
             images: BTreeMap::new(),
             creations: BTreeMap::new(),
             deletions: Vec::new(),
@@ -199,6 +201,7 @@ impl Machine {
     pub(super) fn take_engine(&mut self) -> Result<Engine, Trouble> {
         self.views.clear();
         self.subscriptions.clear();
+        self.followers.clear();
         self.labels.clear();
         let closed = || Trouble::Script(format!("{} is not open", self.store));
         self.engine.take().ok_or_else(closed)
@@ -322,6 +325,7 @@ impl Machine {
         self.held = None;
         self.views.clear();
         self.subscriptions.clear();
+        self.followers.clear();
         self.labels.clear();
         self.tickets.clear();
         self.submitted.clear();

@@ -6,6 +6,7 @@
 //! 'm' name                                               →  see `rows`       the store's own rows
 //! 'r' region id(8, big-endian)                           →  see `rows`       a region's row
 //! 'f' region id(8, big-endian)                           →  see `covered`    where barriers left that row
+//! 'a' observer(8) region(8) !sequence(8), big-endian     →  see `acks`       an acknowledgement with a write
 //! ```
 //!
 //! The escape keeps order and lets no key be a prefix of another, so raw order is user order, and
@@ -18,12 +19,13 @@
 //! Not here: values of rows (`rows`), walking versions (`versions`).
 
 use super::{ColumnFamily, RawRange, StoreBatch, Value};
-use crate::{Key, KeyRange, Region, RegionId, Sequence};
+use crate::{Key, KeyRange, ObserverId, Region, RegionId, Sequence};
 
 const PREFIX_DATA: u8 = b'd';
 const PREFIX_META: u8 = b'm';
 const PREFIX_REGION: u8 = b'r';
 const PREFIX_FLOOR: u8 = b'f';
+const PREFIX_ACK: u8 = b'a';
 pub(super) const PREFIX_RANGE_DELETION: u8 = b'e';
 
 const TAG_DELETE: u8 = 0;
@@ -39,6 +41,8 @@ const SEQUENCE_BYTES: usize = 8;
 const ESCAPED_OFFSET: usize = 2;
 /// `'d'`, column family, one group at least, sequence.
 const DATA_KEY_BYTES_MIN: usize = ESCAPED_OFFSET + (GROUP_BYTES + 1) + SEQUENCE_BYTES;
+
+const ACK_KEY_BYTES: usize = 1 + 3 * 8;
 
 /// What is wrong with a raw key or a tagged value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -116,6 +120,15 @@ pub enum StoreKey {
     RegionRow(RegionId),
     /// Where the last barriers left a region's row.
     FloorRow(RegionId),
+    /// An acknowledgement that came with the write of that sequence number.
+    Ack {
+        /// Whose consumer.
+        observer: ObserverId,
+        /// The region whose changes it has.
+        region: RegionId,
+        /// Of the write.
+        sequence: Sequence,
+    },
     /// One of the store's own rows, by name (not empty).
     Meta(Vec<u8>),
 }
@@ -136,6 +149,7 @@ impl StoreKey {
             Some((&PREFIX_META, name)) => Ok(StoreKey::Meta(name.to_vec())),
             Some((&PREFIX_REGION, id)) => decode_region(id).map(StoreKey::RegionRow),
             Some((&PREFIX_FLOOR, id)) => decode_region(id).map(StoreKey::FloorRow),
+            Some((&PREFIX_ACK, _)) => decode_ack(raw),
             Some((&prefix, _)) => Err(KeyError::UnknownPrefix { prefix }),
         }
     }
@@ -147,6 +161,11 @@ impl StoreKey {
             StoreKey::RangeDeletion(key) => range_deletion_key(key.cf, &key.key, key.sequence),
             StoreKey::RegionRow(region) => region_row_key(*region),
             StoreKey::FloorRow(region) => floor_row_key(*region),
+            StoreKey::Ack {
+                observer,
+                region,
+                sequence,
+            } => ack_key(*observer, *region, *sequence),
             StoreKey::Meta(name) => meta_key(name),
         }
     }
@@ -318,6 +337,44 @@ pub(super) fn floor_row_key(region: RegionId) -> Vec<u8> {
     of_region(PREFIX_FLOOR, region)
 }
 
+pub(super) fn ack_key(observer: ObserverId, region: RegionId, sequence: Sequence) -> Vec<u8> {
+    let mut raw = Vec::with_capacity(ACK_KEY_BYTES);
+    raw.push(PREFIX_ACK);
+    for field in [observer.0, region.0, !sequence.get()] {
+        raw.extend_from_slice(&field.to_be_bytes());
+    }
+    raw
+}
+
+fn decode_ack(raw: &[u8]) -> Result<StoreKey, KeyError> {
+    if raw.len() > ACK_KEY_BYTES {
+        return Err(KeyError::TrailingBytes {
+            offset: ACK_KEY_BYTES,
+        });
+    }
+    let fields = raw.get(1..).unwrap_or_default();
+    let mut fields = fields
+        .chunks_exact(8)
+        .filter_map(|field| field.first_chunk());
+    let mut next = || fields.next().map(|field| u64::from_be_bytes(*field));
+    match (next(), next(), next()) {
+        (Some(observer), Some(region), Some(inverted)) => Ok(StoreKey::Ack {
+            observer: ObserverId(observer),
+            region: RegionId(region),
+            sequence: Sequence::new(!inverted),
+        }),
+        _ => Err(KeyError::TooShort { bytes: raw.len() }),
+    }
+}
+
+/// Raw keys of all acknowledgements.
+pub(super) fn ack_rows_range() -> RawRange {
+    RawRange {
+        start: vec![PREFIX_ACK],
+        end: Some(vec![PREFIX_ACK + 1]),
+    }
+}
+
 fn of_region(prefix: u8, region: RegionId) -> Vec<u8> {
     let mut raw = Vec::with_capacity(9);
     raw.push(prefix);
@@ -336,12 +393,15 @@ fn decode_region(id: &[u8]) -> Result<RegionId, KeyError> {
     }
 }
 
-/// The sequence of a raw key of kind `d` or `e`, without a look at the rest of it; none of the others
+/// The sequence of a raw key of kind `d`, `e` or `a`, without a look at the rest of it; none of the others
 /// has one.
 pub(super) fn version_sequence(raw: &[u8]) -> Option<Sequence> {
-    let is_versioned = matches!(raw.first(), Some(&(PREFIX_DATA | PREFIX_RANGE_DELETION)));
     let (_, inverted) = raw.split_last_chunk::<SEQUENCE_BYTES>()?;
-    let is_whole = is_versioned && raw.len() >= DATA_KEY_BYTES_MIN;
+    let is_whole = match raw.first() {
+        Some(&(PREFIX_DATA | PREFIX_RANGE_DELETION)) => raw.len() >= DATA_KEY_BYTES_MIN,
+        Some(&PREFIX_ACK) => raw.len() == ACK_KEY_BYTES,
+        _ => false,
+    };
     is_whole.then(|| Sequence::new(!u64::from_be_bytes(*inverted)))
 }
 

@@ -23,6 +23,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+mod acks;
 mod clear;
 mod collect;
 mod covered;
@@ -54,6 +55,7 @@ pub(crate) mod contract;
 #[cfg(feature = "store-redb")]
 pub use self::redb::{RedbFactory, RedbOptions, RedbStore};
 pub use self::sled::{SledFactory, SledOptions, SledStore};
+pub use acks::{AckRow, read_acks};
 pub use clear::clear_range;
 pub use collect::{Collected, Collector, remove_range_deletion};
 pub use covered::{Covered, Floored, FlooredFound, floored_rows, read_covered};

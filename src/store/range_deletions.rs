@@ -46,6 +46,7 @@ impl RangeDeletion {
                 StoreKey::Data(_)
                 | StoreKey::RegionRow(_)
                 | StoreKey::FloorRow(_)
+                | StoreKey::Ack { .. }
                 | StoreKey::Meta(_),
             ) => {
                 let prefix = raw_key.first().copied().unwrap_or(0);

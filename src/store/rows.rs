@@ -180,6 +180,7 @@ pub fn region_rows(
                     StoreKey::Data(_)
                     | StoreKey::RangeDeletion(_)
                     | StoreKey::FloorRow(_)
+                    | StoreKey::Ack { .. }
                     | StoreKey::Meta(_),
                 ) => unreachable_in_rows(raw_key),
                 Err(source) => Err(StoreError::BadEntry { raw_key, source }),

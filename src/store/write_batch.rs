@@ -2,8 +2,8 @@
 //!
 //! Not here: which region, epoch and index it is for (`engine`), raw keys (`keys`).
 
-use super::{ColumnFamilies, ColumnFamily, RegionRow, StoreBatch, Value};
-use crate::{Key, KeyRange, Region, RegionId, Sequence};
+use super::{AckRow, ColumnFamilies, ColumnFamily, RegionRow, StoreBatch, Value};
+use crate::{Key, KeyRange, ObserverId, Region, RegionId, Sequence};
 
 /// One write of one user key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,12 @@ pub enum BatchError {
         /// How many.
         ranges: usize,
     },
+    /// More acknowledgements than [`WriteBatch::ACKS_MAX`].
+    #[error("{acks} acknowledgements, more than the {max} allowed", max = WriteBatch::ACKS_MAX)]
+    TooManyAcks {
+        /// How many.
+        acks: usize,
+    },
     /// Not one of the store's [`ColumnFamilies`].
     #[error("there is no column family {}", .cf.number())]
     UnknownFamily {
@@ -66,6 +72,7 @@ pub struct WriteBatch {
     ops: Vec<WriteOp>,
     /// Each hides what was there before the batch; no write of `ops` that came before it lies inside.
     range_deletes: Vec<RangeDelete>,
+    acks: Vec<(ObserverId, RegionId, u64)>,
     bytes: usize,
 }
 
@@ -85,6 +92,8 @@ impl WriteBatch {
     pub const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
     /// Most range deletes.
     pub const RANGE_DELETES_MAX: usize = 1024;
+    /// Most acknowledgements.
+    pub const ACKS_MAX: usize = 4096;
 
     /// An empty batch.
     pub fn new() -> Self {
@@ -151,6 +160,43 @@ impl WriteBatch {
         self
     }
 
+    /// Acknowledges for a consumer that writes what it made of the changes of `region` up to `index`:
+    /// what it wrote and the acknowledgement survive together, or neither does, so each change takes effect
+    /// exactly once. `region` is the one whose changes it was told of, on this store.
+    ///
+    /// Nothing is refused for it, since the entry is committed: an acknowledgement that says nothing new, or
+    /// whose observer or region is gone, has no effect. It stands, and history goes for it, from the barrier
+    /// on that makes the write durable; a subscription that is opened later goes on behind it.
+    pub fn acknowledge(&mut self, observer: ObserverId, region: RegionId, index: u64) -> &mut Self {
+        self.acks.push((observer, region, index));
+        self
+    }
+
+    /// The acknowledgements that come with the writes: the observer, the region and the index.
+    pub fn acks(&self) -> &[(ObserverId, RegionId, u64)] {
+        &self.acks
+    }
+
+    /// The rows of its acknowledgements; of several for one observer and region the highest.
+    pub(crate) fn ack_rows(&self, sequence: Sequence) -> Vec<AckRow> {
+        let row = |(observer, region, index): &(ObserverId, RegionId, u64)| AckRow {
+            observer: *observer,
+            region: *region,
+            sequence,
+            index: *index,
+        };
+        let mut rows: Vec<AckRow> = self.acks.iter().map(row).collect();
+        rows.sort_unstable();
+        rows.dedup_by(|later, earlier| {
+            let is_same = (later.observer, later.region) == (earlier.observer, earlier.region);
+            if is_same {
+                earlier.index = later.index;
+            }
+            is_same
+        });
+        rows
+    }
+
     fn push(&mut self, op: WriteOp) -> &mut Self {
         let value_bytes = op.value.as_ref().map_or(0, |value| value.len());
         self.bytes = self
@@ -200,6 +246,11 @@ impl WriteBatch {
                 ranges: self.range_deletes.len(),
             });
         }
+        if self.acks.len() > Self::ACKS_MAX {
+            return Err(BatchError::TooManyAcks {
+                acks: self.acks.len(),
+            });
+        }
         for delete in &self.range_deletes {
             if !families.contains(delete.cf) {
                 return Err(BatchError::UnknownFamily { cf: delete.cf });
@@ -244,6 +295,9 @@ impl WriteBatch {
         }
         for op in &self.ops {
             batch.put_version(op.cf, &op.key, sequence, op.value.as_deref());
+        }
+        for ack in self.ack_rows(sequence) {
+            batch.put_ack(&ack);
         }
         batch.put_region_row(region, row);
         batch
@@ -368,6 +422,16 @@ mod tests {
         for _ in 0..8 {
             batch.put(*b"c", big.clone());
         }
+        let mut acks = WriteBatch::new();
+        for index in 0..WriteBatch::ACKS_MAX as u64 {
+            acks.acknowledge(ObserverId(1), RegionId(7), index);
+        }
+        assert_eq!(check(&acks), Ok(()));
+        let rows = acks.ack_rows(Sequence::new(3));
+        assert_eq!(rows.len(), 1);
+        assert_eq!(rows.first().map(|row| row.index), Some(4095));
+        acks.acknowledge(ObserverId(2), RegionId(7), 1);
+        assert_eq!(check(&acks), Err(BatchError::TooManyAcks { acks: 4097 }));
         assert_eq!(
             check(&batch),
             Err(BatchError::BatchTooLong {

@@ -12,6 +12,7 @@ mod backup;
 mod caches;
 mod crash_points;
 mod data_store_lost;
+mod exactly_once;
 mod faults;
 mod gate;
 mod house;

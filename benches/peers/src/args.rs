@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Data(Options),
     /// Transitions, splits, routing, opening and bytes of the whole engine
     Engine(Options),
+    /// Observers: what feeding one costs a writer, attaching, catching up, memory, and the home of the history
+    Observe(Options),
     /// Prints rows that were kept from --json as a table
     Table(RowFiles),
     /// Carries out one run (how this program calls itself)

@@ -16,6 +16,7 @@ use crate::data;
 use crate::engine;
 use crate::job::{Job, Sample, Work};
 use crate::journal;
+use crate::observe;
 
 /// No run takes this long unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -70,6 +71,7 @@ pub(crate) fn serve(files: &JobFiles) -> Result<()> {
     let sample = match &job.work {
         Work::Data(work) => data::work::carry_out(&job, work)?,
         Work::Engine(work) => engine::work::carry(&job, work)?,
+        Work::Observe(work) => observe::carry(&job, work)?,
         _ => journal::work::carry_out(&job)?,
     };
     fs::write(&files.sample, serde_json::to_vec(&sample)?)?;

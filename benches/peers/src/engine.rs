@@ -23,52 +23,14 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::args::Options;
-use crate::bar::{Bar, Better};
+use crate::bar::Better;
 use crate::child;
 use crate::job::{EngineWork, Job, Time, Work, figure};
+use crate::judged::{self, Judged, alone, beside};
 use crate::place::Place;
-use crate::rounds::{self, Cell, Entrant, Outcome, Start};
+use crate::rounds::{self, Cell, Entrant, Start};
 use crate::row::Row;
-use crate::stats;
 use crate::suite;
-use crate::table::Line;
-
-/// One figure that a row states, with its bar.
-struct Judged {
-    bench: &'static str,
-    threads: usize,
-    /// The column beside Torrens; none for a figure that stands alone.
-    peer: Option<&'static str>,
-    /// The figure of the run; the rate if none.
-    figure: Option<&'static str>,
-    bar: Option<(f64, Better)>,
-}
-
-const fn beside(
-    bench: &'static str,
-    threads: usize,
-    peer: &'static str,
-    bar: Option<(f64, Better)>,
-) -> Judged {
-    let (peer, figure) = (Some(peer), None);
-    Judged {
-        bench,
-        threads,
-        peer,
-        figure,
-        bar,
-    }
-}
-
-const fn alone(bench: &'static str, figure: &'static str, most: f64) -> Judged {
-    Judged {
-        bench,
-        threads: 1,
-        peer: None,
-        figure: Some(figure),
-        bar: Some((most, Better::Lower)),
-    }
-}
 
 const NINE_TENTHS: Option<(f64, Better)> = Some((0.9, Better::Higher));
 
@@ -100,8 +62,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         bail!("no benchmark matches --only");
     }
     let outcomes = rounds::run(&cells, options.rounds(), options.seed, &place)?;
-    let rows: Vec<Row> = outcomes.iter().flat_map(rows).collect();
-    suite::finish(options, &rows, &lines(&rows))
+    let rows: Vec<Row> = outcomes
+        .iter()
+        .flat_map(|outcome| judged::rows(JUDGED, outcome))
+        .collect();
+    suite::finish(options, &rows, &judged::lines(&rows))
 }
 
 fn entrant(options: &Options, column: &str, work: EngineWork, start: &Start) -> Entrant {
@@ -220,87 +185,6 @@ fn cells(options: &Options, place: &Place) -> Result<Vec<Cell>> {
     Ok(cells)
 }
 
-/// A row for each figure that has a bar or a peer.
-fn rows(outcome: &Outcome) -> Vec<Row> {
-    let judged = JUDGED
-        .iter()
-        .filter(|judged| judged.bench == outcome.bench && judged.threads == outcome.threads);
-    judged.filter_map(|judged| row(outcome, judged)).collect()
-}
-
-fn row(outcome: &Outcome, judged: &Judged) -> Option<Row> {
-    let (torrens, _) = outcome.best("torrens")?;
-    let mut row = Row::new(judged.bench, judged.threads);
-    let value = match judged.figure {
-        Some(name) => torrens.figure(name),
-        None => torrens.rate(),
-    };
-    row.number("torrens", value);
-    let measured = match judged.peer {
-        Some(peer) => {
-            let (theirs, _) = outcome.best(peer)?;
-            row.text("peer", peer);
-            row.number("peer_value", theirs.rate());
-            let ratio = stats::ratio(&torrens.rates(), &theirs.rates());
-            row.number("ratio", ratio);
-            for name in [figure::P50_US, figure::P99_US, figure::CPU_US] {
-                row.number(format!("peer_{name}"), theirs.figure(name));
-            }
-            ratio
-        }
-        None => {
-            row.text("figure", judged.figure.unwrap_or_default());
-            row.number("value", value);
-            value
-        }
-    };
-    if let Some(((bar, better), measured)) = judged.bar.zip(measured) {
-        row.number("bar", Some(bar));
-        row.text(
-            "better",
-            match better {
-                Better::Higher => "higher",
-                Better::Lower => "lower",
-            },
-        );
-        let bar = Bar {
-            bench: judged.bench,
-            threads: &[],
-            key: "",
-            value: bar,
-            better,
-        };
-        row.flag("met", bar.is_met(measured));
-    }
-    row.number("rounds", Some(torrens.runs.len() as f64));
-    for name in figure::OF_THE_ENGINE {
-        row.number(*name, torrens.figure(name));
-    }
-    Some(row)
-}
-
-/// The lines of the table.
-pub(crate) fn lines(rows: &[Row]) -> Vec<Line> {
-    let line = |row: &Row| {
-        let ratio = row.get("ratio").or(row.get("value"))?;
-        let bar = row.get("bar").map(|bar| match row.get_text("better") {
-            Some("lower") => (format!("≤ {bar}"), ratio <= bar),
-            _ => (format!("≥ {bar}"), ratio >= bar),
-        });
-        let against = row.get_text("peer").or(row.get_text("figure"));
-        Some(Line {
-            bench: row.bench().to_owned(),
-            threads: row.threads(),
-            torrens: row.get("torrens"),
-            against: against.unwrap_or_default().to_owned(),
-            theirs: row.get("peer_value"),
-            ratio: Some(ratio),
-            bar,
-        })
-    };
-    rows.iter().filter_map(line).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,7 +201,7 @@ mod tests {
                 (JOURNAL, "default", &[100.0, 100.0, 100.0]),
             ],
         );
-        let rows = rows(&outcome);
+        let rows = judged::rows(JUDGED, &outcome);
         let text = rows.first().map(ToString::to_string).unwrap_or_default();
         assert!(
             text.starts_with(
@@ -325,7 +209,7 @@ mod tests {
             ),
             "{text}"
         );
-        let lines = lines(&rows);
+        let lines = judged::lines(&rows);
         assert_eq!(lines.len(), 1);
         assert_eq!(
             lines.first().and_then(|line| line.bar.clone()),

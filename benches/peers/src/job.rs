@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::data::DataWork;
+use crate::observe::ObserveWork;
 
 /// One run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,6 +40,8 @@ pub(crate) enum Work {
     Data(DataWork),
     /// A run of the suite `engine`.
     Engine(EngineWork),
+    /// A run of the suite `observe`.
+    Observe(ObserveWork),
 }
 
 /// What is done in a run of the suite `engine`.
@@ -108,8 +111,8 @@ pub(crate) mod figure {
     pub(crate) const BYTES_OVER_PROTOBUF: &str = "bytes_over_protobuf";
     /// Padding to the page, per sync.
     pub(crate) const PADDING_BYTES_PER_SYNC: &str = "padding_bytes_per_sync";
-    /// What a row of the suite `engine` has beside its figure.
-    pub(crate) const OF_THE_ENGINE: &[&str] = &[
+    /// What a row has beside its figure.
+    pub(crate) const BESIDE_A_ROW: &[&str] = &[
         P50_US,
         P99_US,
         CPU_US,

@@ -1,5 +1,5 @@
 //! Torrens side by side with its peers: `cargo run --release -- journal`, or `data`; and the engine beside its own
-//! journal and plain maps: `engine`.
+//! journal and plain maps: `engine`; and what observers cost and get: `observe`.
 //!
 //! Every figure is taken in a process of its own, in a fresh directory on a real disk, and every
 //! comparison is a ratio of two runs of the same round, seconds apart. One subcommand is one suite;
@@ -13,6 +13,7 @@
 //! | `job`, `child` | one run, as a value; the process that carries it out |
 //! | `gauge` | how a run is measured: threads, counters, latencies, the processor, the device |
 //! | `place` | directories: which disk, fresh, cold, copied |
+//! | `judged` | figures that have a row and a bar of their own |
 //! | `row`, `bar`, `table` | results as JSON and as a table, with the bar that each must clear |
 //! | `compare` | rows of one figure beside one peer's |
 //! | `machine` | the machine in one line |
@@ -21,6 +22,7 @@
 //! | `journal` | the suite `journal` |
 //! | `data` | the suite `data` |
 //! | `engine`, `proto` | the suite `engine`, and the protobuf that it compares with |
+//! | `observe` | the suite `observe` |
 //!
 //! Not here: benchmarks of Torrens alone, which are `cargo bench` in the workspace.
 
@@ -33,7 +35,9 @@ mod engine;
 mod gauge;
 mod job;
 mod journal;
+mod judged;
 mod machine;
+mod observe;
 mod peers;
 mod place;
 mod proto;
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
         Command::Journal(options) => journal::run(&options),
         Command::Data(options) => data::run(&options),
         Command::Engine(options) => engine::run(&options),
+        Command::Observe(options) => observe::run(&options),
         Command::Table(rows) => suite::reprint(&rows.files),
         Command::Job(files) => child::serve(&files),
     };

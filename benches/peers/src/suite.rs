@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::args::Options;
 use crate::compare;
-use crate::engine;
 use crate::journal;
+use crate::judged;
 use crate::machine;
 use crate::peers::{self, Mode, Peer, Setting};
 use crate::place::Place;
@@ -79,14 +79,16 @@ pub(crate) fn reprint(files: &[PathBuf]) -> Result<()> {
             rows.push(serde_json::from_str::<Row>(line).with_context(what)?);
         }
     }
-    let (of_engine, others): (Vec<Row>, Vec<Row>) = rows
-        .into_iter()
-        .partition(|row| row.bench().starts_with("engine."));
+    let (judged_rows, others): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| {
+        ["engine.", "observe."]
+            .iter()
+            .any(|suite| row.bench().starts_with(suite))
+    });
     let (compared, of_journal): (Vec<Row>, Vec<Row>) =
         others.into_iter().partition(compare::is_comparison);
     let mut lines = journal::lines(&of_journal);
     lines.extend(compared.iter().map(compare::line));
-    lines.extend(engine::lines(&of_engine));
+    lines.extend(judged::lines(&judged_rows));
     print(&table::render(&lines))
 }
 

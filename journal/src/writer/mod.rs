@@ -384,6 +384,16 @@ impl Journal {
         self.take_pin(lsn, PinKind::Pin, holder)
     }
 
+    /// Bytes of the segments from the one that holds `lsn` to the one that is written to, which does not
+    /// count: what whoever needs `lsn` keeps on the disk, in whole segments.
+    pub fn held_bytes(&self, lsn: Lsn) -> u64 {
+        let state = self.inner().state.lock();
+        let behind = state.spans.partition_point(|span| span.first_lsn <= lsn);
+        let segments = state.spans.len().saturating_sub(behind.max(1));
+        let segment_bytes = self.inner().options.get_segment_bytes();
+        segment_bytes.saturating_mul(u64::try_from(segments).unwrap_or(u64::MAX))
+    }
+
     /// Every pin, followers' included, that of the oldest record first.
     pub fn pins(&self) -> Vec<PinInfo> {
         self.inner().pins.list()

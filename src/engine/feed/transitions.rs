@@ -11,6 +11,7 @@ use crate::codec::{self, CodecError};
 use crate::engine::EngineError;
 use crate::engine::core::Core;
 use crate::lifecycle::Record;
+use crate::observe::RetentionStage;
 
 /// One durable transition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +27,8 @@ pub struct Transition {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransitionsError {
-    /// Records from there on went with a checkpoint: read the register, and go on behind it.
+    /// Records from there on went with a checkpoint, since they were not read for too long: read the
+    /// register, and go on behind it.
     #[error("record {asked} is gone, {oldest} is the oldest")]
     Gone {
         /// The position asked for.
@@ -69,8 +71,11 @@ impl TransitionsError {
 
 /// Follows the transitions of a store.
 ///
-/// It keeps the journal's records from its place on from being purged, without a limit: drop one that is not
-/// read any more. The pin is called `transitions` among the journal's pins.
+/// It keeps the journal's records from its place on from being purged, within
+/// [`HistorySettings::transitions_bytes_max`](crate::observe::HistorySettings::transitions_bytes_max). One that
+/// does not read on ends beyond that: at the next checkpoint its records go, and it answers
+/// [`TransitionsError::Gone`]. No checkpoint waits for it. How near it is to that says
+/// [`Engine::transition_followers`](crate::Engine::transition_followers).
 #[derive(Debug)]
 pub struct Transitions {
     follower: Follower,
@@ -78,7 +83,53 @@ pub struct Transitions {
 }
 
 /// How pins of these followers are called.
-pub(in crate::engine) const HOLDER: &str = "transitions";
+const HOLDER: &str = "transitions";
+
+/// How far a follower of transitions is, and what is kept for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TransitionFollower {
+    /// The oldest record that it needs.
+    pub next: Lsn,
+    /// Durable records that it has not read.
+    pub records: u64,
+    /// Bytes of the journal that are kept for it, in whole segments behind the one that is written to.
+    pub bytes: u64,
+    /// How long ago it read on.
+    pub idle: Duration,
+    /// How near it is to its end.
+    pub stage: RetentionStage,
+}
+
+impl Core {
+    pub(super) fn transition_followers(&self) -> Vec<TransitionFollower> {
+        let max = self.history.settings().transitions_bytes_max;
+        let synced = self.journal.synced();
+        let pins = self.journal.pins().into_iter();
+        let followers = pins.filter(|pin| pin.holder == HOLDER).map(|pin| {
+            let bytes = self.journal.held_bytes(pin.lsn);
+            TransitionFollower {
+                next: pin.lsn,
+                records: synced.next().map_or(0, |end| end.distance_from(pin.lsn)),
+                bytes,
+                idle: pin.idle,
+                stage: RetentionStage::of(bytes, max),
+            }
+        });
+        followers.collect()
+    }
+
+    /// Lets go what is kept for followers that do not read on, beyond the limit: what they need may be
+    /// purged then, and they are told so. Nothing of a follower is journaled, it ends with its process.
+    pub(in crate::engine) fn end_stalled_followers(&self) {
+        let max = self.history.settings().transitions_bytes_max;
+        for pin in self.journal.pins() {
+            if pin.holder == HOLDER && self.journal.held_bytes(pin.lsn) > max {
+                self.journal.revoke_pin(pin.id);
+            }
+        }
+    }
+}
 
 impl Transitions {
     pub(super) fn open(core: &Core, from: Lsn) -> Result<Self, TransitionsError> {
@@ -137,5 +188,111 @@ fn follow_error(error: FollowError) -> TransitionsError {
             TransitionsError::Gone { asked, oldest }
         }
         error => TransitionsError::Follow(Box::new(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use torrens_journal::testing::SimDisk;
+
+    use super::*;
+    use crate::engine::{Background, Engine};
+    use crate::observe::HistorySettings;
+    use crate::store::{MemoryFactory, MemoryStore};
+    use crate::{DestroyCause, PeerId, RegionEpoch, RegionId, StoreId};
+
+    const SEGMENT_BYTES: u64 = 64 * 1024;
+
+    fn engine(transitions_bytes_max: u64) -> Engine {
+        let history = HistorySettings {
+            transitions_bytes_max,
+            ..HistorySettings::default()
+        };
+        let options = Engine::options()
+            .store(StoreId(4))
+            .segment_bytes(SEGMENT_BYTES)
+            .background(Background::Manual)
+            .disk(Arc::new(SimDisk::new(7)))
+            .data(Arc::new(MemoryFactory::new(MemoryStore::new())))
+            .history(history);
+        options.open("store").unwrap().0
+    }
+
+    /// Two durable transitions for each of so many peers.
+    fn churn(engine: &Engine, from: u64, count: u64) {
+        for id in from..from + count {
+            let (region, peer) = (RegionId(id), PeerId(id));
+            let epoch = RegionEpoch::BOOTSTRAP;
+            let created = engine.create_peer(region, peer, StoreId(1), epoch).unwrap();
+            assert!(created.holds());
+            let cause = DestroyCause::Operator;
+            let gone = engine.destroy(region, RegionEpoch::NONE, None, peer, cause);
+            assert!(gone.unwrap().holds());
+        }
+    }
+
+    /// Two checkpoints: what lies before the older one may go.
+    fn checkpoints(engine: &Engine, peer: u64) {
+        for peer in [peer, peer + 1] {
+            churn(engine, peer, 1);
+            engine.checkpoint().unwrap();
+        }
+    }
+
+    fn read(feed: &mut Transitions) -> Result<Vec<u64>, TransitionsError> {
+        let mut lsns = Vec::new();
+        while let Some(next) = feed.next_transition(Some(Duration::ZERO))? {
+            lsns.push(next.lsn.get());
+        }
+        Ok(lsns)
+    }
+
+    #[test]
+    fn a_follower_that_stands_still_is_kept_up_to_the_limit_and_then_told_what_is_gone() {
+        let engine = engine(4 * SEGMENT_BYTES);
+        let mut stalled = engine.transitions(Lsn::FIRST).unwrap();
+        let mut reading = engine.transitions(Lsn::FIRST).unwrap();
+        let mut seen = read(&mut reading).unwrap();
+        let stage = |engine: &Engine| {
+            let followers = engine.transition_followers();
+            followers.first().map(|one| (one.next, one.stage))
+        };
+        assert_eq!(stage(&engine), Some((Lsn::FIRST, RetentionStage::Ok)));
+        // Three segments are within the limit, and no checkpoint takes them away.
+        churn(&engine, 100, 18);
+        checkpoints(&engine, 200);
+        assert_eq!(stage(&engine), Some((Lsn::FIRST, RetentionStage::Extended)));
+        seen.extend(read(&mut reading).unwrap());
+        let mut early = engine.transitions(Lsn::FIRST).unwrap();
+        assert_eq!(read(&mut early).unwrap(), seen);
+        drop(early);
+
+        churn(&engine, 300, 40);
+        assert_eq!(
+            stage(&engine),
+            Some((Lsn::FIRST, RetentionStage::Invalidated))
+        );
+        seen.extend(read(&mut reading).unwrap());
+        checkpoints(&engine, 400);
+        let gone = read(&mut stalled).unwrap_err();
+        assert_eq!(gone.code(), "transitions-gone");
+        let TransitionsError::Gone { asked, oldest } = gone else {
+            panic!("{gone:?}");
+        };
+        assert!(asked == Lsn::FIRST && oldest > asked, "{asked} {oldest}");
+        // It goes on where it is told to, and says the same again until it does.
+        assert!(matches!(
+            read(&mut stalled),
+            Err(TransitionsError::Gone { .. })
+        ));
+        let rest = read(&mut engine.transitions(oldest).unwrap()).unwrap();
+        assert_eq!(rest.first(), Some(&oldest.get()));
+
+        // Who reads on keeps all of it.
+        seen.extend(read(&mut reading).unwrap());
+        let all: Vec<u64> = (1..=engine.synced().get()).collect();
+        assert_eq!(seen, all);
     }
 }

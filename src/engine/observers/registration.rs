@@ -184,6 +184,7 @@ impl Core {
         rebase: &Rebase,
     ) -> Result<Answer, EngineError> {
         self.check_open()?;
+        self.forget_carried()?;
         let register = self.with_decided(Register::clone);
         let starts = match self.rebased(&register, observer, regions, rebase) {
             Ok(starts) => starts,

@@ -5,8 +5,8 @@ use torrens_journal::Lsn;
 
 use super::follow::observed_regions;
 use super::step::{
-    acknowledged, is_attached, is_catching_up, is_endless, is_here, is_new_loss, may_attach,
-    restart,
+    Serving, acknowledged, is_attached, is_catching_up, is_endless, is_here, is_new_loss,
+    may_attach, restart,
 };
 use super::{
     Acknowledged, Attached, Attachment, AttachmentState, Detached, Ended, Invalidated, Observer,
@@ -169,27 +169,31 @@ fn attach(
     check(count > 0 && last.checked_add(count).is_some(), kind)?;
     let keys = attachments.iter().map(|one| (one.observer, one.region));
     check(is_ascending(keys), kind)?;
-    let mut all = attachments.iter();
-    check(all.all(|one| may_attach(register, one)), kind)?;
-    for (generation, one) in (first.0..).map(Generation).zip(attachments) {
-        update(
-            &mut register.observers,
-            one.observer,
-            one.region,
-            |attachment| {
-                let term = one.term;
-                attachment.generation = generation;
-                if let AttachmentState::Draining(drain) = &mut attachment.state {
-                    drain.attached = true;
-                } else if one.live {
-                    attachment.state = AttachmentState::Live { term };
-                } else {
-                    attachment.state = AttachmentState::CatchingUp { term };
-                }
-            },
-        );
-        register.observers.last_generation = generation.0;
+    // Checked and carried out in one pass, on a picture that is dropped if anything does not fit.
+    let mut next = register.observers.clone();
+    let mut serving = Serving::of(register);
+    let mut generations = (first.0..).map(Generation);
+    for of_one in attachments.chunk_by(|one, next| one.observer == next.observer) {
+        let observer = of_one.first().map_or(ObserverId(0), |one| one.observer);
+        let known = known(&mut next, observer, kind)?;
+        let is_paused = known.paused;
+        for (one, generation) in of_one.iter().zip(&mut generations) {
+            let found = known.attachments.get_mut(one.region);
+            let attachment = found.ok_or(ApplyError::Observer { kind })?;
+            check(may_attach(&mut serving, is_paused, attachment, one), kind)?;
+            let term = one.term;
+            attachment.generation = generation;
+            if let AttachmentState::Draining(drain) = &mut attachment.state {
+                drain.attached = true;
+            } else if one.live {
+                attachment.state = AttachmentState::Live { term };
+            } else {
+                attachment.state = AttachmentState::CatchingUp { term };
+            }
+        }
     }
+    next.last_generation = last.saturating_add(count);
+    register.observers = next;
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! What an observer event does, decided and not yet done. Pure and total, as all of `lifecycle::step`.
 
+use std::collections::HashMap;
+
 use super::follow::{observable, observed_regions};
 use super::{
     Acknowledged, AttachRequest, Attached, Attachment, AttachmentState, CaughtUp, Detached, Ended,
@@ -7,7 +9,9 @@ use super::{
     Reset, Started, WantReason,
 };
 use crate::lifecycle::{Change, Mode, Outcome, PeerStage, Refusal, Register};
-use crate::{Generation, ObserverId, ObserverName, ObserverPolicy, ObserverRanges, RegionId};
+use crate::{
+    Generation, Incarnation, ObserverId, ObserverName, ObserverPolicy, ObserverRanges, RegionId,
+};
 
 type Decided = Result<Option<ObserverChange>, ObserverRefusal>;
 
@@ -136,21 +140,54 @@ fn remove(observers: &Observers, observer: ObserverId) -> Decided {
     }
 }
 
+/// The peers of regions as they serve, each looked up once for one record: it may attach a hundred
+/// observers to the same regions.
+pub(super) struct Serving<'a> {
+    register: &'a Register,
+    seen: HashMap<RegionId, Serves>,
+}
+
+#[derive(Clone, Copy)]
+struct Serves {
+    incarnation: Option<Incarnation>,
+    /// Version of the region's epoch; none if nothing of it may be delivered.
+    version: Option<u64>,
+}
+
+impl<'a> Serving<'a> {
+    pub(super) fn of(register: &'a Register) -> Self {
+        let seen = HashMap::new();
+        Serving { register, seen }
+    }
+
+    fn seen(&mut self, region: RegionId) -> Serves {
+        let register = self.register;
+        let look = || Serves {
+            incarnation: register.incarnation(region),
+            version: version(register, region),
+        };
+        *self.seen.entry(region).or_insert_with(look)
+    }
+
+    fn serves(&mut self, request: &Attached) -> bool {
+        self.seen(request.region).version == Some(request.version)
+    }
+}
+
 /// Whether a request still fits what is there: if not, it is discarded, and whoever made it looks again.
-pub(super) fn may_attach(register: &Register, request: &Attached) -> bool {
-    let Some(observer) = register.observers.get(request.observer) else {
-        return false;
-    };
-    let Some(attachment) = observer.attachments.get(request.region) else {
-        return false;
-    };
-    if observer.paused || request.from != attachment.next_index() {
+pub(super) fn may_attach(
+    serving: &mut Serving<'_>,
+    is_paused: bool,
+    attachment: &Attachment,
+    request: &Attached,
+) -> bool {
+    if is_paused || request.from != attachment.next_index() {
         return false;
     }
     match &attachment.state {
-        AttachmentState::Wanted { .. } => serves(register, request),
+        AttachmentState::Wanted { .. } => serving.serves(request),
         AttachmentState::CatchingUp { term } | AttachmentState::Live { term } => {
-            *term < request.term && serves(register, request)
+            *term < request.term && serving.serves(request)
         }
         // What is left of a region is delivered whoever leads it, if anyone does.
         AttachmentState::Draining(drain) => {
@@ -160,43 +197,51 @@ pub(super) fn may_attach(register: &Register, request: &Attached) -> bool {
     }
 }
 
-fn serves(register: &Register, request: &Attached) -> bool {
-    let peer = register.peer(request.region);
-    peer.is_some_and(|peer| match &peer.stage {
-        PeerStage::Normal(normal) => {
-            *normal.mode != Mode::Unconfirmed && normal.region.epoch.version == request.version
+/// Version of a region whose changes may be delivered.
+fn version(register: &Register, region: RegionId) -> Option<u64> {
+    match &register.peer(region)?.stage {
+        PeerStage::Normal(normal) if *normal.mode != Mode::Unconfirmed => {
+            Some(normal.region.epoch.version)
         }
-        PeerStage::Uninitialized
+        PeerStage::Normal(_)
+        | PeerStage::Uninitialized
         | PeerStage::Witness(_)
         | PeerStage::Waiting(_)
         | PeerStage::Applying(_)
-        | PeerStage::Damaged(_) => false,
-    })
+        | PeerStage::Damaged(_) => None,
+    }
 }
 
 fn attach(register: &Register, requests: &[AttachRequest]) -> Option<ObserverChange> {
     let requests = in_order(requests, |request| (request.observer, request.region));
-    let wanted = requests.iter().filter_map(|request| {
-        let observers = &register.observers;
-        let attachment = observers.attachment(request.observer, request.region)?;
-        let attached = attached(register, attachment, request)?;
-        may_attach(register, &attached).then_some(attached)
-    });
-    let attachments = fitting(wanted);
+    let mut serving = Serving::of(register);
+    let mut wanted = Vec::with_capacity(requests.len());
+    for of_one in requests.chunk_by(|one, next| one.observer == next.observer) {
+        let observer = of_one.first().map(|request| request.observer);
+        let Some(known) = observer.and_then(|observer| register.observers.get(observer)) else {
+            continue;
+        };
+        wanted.extend(of_one.iter().filter_map(|request| {
+            let attachment = known.attachments.get(request.region)?;
+            let attached = attached(&mut serving, attachment, request)?;
+            may_attach(&mut serving, known.paused, attachment, &attached).then_some(attached)
+        }));
+    }
+    let attachments = fitting(wanted.into_iter());
     let first = Generation(register.observers.last_generation.saturating_add(1));
     (!attachments.is_empty()).then_some(ObserverChange::Attached { first, attachments })
 }
 
 /// What the request comes to, as far as it depends on the attachment.
 fn attached(
-    register: &Register,
+    serving: &mut Serving<'_>,
     attachment: &Attachment,
     request: &AttachRequest,
 ) -> Option<Attached> {
     let (version, term, live) = match (&attachment.state, request.leads) {
         (AttachmentState::Draining(_), _) => (0, 0, false),
         (_, Some(leads)) => {
-            if register.incarnation(request.region) != Some(leads.incarnation) {
+            if serving.seen(request.region).incarnation != Some(leads.incarnation) {
                 return None;
             }
             let has_all = leads.applied <= attachment.acked;
@@ -297,6 +342,26 @@ pub(super) fn acknowledged(
         });
     }
     Ok((index > attachment.acked).then_some(index))
+}
+
+impl Observers {
+    /// What an acknowledgement that came with a write comes to, under the generation that is current: none
+    /// if it says nothing new, or nothing that may be acknowledged now.
+    pub(crate) fn carried(
+        &self,
+        observer: ObserverId,
+        region: RegionId,
+        index: u64,
+    ) -> Option<Acknowledged> {
+        let attachment = self.attachment(observer, region)?;
+        let position = Acknowledged {
+            region,
+            generation: attachment.generation,
+            index,
+        };
+        let comes_to = acknowledged(attachment, &position);
+        matches!(comes_to, Ok(Some(_))).then_some(position)
+    }
 }
 
 fn acknowledge(observers: &Observers, observer: ObserverId, positions: &[Acknowledged]) -> Decided {

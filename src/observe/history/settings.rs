@@ -19,6 +19,10 @@ pub struct HistorySettings {
     /// Bytes of the newest records that stay in memory, for all consumers together. 64 KiB to 1 GiB,
     /// default 8 MiB.
     pub tail_bytes: usize,
+    /// Most bytes of the store's own journal that are kept for a follower of its transitions that does not
+    /// read on, in whole segments behind the one that is written to: 0 keeps none of those. Beyond it the
+    /// follower ends. Default 1 GiB.
+    pub transitions_bytes_max: u64,
     /// Ranges whose changes are kept within the limits although no observer wants them, so that one may
     /// begin in the past. Default none.
     pub ranges: Vec<KeyRange>,
@@ -30,6 +34,7 @@ impl Default for HistorySettings {
             bytes_max: 1024 * 1024 * 1024,
             age_max: None,
             tail_bytes: 8 * 1024 * 1024,
+            transitions_bytes_max: 1024 * 1024 * 1024,
             ranges: Vec::new(),
         }
     }

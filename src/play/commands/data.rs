@@ -27,9 +27,11 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             may("cf", FAMILIES),
             may("epoch", Kind::Epoch),
             may("during", MODES),
+            may("observer", Kind::Observer),
+            many("ack", Kind::Mark),
         ],
         write,
-        "Applies the data of one Raft entry: deletions of ranges first, then puts, then deletions of keys.",
+        "Applies the data of one Raft entry: deletions of ranges first, then puts, then deletions of keys. With it what an observer's consumer acknowledges, in regions up to indexes.",
     ),
     command(
         "get",
@@ -158,6 +160,11 @@ fn write(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
     }
     for key in args.keys("delete") {
         batch.delete_cf(cf, key);
+    }
+    if let Some(observer) = args.opt_observer("observer") {
+        for (region, index) in args.marks("ack") {
+            batch.acknowledge(observer, region, index);
+        }
     }
     let engine = machine.engine()?;
     let answer = match args.opt_word("during") {

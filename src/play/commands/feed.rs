@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::engine::{Ack, AckAnswer, ObserveOptions, TransitionsError};
+use crate::engine::{
+    Ack, AckAnswer, ObserveOptions, TransitionFollower, Transitions, TransitionsError,
+};
 use crate::observe::{FeedItem, Generation, HistorySettings, ObserverId};
 use crate::play::args::Args;
 use crate::play::show;
@@ -15,8 +17,8 @@ const YES_NO: Kind = Kind::Word(&["yes", "no"]);
 
 #[rustfmt::skip]
 pub(super) const COMMANDS: &[CommandSpec] = &[
-    command("set-history", &[may("bytes", Kind::Number), may("age", Kind::Number), may("tail", Kind::Number), many("range", Kind::Range)], set_history,
-        "Changes how much history of observed regions is kept, in bytes and milliseconds, and of which ranges although nobody observes them; what is not given stays."),
+    command("set-history", &[may("bytes", Kind::Number), may("age", Kind::Number), may("tail", Kind::Number), may("transitions", Kind::Number), many("range", Kind::Range)], set_history,
+        "Changes how much history of observed regions is kept, in bytes and milliseconds, of which ranges although nobody observes them, and how many bytes of the journal for followers of transitions; what is not given stays."),
     command("history-settings", &[], history_settings,
         "How much history is kept."),
     command("history", &[], history,
@@ -37,6 +39,14 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         "How far the observer is behind in each region."),
     command("transitions", &[may("from", Kind::Number)], transitions,
         "How many transitions the store's journal has from a position on."),
+    command("follow-transitions", &[at("name", Kind::Name), may("from", Kind::Number)], follow_transitions,
+        "Follows the transitions from a position on, under a name."),
+    command("next-transitions", &[at("name", Kind::Name)], next_transitions,
+        "How many transitions that follower has not read, which are read now."),
+    command("unfollow-transitions", &[at("name", Kind::Name)], unfollow_transitions,
+        "Lets that follower go."),
+    command("followers", &[], followers,
+        "Who follows transitions, how far it is, and how near to losing its place."),
 ];
 
 fn observer(args: &Args) -> Result<ObserverId, Trouble> {
@@ -53,6 +63,7 @@ fn shown(settings: &HistorySettings) -> Lines {
         format!("bytes={}", settings.bytes_max),
         format!("age={}", age.unwrap_or("none".to_owned())),
         format!("tail={}", settings.tail_bytes),
+        format!("transitions={}", settings.transitions_bytes_max),
     ];
     lines.extend(
         settings
@@ -74,6 +85,9 @@ fn set_history(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
     }
     if let Some(tail) = args.opt_number("tail") {
         settings.tail_bytes = usize::try_from(tail).unwrap_or(usize::MAX);
+    }
+    if let Some(bytes) = args.opt_number("transitions") {
+        settings.transitions_bytes_max = bytes;
     }
     let ranges = args.ranges("range");
     if !ranges.is_empty() {
@@ -274,16 +288,20 @@ fn lag(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
     Ok(lines)
 }
 
-fn transitions(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
-    let from = torrens_journal::Lsn::new(args.opt_number("from").unwrap_or(1));
-    let engine = world.machine()?.engine()?;
-    let failed = |error: TransitionsError| match error {
+fn not_followed(error: TransitionsError) -> Trouble {
+    match error {
         TransitionsError::Engine(error) => Trouble::Engine(error),
         error => Trouble::Engine(EngineError::Transitions(Box::new(error))),
-    };
-    let mut feed = engine.transitions(from).map_err(failed)?;
+    }
+}
+
+/// Reads what there is.
+fn read(feed: &mut Transitions) -> Result<Lines, Trouble> {
     let mut kinds: Vec<&'static str> = Vec::new();
-    while let Some(next) = feed.next_transition(Some(Duration::ZERO)).map_err(failed)? {
+    while let Some(next) = feed
+        .next_transition(Some(Duration::ZERO))
+        .map_err(not_followed)?
+    {
         kinds.extend(next.record.map(|record| record.change.change_kind().name()));
     }
     Ok(vec![format!(
@@ -291,4 +309,49 @@ fn transitions(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
         kinds.len(),
         kinds.last().unwrap_or(&"none")
     )])
+}
+
+fn from(args: &Args) -> torrens_journal::Lsn {
+    torrens_journal::Lsn::new(args.opt_number("from").unwrap_or(1))
+}
+
+fn transitions(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
+    let engine = world.machine()?.engine()?;
+    read(&mut engine.transitions(from(args)).map_err(not_followed)?)
+}
+
+fn follow_transitions(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
+    let name = args.text("name")?;
+    let machine = world.machine()?;
+    let opened = machine.engine()?.transitions(from(args));
+    let follower = opened.map_err(not_followed)?;
+    machine.followers.insert(name, follower);
+    Ok(vec!["ok".to_owned()])
+}
+
+fn next_transitions(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
+    let name = args.text("name")?;
+    let missing = || Trouble::Script(format!("there is no follower {name}"));
+    let followers = &mut world.machine()?.followers;
+    read(followers.get_mut(&name).ok_or_else(missing)?)
+}
+
+fn unfollow_transitions(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
+    let name = args.text("name")?;
+    let missing = || Trouble::Script(format!("there is no follower {name}"));
+    let gone = world.machine()?.followers.remove(&name);
+    gone.map(|_| vec!["ok".to_owned()]).ok_or_else(missing)
+}
+
+fn followers(world: &mut World, _: &Args) -> Result<Lines, Trouble> {
+    let followers = world.machine()?.engine()?.transition_followers();
+    let line = |one: &TransitionFollower| {
+        let (next, records, bytes) = (one.next, one.records, one.bytes);
+        let stage = one.stage.as_str();
+        format!("from {next} on, {records} records, {bytes} bytes kept, {stage}")
+    };
+    match followers.is_empty() {
+        true => Ok(vec!["none".to_owned()]),
+        false => Ok(followers.iter().map(line).collect()),
+    }
 }

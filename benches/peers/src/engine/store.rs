@@ -59,6 +59,12 @@ pub(crate) fn open(dir: &Path) -> Result<Engine> {
 /// beginning.
 pub(crate) fn create(dir: &Path, regions: u64) -> Result<Engine> {
     let engine = open(dir)?;
+    fill(&engine, regions)?;
+    Ok(engine)
+}
+
+/// Makes those regions in a new store.
+pub(crate) fn fill(engine: &Engine, regions: u64) -> Result<()> {
     let first = Region {
         id: RegionId(1),
         range: KeyRange::all(),
@@ -90,7 +96,7 @@ pub(crate) fn create(dir: &Path, regions: u64) -> Result<Engine> {
         accepted(&engine.split(split)?)?;
         last = regions.min(last + CHILDREN);
     }
-    Ok(engine)
+    Ok(())
 }
 
 pub(crate) fn accepted(answer: &Answer) -> Result<()> {

@@ -1,0 +1,166 @@
+//! Acknowledgements that came with the consumer's own writes into this store.
+//!
+//! ```text
+//!  write ──batch──► rows and acknowledgement ──barrier──► durable ──► journaled ──► row removed
+//! ```
+//!
+//! The row in the data store is what a crash leaves of one: it is there exactly if the write is. Not before
+//! the write is durable does the register hear of it, so that an acknowledgement never outlives its
+//! effect; and what the register lacks after a crash is found in the store when it is opened.
+//!
+//! Not here: the row (`store::acks`), an acknowledgement by itself (`ack`).
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::engine::core::Core;
+use crate::engine::{Answer, EngineError};
+use crate::lifecycle::{Acknowledged, Cause, Event, ObserverEvent, Observers};
+use crate::observe::ObserverId;
+use crate::store::{AckRow, DataStore, StoreBatch, WriteBatch, read_acks};
+use crate::{RegionId, Sequence};
+
+/// Rows removed in one batch.
+const REMOVED_AT_ONCE: usize = 1024;
+
+/// Acknowledgements whose write is in the store and not durable yet.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Carried {
+    waiting: Mutex<Vec<AckRow>>,
+    /// Whether there was any since the store was opened.
+    was_used: AtomicBool,
+}
+
+impl Carried {
+    /// Of a write that is in the store, before a barrier can cover it.
+    pub(in crate::engine) fn note(&self, batch: &WriteBatch, sequence: Sequence) {
+        if batch.acks().is_empty() {
+            return;
+        }
+        self.was_used.store(true, Ordering::Release);
+        self.waiting.lock().extend(batch.ack_rows(sequence));
+    }
+
+    fn take(&self, covered: Sequence) -> Vec<AckRow> {
+        let mut waiting = self.waiting.lock();
+        let all = std::mem::take(&mut *waiting);
+        let (taken, left) = all.into_iter().partition(|row| row.sequence <= covered);
+        *waiting = left;
+        taken
+    }
+
+    fn has(&self, observer: ObserverId) -> bool {
+        self.waiting
+            .lock()
+            .iter()
+            .any(|row| row.observer == observer)
+    }
+}
+
+impl Core {
+    /// Journals what came with writes that are durable now.
+    pub(in crate::engine) fn settle_carried(&self, covered: Sequence) -> Result<(), EngineError> {
+        if !self.carried.was_used.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let taken = self.carried.take(covered);
+        match self.journal_carried(&taken) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.carried.waiting.lock().extend(taken);
+                Err(error)
+            }
+        }
+    }
+
+    /// Journals what the process before left in the store: what no barrier covered is not there any more.
+    pub(in crate::engine) fn find_carried(&self) -> Result<(), EngineError> {
+        let found = read_acks(&*self.data)?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        self.carried.was_used.store(true, Ordering::Release);
+        self.journal_carried(&found)
+    }
+
+    /// What an observer's consumer wrote before stands before anything is told to it again.
+    pub(in crate::engine) fn stand_by_carried(
+        &self,
+        observer: ObserverId,
+    ) -> Result<(), EngineError> {
+        match self.carried.has(observer) {
+            true => self.barrier().map(drop),
+            false => Ok(()),
+        }
+    }
+
+    /// Nothing that came before pushes a consumer on that chooses another place, not after a crash either:
+    /// the first barrier journals it and removes it, the second makes that durable.
+    pub(in crate::engine) fn forget_carried(&self) -> Result<(), EngineError> {
+        if self.carried.was_used.load(Ordering::Acquire) {
+            self.barrier()?;
+            self.barrier()?;
+        }
+        Ok(())
+    }
+
+    fn journal_carried(&self, rows: &[AckRow]) -> Result<(), EngineError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut highest: BTreeMap<ObserverId, BTreeMap<RegionId, u64>> = BTreeMap::new();
+        for row in rows {
+            let of_one = highest.entry(row.observer).or_default();
+            let index = of_one.entry(row.region).or_default();
+            *index = row.index.max(*index);
+        }
+        for (observer, positions) in highest {
+            let positions: Vec<(RegionId, u64)> = positions.into_iter().collect();
+            for some in positions.chunks(Observers::PER_RECORD_MAX) {
+                self.acknowledge_carried(observer, some)?;
+            }
+        }
+        // The rows go only when the journal has all that they say.
+        self.wait_durable(self.with_decided(|register| register.last_lsn()))?;
+        for some in rows.chunks(REMOVED_AT_ONCE) {
+            let mut batch = StoreBatch::new();
+            some.iter().for_each(|row| batch.delete_ack(row));
+            self.data
+                .apply(&batch)
+                .map_err(|error| self.barriers.fail(error))?;
+        }
+        Ok(())
+    }
+
+    fn acknowledge_carried(
+        &self,
+        observer: ObserverId,
+        positions: &[(RegionId, u64)],
+    ) -> Result<(), EngineError> {
+        loop {
+            let positions: Vec<Acknowledged> = self.with_decided(|register| {
+                let observers = register.observers();
+                let current = positions
+                    .iter()
+                    .filter_map(|(region, index)| observers.carried(observer, *region, *index));
+                current.collect()
+            });
+            if positions.is_empty() {
+                return Ok(());
+            }
+            let event = Event::Observer(ObserverEvent::Acknowledge {
+                observer,
+                positions,
+            });
+            match self.commit(&event, Cause::Host)? {
+                // An attachment moved on in between: looked at again.
+                Answer::Refused(_) => {}
+                Answer::Accepted { .. } | Answer::AlreadyApplied | Answer::Wait(_) => {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
