@@ -14,6 +14,7 @@ pub mod observe;
 mod persistent_map;
 #[cfg(feature = "play")]
 pub mod play;
+pub mod rebuild;
 mod region;
 mod sequence;
 pub mod snapshot;

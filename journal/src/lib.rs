@@ -13,12 +13,14 @@
 //! | [`header`], [`group`], [`record`], [`mark`] | pure encoders and decoders of each structure |
 //! | [`read`] | listing a directory, reading a segment, reading on from an LSN; never writes |
 //! | [`Follower`], [`Pin`] | following what becomes durable; keeping it from being purged |
+//! | [`JournalBuilder`] | the bytes of a journal at rest, from its records |
 //! | [`Journal`] | the writer: append, group commit, rotation, marks, purge |
 //!
 //! Not here: what a payload means, what damage means, the directory lock (take it with
 //! [`disk::Disk::lock`] before you open a journal for writing).
 #![warn(missing_docs)]
 
+mod build;
 mod bytes;
 mod checksum;
 pub mod disk;
@@ -40,6 +42,7 @@ mod sync;
 pub mod testing;
 mod writer;
 
+pub use build::{BuildFault, BuiltGroup, GroupPlan, JournalBuilder};
 pub use error::{
     AppendError, CloseError, CommitError, MarkError, OpenError, OptionsError, Poison, PoisonedBy,
     PurgeError, ReadError, SyncError,

@@ -11,7 +11,7 @@ use std::time::Instant;
 use torrens_journal::disk::{Disk, OpenMode};
 use torrens_journal::format::SEGMENT_HEADER_BYTES;
 use torrens_journal::{
-    Batch, Boot, Found, Group, Lsn, ReadError, RecordRef, SegmentId, SegmentReader,
+    Batch, Boot, Found, Group, GroupHeader, Lsn, ReadError, RecordRef, SegmentId, SegmentReader,
 };
 
 use crate::error::RecoveryError;
@@ -103,6 +103,26 @@ impl<'a> RecordItem<'a> {
             group_offset_bytes: batch.offset_bytes(),
             group_records: batch.group_records(),
             durable: batch.is_witnessed(),
+            behind_gap: false,
+        }
+    }
+
+    /// A record of a group that was read by itself.
+    pub fn in_group(
+        record: RecordRef<'a>,
+        segment: SegmentId,
+        header: &GroupHeader,
+        group_offset_bytes: u64,
+        durable: bool,
+    ) -> Self {
+        RecordItem {
+            record,
+            segment,
+            boot: header.boot,
+            group_number: header.number,
+            group_offset_bytes,
+            group_records: header.record_count,
+            durable,
             behind_gap: false,
         }
     }

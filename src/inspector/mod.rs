@@ -291,6 +291,16 @@ impl Inspector {
         self.walk(WalkOptions::new(writer.is_open).from(from), visit)
     }
 
+    /// The disk that the directory lies on.
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// Tells whoever watches how far a look is, and whether to go on.
+    pub(crate) fn told(&self, done: u64, total: u64) -> ControlFlow<()> {
+        self.watch.tell(done, total)
+    }
+
     /// One walk.
     fn walk(
         &self,
@@ -398,7 +408,7 @@ impl StateMachine for NoState {
 }
 
 /// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(source) = cause {
