@@ -5,6 +5,8 @@
     reason = "what a helper cannot do fails the test that called it"
 )]
 
+#[path = "tool/bundle.rs"]
+mod bundle;
 #[path = "tool/catalogue.rs"]
 mod catalogue;
 #[path = "tool/fixture.rs"]
@@ -15,10 +17,16 @@ mod observers;
 mod operations;
 #[path = "tool/questions.rs"]
 mod questions;
+#[path = "tool/rebuild.rs"]
+mod rebuild;
 #[path = "tool/repairs.rs"]
 mod repairs;
 #[path = "tool/report.rs"]
 mod report;
+#[path = "tool/schema.rs"]
+mod schema;
+#[path = "tool/verbs.rs"]
+mod verbs;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -114,6 +122,11 @@ fn newer() -> Closed {
 
 fn impossible() -> Closed {
     let mut store = Store::with_history();
+    add_impossible_record(&mut store);
+    store.close()
+}
+
+fn add_impossible_record(store: &mut Store) {
     let header = RecordHeader {
         wall_clock_micros: 0,
         boot: 1,
@@ -131,7 +144,6 @@ fn impossible() -> Closed {
         deletion,
     };
     store.append_unchecked(&Record { header, change });
-    store.close()
 }
 
 #[test]

@@ -9,7 +9,7 @@ use torrens::inspector::catalogue::{Topic, entries, explain_code};
 use torrens::lifecycle::{CacheState, ChangeKind};
 
 /// Where codes and stable names are given out as `=> "code"`, and what they are there.
-const SOURCES: [(&str, &[Topic]); 30] = [
+const SOURCES: [(&str, &[Topic]); 36] = [
     ("src/lifecycle/refusal.rs", &[Topic::Refusal]),
     ("src/lifecycle/outcome.rs", &[Topic::Wait]),
     ("src/lifecycle/gate.rs", &[Topic::Gate]),
@@ -46,6 +46,12 @@ const SOURCES: [(&str, &[Topic]); 30] = [
     ("src/bin/torrens/play.rs", &[Topic::Tool]),
     ("src/bin/torrens/repair.rs", &[Topic::Tool]),
     ("src/bin/torrens/meta.rs", &[Topic::Tool]),
+    ("src/rebuild/error.rs", &[Topic::Tool]),
+    ("src/bin/torrens/build.rs", &[Topic::Tool]),
+    ("src/bin/torrens/dump/raw.rs", &[Topic::Tool]),
+    ("src/bin/torrens/fresh.rs", &[Topic::Tool]),
+    ("src/bin/torrens/schema.rs", &[Topic::Tool]),
+    ("src/bin/torrens/simulate.rs", &[Topic::Tool]),
 ];
 
 /// Names that are given out in the same form and are no codes.

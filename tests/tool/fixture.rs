@@ -277,6 +277,76 @@ impl Store {
         );
     }
 
+    /// The keys of [`Store::secret_history`].
+    pub(crate) const SECRET_KEYS: [&'static str; 3] = [
+        "customer-gwendolen",
+        "customer-mordecai",
+        "customer-zebulon",
+    ];
+
+    /// A region that is split at keys that nobody else may see.
+    pub(crate) fn secret_history(&mut self) {
+        self.commit(Event::Identify { store: StoreId(4) }, Cause::Host);
+        let region = Region {
+            id: RegionId(1),
+            range: KeyRange::all(),
+            epoch: RegionEpoch::BOOTSTRAP,
+            peers: vec![voter(10, 4)],
+        };
+        let store = StoreId(4);
+        self.commit(Event::Bootstrap { store, region }, Cause::Operator);
+        for (id, key) in (2..).zip(Self::SECRET_KEYS.iter().rev()) {
+            self.commit(
+                Event::Split(Split {
+                    region: RegionId(1),
+                    incarnation: None,
+                    epoch: RegionEpoch {
+                        conf_ver: 1,
+                        // Each split is of the next version.
+                        version: id - 1,
+                    },
+                    position: RaftPosition {
+                        index: 6 + id,
+                        term: 6,
+                    },
+                    boundaries: vec![Key::from(key.as_bytes())],
+                    children: vec![NewRegion {
+                        id: RegionId(id),
+                        peers: vec![voter(10 * id, 4)],
+                    }],
+                    derive: Derive::Left,
+                }),
+                Cause::Raft {
+                    term: 6,
+                    index: 6 + id,
+                },
+            );
+        }
+        self.checkpoint();
+    }
+
+    /// One more record behind [`Store::history`].
+    pub(crate) fn late_split(&mut self) {
+        self.commit(
+            Event::Split(Split {
+                region: RegionId(1),
+                incarnation: None,
+                epoch: RegionEpoch {
+                    conf_ver: 1,
+                    version: 2,
+                },
+                position: RaftPosition { index: 9, term: 6 },
+                boundaries: vec![Key::from(b"f".as_slice())],
+                children: vec![NewRegion {
+                    id: RegionId(103),
+                    peers: vec![voter(311, 4), voter(312, 5), voter(313, 6)],
+                }],
+                derive: Derive::Left,
+            }),
+            Cause::Raft { term: 6, index: 9 },
+        );
+    }
+
     pub(crate) fn incarnation(&self, region: u64) -> Incarnation {
         self.register.incarnation(RegionId(region)).unwrap()
     }

@@ -89,6 +89,14 @@ fn store(dir: &std::path::Path) {
     drop(engine);
 }
 
+/// Such a store, for as long as `look` looks at it.
+pub(crate) fn store_for(look: impl FnOnce(&std::path::Path)) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    store(&path);
+    look(&path);
+}
+
 #[test]
 fn observers_are_shown_with_every_region_and_the_reason() {
     let dir = tempfile::tempdir().unwrap();

@@ -168,7 +168,9 @@ fn screen(stores: &Stores, line: &str) -> String {
     let has_form = args
         .iter()
         .any(|arg| ["-o", "--output", "--format", "-q"].contains(arg));
-    if !has_form {
+    // What makes something has no form; what it says is for a person.
+    let makes = ["extract", "build", "bundle"].contains(&args[0]);
+    if !has_form && !makes {
         args.extend(["-o", "table"]);
     }
     let answer = stores.run(&args);

@@ -239,9 +239,20 @@ fn completions_and_manual_pages_are_made_for_every_command() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = tool(&["completions", shell]);
         assert_eq!(script.code, 0);
-        assert!(script.out.contains("repair"), "{shell}");
+        for verb in ["repair", "extract", "build", "simulate", "bundle", "schema"] {
+            assert!(script.out.contains(verb), "{shell}: {verb}");
+        }
     }
-    for words in [&["man"][..], &["man", "dump"], &["man", "repair", "plan"]] {
+    for words in [
+        &["man"][..],
+        &["man", "dump"],
+        &["man", "repair", "plan"],
+        &["man", "extract"],
+        &["man", "build"],
+        &["man", "simulate"],
+        &["man", "bundle"],
+        &["man", "schema"],
+    ] {
         let page = tool(words);
         assert_eq!(page.code, 0);
         assert!(page.out.contains(".TH torrens"), "{words:?}: {}", page.out);

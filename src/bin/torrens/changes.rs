@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use torrens::inspector::diff::{Changed, Facet, Subject};
 use torrens::inspector::{FieldValue, KeyForm};
@@ -12,7 +13,7 @@ use crate::render::printable;
 use crate::view::Style;
 
 /// One facet that differs, as JSON.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(crate) struct ChangedJson<'a> {
     region: Option<u64>,
     subject: String,
@@ -27,6 +28,16 @@ struct Shown<'a>(FieldValue, &'a KeyForm);
 impl Serialize for Shown<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         Value(&self.0, self.1).serialize(serializer)
+    }
+}
+
+impl JsonSchema for Shown<'_> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        Value::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Value::json_schema(generator)
     }
 }
 

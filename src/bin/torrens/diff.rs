@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::Parser;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use torrens::RegionId;
 use torrens::inspector::diff::{Changed, Subject, difference};
@@ -232,7 +233,7 @@ const COLUMNS: [Column; 4] = [
     left("AFTER"),
 ];
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Row<'a> {
     v: u32,
     #[serde(flatten)]
@@ -260,4 +261,9 @@ fn rows(out: &mut Out, changed: &[Changed], style: &Style) -> io::Result<()> {
         sheet.row(out, crate::paint::Paint::Plain, cells, &row)?;
     }
     sheet.end(out)
+}
+
+/// The schema of a difference.
+pub(crate) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Row<'_>>()
 }

@@ -19,6 +19,8 @@ use crate::record::RecordSheet;
 use crate::select::Wanted;
 use crate::view::{Style, Target, View};
 
+mod raw;
+
 /// Most records that `--last` keeps.
 const LAST_MAX: u64 = 1_000_000;
 
@@ -45,6 +47,10 @@ pub(crate) struct Args {
     /// Exit 1 if no record was selected
     #[arg(long)]
     exit_code: bool,
+    /// Everything that `torrens build` makes the same directory of: the records with their bytes, and lines for
+    /// segments, groups, marks, checkpoints and damage. As ndjson; keys are never redacted
+    #[arg(long, conflicts_with_all = ["output", "keys", "fields", "strict", "exit_code", "last", "limit", "reverse", "grep", "Wanted"])]
+    raw: bool,
     #[command(flatten)]
     view: View,
 }
@@ -76,6 +82,9 @@ pub(crate) fn run(args: Args) -> Exit {
 }
 
 fn dump(args: &Args) -> Result<Exit, Failure> {
+    if args.raw {
+        return raw::dump(args);
+    }
     let inspector = args.view.open(&args.target)?;
     let style = args.view.style(&inspector);
     let mut out = Out::lock();

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Parser;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use torrens::inspector::catalogue::{Entry, entries, explain_code, near};
 use torrens::inspector::explain::{Explanation, RegionImpact};
@@ -105,7 +106,7 @@ const COLUMNS: [Column; 4] = [
     left("WHAT TO DO"),
 ];
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct EntryJson {
     v: u32,
     code: &'static str,
@@ -380,7 +381,7 @@ fn ways(
     Ok(())
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Json {
     v: u32,
     verdict: crate::verdict::VerdictJson,
@@ -392,7 +393,7 @@ struct Json {
     ways: Vec<WayJson>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct FlippedJson {
     off: u64,
     bit: u32,
@@ -400,7 +401,7 @@ struct FlippedJson {
     candidates: Vec<CandidateJson>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct CandidateJson {
     lsn: u64,
     kind: String,
@@ -408,7 +409,7 @@ struct CandidateJson {
     detail: String,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct ImpactJson {
     last_whole_lsn: u64,
     far_side_lsn: Option<u64>,
@@ -418,7 +419,7 @@ struct ImpactJson {
     regions: Vec<RegionJson>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct RegionJson {
     region: u64,
     hit: bool,
@@ -427,7 +428,7 @@ struct RegionJson {
     links_to_lsn: Option<u64>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct WayJson {
     choice: String,
     loss: String,
@@ -491,4 +492,14 @@ fn json(explanation: &Explanation, style: &Style) -> Json {
             })
             .collect(),
     }
+}
+
+/// The schema of what is known of a directory.
+pub(crate) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Json>()
+}
+
+/// The schema of what a code means.
+pub(crate) fn code_schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<EntryJson>()
 }

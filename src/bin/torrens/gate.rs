@@ -1,6 +1,7 @@
 //! `torrens gate`: what the message gate would have answered at some point.
 
 use clap::Parser;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use torrens::inspector::Point;
 use torrens::inspector::catalogue::{Topic, explain_code};
@@ -182,7 +183,7 @@ impl Args {
     }
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Json {
     v: u32,
     at_lsn: u64,
@@ -293,4 +294,9 @@ fn detail(look: &GateLook) -> String {
         GateAnswer::Reply(GateReply::Peers(region)) => format!("at {}", region.epoch),
         GateAnswer::Reply(GateReply::MergeTarget { target }) => target.to_string(),
     }
+}
+
+/// The schema of the answer.
+pub(crate) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Json>()
 }

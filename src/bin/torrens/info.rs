@@ -18,7 +18,7 @@ use crate::sheet::object;
 use crate::verdict::sentence;
 use crate::view::{Style, Target, View};
 
-mod json;
+pub(crate) mod json;
 
 /// Segments that are listed one by one; of more only the first and the last.
 const SEGMENTS_LISTED: usize = 8;

@@ -1,5 +1,8 @@
 //! JSON of what the library gives as plain values. Keys stay in the order in which they are given.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use torrens::inspector::{Field, FieldValue, KeyForm};
 
@@ -37,5 +40,27 @@ impl Serialize for Fields<'_> {
             map.serialize_entry(field.name, &Value(&field.value, self.1))?;
         }
         map.end()
+    }
+}
+
+impl JsonSchema for Value<'_> {
+    fn schema_name() -> Cow<'static, str> {
+        "Value".into()
+    }
+
+    /// Any value: what a record says of its kind, a region's range, the peers.
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!(true)
+    }
+}
+
+impl JsonSchema for Fields<'_> {
+    fn schema_name() -> Cow<'static, str> {
+        "Fields".into()
+    }
+
+    /// Named values; which ones, depends on the kind of the record.
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "object"})
     }
 }

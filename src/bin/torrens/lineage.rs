@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use clap::{Parser, ValueEnum};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use torrens::RegionId;
 use torrens::inspector::lineage::{Descent, Edge, Lineage, LineageRegion};
@@ -143,7 +144,7 @@ fn edge_text(edge: &Edge, keys: &KeyForm) -> String {
     }
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Json<'a> {
     v: u32,
     start_lsn: u64,
@@ -151,7 +152,7 @@ struct Json<'a> {
     edges: Vec<EdgeJson>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct RegionJson<'a> {
     region: u64,
     origin: &'static str,
@@ -163,7 +164,7 @@ struct RegionJson<'a> {
     gone: Option<&'static str>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct EdgeJson {
     lsn: u64,
     from: u64,
@@ -213,5 +214,15 @@ fn json(out: &mut impl Write, lineage: &Lineage, style: &Style) -> io::Result<()
         regions: regions.collect(),
         edges: edges.collect(),
     };
-    crate::sheet::object(out, style, &json, |_| Ok(()))
+    // The format was asked for, whatever form the other commands would take on this output.
+    let mut style = style.clone();
+    if style.is_for_people() {
+        style.output = Output::Json;
+    }
+    crate::sheet::object(out, &style, &json, |_| Ok(()))
+}
+
+/// The schema of `--format json`.
+pub(crate) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Json<'_>>()
 }

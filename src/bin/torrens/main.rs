@@ -4,11 +4,15 @@
 //! mean and `output` for how a closed pipe ends a command. `repair` changes one, by a plan that was read.
 //! `torture` torments a store of its own.
 
+mod build;
+mod bundle;
 mod changes;
 mod diff;
 mod dump;
 mod exit;
 mod explain;
+mod extract;
+mod fresh;
 mod gate;
 mod info;
 mod interrupt;
@@ -20,15 +24,18 @@ mod observers;
 mod output;
 mod owner;
 mod paint;
+mod parts;
 mod play;
 mod progress;
 mod record;
 mod render;
 mod repair;
 mod report;
+mod schema;
 mod select;
 mod sheet;
 mod show;
+mod simulate;
 mod state;
 mod stats;
 mod tail;
@@ -77,6 +84,11 @@ enum Command {
     Repair(repair::Args),
     Play(play::Args),
     Torture(torture::Args),
+    Extract(extract::Args),
+    Build(build::Args),
+    Simulate(simulate::Args),
+    Bundle(bundle::Args),
+    Schema(schema::Args),
     Completions(meta::CompletionsArgs),
     Man(meta::ManArgs),
     /// The storage process that `torture` starts and kills.
@@ -109,6 +121,11 @@ fn main() -> ExitCode {
         Command::Report(args) => report::run(args).into(),
         Command::Play(args) => play::run(args).into(),
         Command::Repair(args) => repair::run(args).into(),
+        Command::Extract(args) => extract::run(&args).into(),
+        Command::Build(args) => build::run(&args).into(),
+        Command::Simulate(args) => simulate::run(&args).into(),
+        Command::Bundle(args) => bundle::run(&args).into(),
+        Command::Schema(args) => schema::run(&args).into(),
         Command::Completions(args) => meta::completions(&args).into(),
         Command::Man(args) => meta::man(&args).into(),
         Command::Torture(args) => torture::run(args),

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use clap::Parser;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use torrens::inspector::{FieldValue, Picture, Point};
 use torrens::lifecycle::{Attachment, AttachmentState, Observer, Register, Reset};
@@ -288,7 +289,7 @@ fn hole(
     sheet.row(out, Paint::Warn, cells, &json)
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Json<'a> {
     v: u32,
     observer: u64,
@@ -301,4 +302,9 @@ struct Json<'a> {
     term: Option<u64>,
     acked: Option<u64>,
     why: String,
+}
+
+/// The schema of an observer in a region.
+pub(crate) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Json<'_>>()
 }

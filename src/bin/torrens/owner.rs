@@ -3,6 +3,7 @@
 use std::io;
 
 use clap::Parser;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use torrens::Key;
 use torrens::inspector::owner::Ownership;
@@ -44,7 +45,7 @@ pub(crate) struct Args {
     view: View,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Row<'a> {
     v: u32,
     from_lsn: u64,
@@ -55,7 +56,7 @@ struct Row<'a> {
     by: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct OwnerJson {
     kind: &'static str,
     region: Option<u64>,
@@ -153,4 +154,9 @@ fn cells(one: &Ownership, style: &Style, keys: &KeyForm) -> Vec<String> {
         style.or_nothing(one.range.as_ref().map(|range| keys.range(range))),
         style.or_nothing(Some(one.kind).filter(|kind| !kind.is_empty())),
     ]
+}
+
+/// The schema of a time under one owner.
+pub(crate) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Row<'_>>()
 }

@@ -7,9 +7,12 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
 use torrens::inspector::Watch;
 
 use crate::interrupt;
+use crate::sheet::JSON_VERSION;
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -24,6 +27,24 @@ pub(crate) enum ProgressWhen {
 
 /// Shorter looks show nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A line for a wrapper.
+#[derive(JsonSchema, Serialize)]
+struct Line {
+    v: u32,
+    progress: Bytes,
+}
+
+#[derive(JsonSchema, Serialize)]
+struct Bytes {
+    bytes: u64,
+    of: u64,
+}
+
+/// The schema of a line on standard error.
+pub(crate) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Line>()
+}
 
 struct State {
     started: Instant,
@@ -93,7 +114,15 @@ impl State {
             return;
         }
         self.told = Instant::now();
-        let line = serde_json::json!({"v": 1, "progress": {"bytes": done, "of": total}});
-        let _ = writeln!(std::io::stderr(), "{line}");
+        let line = Line {
+            v: JSON_VERSION,
+            progress: Bytes {
+                bytes: done,
+                of: total,
+            },
+        };
+        if let Ok(line) = serde_json::to_string(&line) {
+            let _ = writeln!(std::io::stderr(), "{line}");
+        }
     }
 }

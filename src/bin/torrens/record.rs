@@ -4,6 +4,7 @@
 
 use std::io::{self, Write};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use torrens::inspector::clock::timestamp;
 use torrens::inspector::{Description, Field};
@@ -12,6 +13,7 @@ use torrens_recovery::{Gap, GapKind, RecordItem};
 
 use crate::json::Fields;
 use crate::paint::Paint;
+use crate::parts::{self, RawJson};
 use crate::sheet::{Column, JSON_VERSION, Sheet, left, right};
 use crate::view::Style;
 
@@ -35,7 +37,7 @@ pub(crate) struct RecordSheet {
 }
 
 /// A record as JSON.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(crate) struct RecordJson<'a> {
     v: u32,
     lsn: u64,
@@ -56,27 +58,44 @@ pub(crate) struct RecordJson<'a> {
     prev_lsn: Option<u64>,
     cause: Fields<'a>,
     data: Fields<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw: Option<RawJson>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct EpochJson {
     conf_ver: Option<u64>,
     version: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct GapLineJson<'a> {
+#[derive(JsonSchema, Serialize)]
+pub(crate) struct GapLineJson<'a> {
     v: u32,
     gap: GapJson<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct GapJson<'a> {
     class: &'static str,
     seg: u64,
     off: u64,
     expected_lsn: u64,
     why: &'a str,
+}
+
+/// A gap as JSON.
+pub(crate) fn gap_json(gap: &Gap) -> GapLineJson<'_> {
+    let position = &gap.position;
+    GapLineJson {
+        v: JSON_VERSION,
+        gap: GapJson {
+            class: gap.kind.as_str(),
+            seg: position.segment.get(),
+            off: position.offset_bytes,
+            expected_lsn: position.expected.get(),
+            why: &gap.why,
+        },
+    }
 }
 
 /// What a record's JSON borrows from.
@@ -124,6 +143,9 @@ impl Said {
             prev_lsn: said.previous().map(|lsn| lsn.get()),
             cause: Fields(&self.cause, &style.keys),
             data: Fields(&self.data, &style.keys),
+            raw: style
+                .raw
+                .then(|| parts::raw(item.record.kind, item.record.tag, item.record.payload)),
         }
     }
 }
@@ -164,16 +186,7 @@ impl RecordSheet {
     /// Writes a gap, or gathers it.
     pub(crate) fn gap(&mut self, out: &mut impl Write, gap: &Gap) -> io::Result<()> {
         let position = &gap.position;
-        let json = GapLineJson {
-            v: JSON_VERSION,
-            gap: GapJson {
-                class: gap.kind.as_str(),
-                seg: position.segment.get(),
-                off: position.offset_bytes,
-                expected_lsn: position.expected.get(),
-                why: &gap.why,
-            },
-        };
+        let json = gap_json(gap);
         let paint = match gap.kind {
             GapKind::Lost => Paint::Bad,
             _ => Paint::Warn,
@@ -240,4 +253,12 @@ fn cells(item: &RecordItem<'_>, said: &Description, style: &Style) -> Vec<String
 /// `0007:3f2c0`: segment and offset.
 pub(crate) fn place(segment: u64, offset_bytes: u64) -> String {
     format!("{segment:04}:{offset_bytes:05x}")
+}
+
+/// The schemas of a record and of a gap.
+pub(crate) fn schema(generator: &mut SchemaGenerator) -> [Schema; 2] {
+    [
+        generator.subschema_for::<RecordJson<'_>>(),
+        generator.subschema_for::<GapLineJson<'_>>(),
+    ]
 }

@@ -21,7 +21,7 @@ use crate::output::Out;
 use crate::render::printable;
 use crate::view::View;
 
-mod show;
+pub(crate) mod show;
 
 /// A longer file is no plan; it is not read.
 const PLAN_BYTES_MAX: u64 = 16 * 1024 * 1024;

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 
 use clap::Parser;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use torrens::inspector::diff::{Changed, difference};
 use torrens::inspector::{Description, Field, FieldValue, Inspector, Point, describe};
@@ -125,7 +126,7 @@ fn show(args: &Args) -> Result<Exit, Failure> {
     Ok(out.finish(written, Exit::OK))
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Json<'a> {
     #[serde(flatten)]
     record: RecordJson<'a>,
@@ -339,4 +340,9 @@ fn hexdump(out: &mut dyn Write, bytes: &[u8], offset_bytes: u64, style: &Style) 
         at = to;
     }
     Ok(())
+}
+
+/// The schema of a record in full.
+pub(crate) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Json<'_>>()
 }

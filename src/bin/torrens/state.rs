@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use clap::Parser;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use torrens::inspector::{Field, FieldValue, KeyForm, Picture, Point, peer_text};
 use torrens::lifecycle::{CacheState, Mode, PeerStage, PeerState, Register};
@@ -67,7 +68,7 @@ fn state(args: &Args) -> Result<Exit, Failure> {
         return Err(failure.clone());
     }
     let mut out = Out::lock();
-    let written = show(&mut out, args, &picture, &style);
+    let written = show(&mut out, &args.region, &picture, &style);
     // Up to the position that was asked for everything was there, whatever comes behind it.
     let failure = failure.filter(|_| at.is_none());
     let exit = out.finish(
@@ -80,10 +81,16 @@ fn state(args: &Args) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-fn show(out: &mut Out, args: &Args, picture: &Picture, style: &Style) -> io::Result<()> {
+/// The regions of a register, as lines for a person or as objects.
+pub(crate) fn show(
+    out: &mut impl Write,
+    regions: &[RegionId],
+    picture: &Picture,
+    style: &Style,
+) -> io::Result<()> {
     let register = &picture.register;
     let mut sheet = Sheet::new(style, &COLUMNS);
-    let is_wanted = |id: RegionId| args.region.is_empty() || args.region.contains(&id);
+    let is_wanted = |id: RegionId| regions.is_empty() || regions.contains(&id);
     for (id, peer) in peers(register).filter(|(id, _)| is_wanted(*id)) {
         let paint = match peer.stage {
             PeerStage::Damaged(_) => Paint::Bad,
@@ -238,7 +245,7 @@ fn owned(register: &Register) -> Vec<KeyRange> {
     joined
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct RegionJson<'a> {
     v: u32,
     region: u64,
@@ -256,13 +263,13 @@ struct RegionJson<'a> {
     since_lsn: Option<u64>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct EpochJson {
     conf_ver: u64,
     version: u64,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct TombstoneJson {
     region: u64,
     highest_peer: u64,
@@ -270,7 +277,7 @@ struct TombstoneJson {
     cause: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct DeletionJson<'a> {
     id: String,
     region: u64,
@@ -311,7 +318,7 @@ fn region_json<'a>(
 /// The objects that are no regions.
 fn more_json(
     sheet: &mut Sheet,
-    out: &mut Out,
+    out: &mut impl Write,
     picture: &Picture,
     is_wanted: &impl Fn(RegionId) -> bool,
     style: &Style,
@@ -367,7 +374,7 @@ fn more_json(
 }
 
 /// A line that is no region.
-#[derive(Default, Serialize)]
+#[derive(Default, JsonSchema, Serialize)]
 struct Tagged<'a> {
     v: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -376,4 +383,12 @@ struct Tagged<'a> {
     pending_deletion: Option<DeletionJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<Fields<'a>>,
+}
+
+/// The schemas of a region and of everything else.
+pub(crate) fn schema(generator: &mut SchemaGenerator) -> [Schema; 2] {
+    [
+        generator.subschema_for::<RegionJson<'_>>(),
+        generator.subschema_for::<Tagged<'_>>(),
+    ]
 }

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use clap::{Parser, ValueEnum};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use torrens::inspector::clock::{duration, timestamp};
 use torrens::inspector::stats::{GroupBy, Histogram, Rate, Stats, StatsRow};
@@ -94,7 +95,7 @@ fn stats(args: &Args) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Row<'a> {
     v: u32,
     name: &'a str,
@@ -111,7 +112,7 @@ struct Row<'a> {
     rate: &'a [u64],
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct TotalJson<'a> {
     #[serde(flatten)]
     row: Row<'a>,
@@ -245,4 +246,12 @@ fn show(out: &mut Out, args: &Args, stats: &Stats, style: &Style) -> io::Result<
         0 => Ok(()),
         gaps => line(format!("{} in the history", count(gaps, "gap"))),
     }
+}
+
+/// The schemas of a row and of the totals.
+pub(crate) fn schema(generator: &mut SchemaGenerator) -> [Schema; 2] {
+    [
+        generator.subschema_for::<Row<'_>>(),
+        generator.subschema_for::<TotalJson<'_>>(),
+    ]
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::io;
 
 use clap::{Parser, ValueEnum};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use torrens::RegionId;
 use torrens::inspector::clock::{duration, timestamp};
@@ -133,7 +134,7 @@ const COLUMNS: [Column; 9] = [
     left("ENDED BY"),
 ];
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Row<'a> {
     v: u32,
     region: u64,
@@ -211,4 +212,9 @@ fn span_row(
         _ => Paint::Plain,
     };
     sheet.row(out, paint, cells, &row)
+}
+
+/// The schema of a span of a life.
+pub(crate) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Row<'_>>()
 }

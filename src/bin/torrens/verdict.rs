@@ -1,5 +1,6 @@
 //! A verdict in words and as JSON, the same in every command.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use torrens_recovery::facts::Position;
 use torrens_recovery::{RecoveryReport, Verdict};
@@ -65,7 +66,7 @@ pub(crate) fn stop(verdict: &Verdict) -> Option<(Option<Position>, String)> {
 }
 
 /// A verdict as JSON.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(crate) struct VerdictJson {
     name: &'static str,
     exit: u8,
@@ -73,7 +74,7 @@ pub(crate) struct VerdictJson {
     stop: Option<StopJson>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct StopJson {
     seg: Option<u64>,
     off: Option<u64>,

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use clap::Parser;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use torrens::inspector::{CheckpointOutcome, Verification};
 use torrens_recovery::Verdict;
@@ -167,7 +168,7 @@ fn lines(out: &mut dyn Write, found: &Verification) -> io::Result<()> {
     Ok(())
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Json {
     v: u32,
     dir: String,
@@ -189,7 +190,7 @@ struct Json {
     notes: Vec<String>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct CheckpointJson {
     lsn: u64,
     bytes: u64,
@@ -239,4 +240,14 @@ fn json(args: &Args, found: &Verification) -> Json {
         findings: found.findings.clone(),
         notes: report.notes.clone(),
     }
+}
+
+/// The schema of everything that was checked.
+pub(crate) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Json>()
+}
+
+/// The schema of `--quiet`.
+pub(crate) fn verdict_schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<VerdictJson>()
 }

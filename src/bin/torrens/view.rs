@@ -131,11 +131,26 @@ pub(crate) struct Style {
     pub(crate) color: bool,
     /// How keys are shown.
     pub(crate) keys: KeyForm,
+    /// Whether a record's JSON has its bytes too.
+    pub(crate) raw: bool,
     times: Times,
     now_micros: u64,
 }
 
 impl View {
+    /// What a command has that writes to a place of its own: plain keys, UTC, progress for a person.
+    pub(crate) fn plain() -> View {
+        View {
+            output: None,
+            fields: Vec::new(),
+            color: When::Auto,
+            times: Times::Utc,
+            keys: Keys::Auto,
+            redact_with: None,
+            progress: ProgressWhen::Auto,
+        }
+    }
+
     /// Opens a directory for looking at, with progress.
     pub(crate) fn open(&self, target: &Target) -> Result<Inspector, Failure> {
         self.open_path(&target.path())
@@ -171,6 +186,7 @@ impl View {
                 When::Auto => wants_color(),
             },
             keys: self.keys.form(self.redact_with.as_deref()),
+            raw: false,
             times: self.times,
             now_micros,
         }

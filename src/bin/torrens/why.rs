@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use clap::{ArgGroup, Parser};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use torrens::inspector::diff::{Facet, region_facets};
 use torrens::inspector::why::{Question, Reason};
@@ -250,7 +251,7 @@ fn screen(
     Ok(())
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Json<'a> {
     v: u32,
     region: Option<u64>,
@@ -262,7 +263,7 @@ struct Json<'a> {
     at_lsn: u64,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct LinkJson<'a> {
     lsn: u64,
     ts: Option<String>,
@@ -302,4 +303,9 @@ fn json<'a>(reason: &Reason, folded: &Folded, style: &'a Style) -> Json<'a> {
             .and_then(|region| way_back(&folded.register, region)),
         at_lsn: folded.position.get(),
     }
+}
+
+/// The schema of the answer.
+pub(crate) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Json<'_>>()
 }

@@ -542,6 +542,66 @@ const TOOL: Rows = &[
         "For a repair: `torrens repair plan DIR --save FILE` writes a plan.",
     ),
     (
+        "exists",
+        "Something has the name that was to be given to something new. Nothing was done. Exit code 10.",
+        "Name a new place, or move that away. A name with the ending `.unfinished` is left of a command that was killed.",
+    ),
+    (
+        "inside-the-store",
+        "What was to be written would lie inside the store's directory, which is only read. Exit code 2.",
+        "Name a place elsewhere.",
+    ),
+    (
+        "no-such-output",
+        "The tool writes no such objects. Exit code 2.",
+        "`torrens schema` without a name prints all of them.",
+    ),
+    (
+        "not-a-line",
+        "A line of the input is none that a directory can be built from. Nothing was made. Exit code 11.",
+        "The input is what `torrens dump --raw` or `torrens extract` writes; records need their bytes.",
+    ),
+    (
+        "not-buildable",
+        "What the lines say cannot be in a journal. Nothing was made. Exit code 11.",
+        "The message says what a reader would refuse.",
+    ),
+    (
+        "not-the-next-record",
+        "A record carries another position than the next one. Nothing was made. Exit code 11.",
+        "Records follow each other without a hole; leave out what lies behind a gap.",
+    ),
+    (
+        "no-such-page",
+        "A page belongs to no segment that is being made, or lies outside of it. Nothing was made. Exit code 11.",
+        "Pages follow the line of their segment.",
+    ),
+    (
+        "no-such-file",
+        "A file is none that a store has beside its segments, or it is too long. Nothing was made. Exit code 11.",
+        "There are journal/journal.mark and checkpoints/NAME.",
+    ),
+    (
+        "nothing-to-build",
+        "There is no record and no segment to make a store of. Nothing was made. Exit code 11.",
+        "`torrens extract DIR -o FILE` writes every record that can be read.",
+    ),
+    (
+        "source-io",
+        "The operating system refused a read of the store that was to be taken apart. Exit code 8.",
+        "Check the permissions and the device.",
+    ),
+    (
+        "target-io",
+        "The operating system refused a write to what was being made, which is gone again. Exit code 8.",
+        "Check the space, the permissions and the device.",
+    ),
+    (
+        "recovery",
+        "The copy could be judged and not be recovered. Exit code 8.",
+        "The message says what the recovery answered; keep the copy with --to and report it.",
+    ),
+    (
         "no-such-command",
         "The tool has no command of that name.",
         "`torrens --help` lists them.",

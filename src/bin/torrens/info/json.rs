@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use torrens::inspector::clock::timestamp;
 
 use super::Screen;
 use crate::verdict::VerdictJson;
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Json<'a> {
     v: u32,
     dir: &'a str,
@@ -38,7 +39,7 @@ struct Json<'a> {
     verdict: VerdictJson,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct SegmentJson {
     seg: u64,
     bytes: u64,
@@ -50,7 +51,7 @@ struct SegmentJson {
     last_ts: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct CheckpointJson<'a> {
     lsn: u64,
     bytes: u64,
@@ -106,4 +107,9 @@ pub(super) fn of(screen: &Screen) -> impl Serialize + '_ {
         notes: &report.notes,
         verdict: VerdictJson::new(report, report.verdict.name(), report.verdict.exit_code()),
     }
+}
+
+/// The schema of the object.
+pub(crate) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Json<'_>>()
 }

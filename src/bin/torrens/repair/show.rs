@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use torrens_recovery::repair::{RepairInfo, RepairPlan, RepairState};
 
@@ -13,7 +14,7 @@ use crate::sheet::{JSON_VERSION, Sheet, left, object, right};
 use crate::view::Style;
 
 /// A plan as JSON.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct PlanJson<'a> {
     v: u32,
     way: String,
@@ -25,7 +26,7 @@ struct PlanJson<'a> {
     fingerprint: String,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct LossJson {
     text: String,
     first_lsn: Option<u64>,
@@ -123,7 +124,7 @@ pub(super) fn applied(
     )
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct RepairJson<'a> {
     v: u32,
     id: u64,
@@ -178,4 +179,14 @@ pub(super) fn list(out: &mut impl Write, style: &Style, known: &[RepairInfo]) ->
         sheet.row(out, paint, cells, &json)?;
     }
     sheet.end(out)
+}
+
+/// The schema of a plan.
+pub(crate) fn plan_schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<PlanJson<'_>>()
+}
+
+/// The schema of a repair in the list.
+pub(crate) fn list_schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<RepairJson<'_>>()
 }

@@ -12,11 +12,11 @@ use torrens::inspector::{Inspector, KeyForm};
 use torrens_recovery::Verdict;
 
 use crate::exit::{Exit, Failure, chain};
-use crate::look;
 use crate::output::Out;
 use crate::progress::{self, ProgressWhen};
 use crate::render::printable;
 use crate::view::{Keys, Target};
+use crate::{fresh, look};
 
 mod gather;
 mod model;
@@ -66,23 +66,7 @@ fn report(args: &Args) -> Result<Exit, Failure> {
         let written = out.write_all(page.as_bytes());
         return Ok(out.finish(written, exit));
     }
-    // A store's directory holds what the store put there; a page in it would be foreign to the store.
-    let parent = args.output.parent().filter(|parent| *parent != "");
-    let parent = fs::canonicalize(parent.unwrap_or(".".as_ref()));
-    let store = fs::canonicalize(&path);
-    if let (Ok(parent), Ok(store)) = (parent, store)
-        && parent.starts_with(&store)
-    {
-        return Err(Failure {
-            code: "inside-the-store",
-            message: format!(
-                "{} would lie inside the store's directory, which is only read",
-                printable(&args.output.display().to_string())
-            ),
-            hint: Some("name a file elsewhere with -o".to_owned()),
-            exit: Exit::USAGE,
-        });
-    }
+    fresh::outside(&args.output, &path)?;
     fs::write(&args.output, page).map_err(|error| failure(&args.output, &error))?;
     Ok(exit)
 }

@@ -1,0 +1,153 @@
+//! `torrens build`: a directory from lines of ndjson, as `dump --raw` and `extract` write them.
+//!
+//! Not here: the lines (`parts`), putting the directory together (`torrens::rebuild`).
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Parser;
+use torrens::rebuild::{Builder, RebuildError};
+use torrens_journal::StoreUuid;
+use torrens_journal::disk::{Disk, RealDisk};
+
+use crate::exit::{Exit, Failure, chain};
+use crate::fresh::{Fresh, refused};
+use crate::interrupt;
+use crate::output::Out;
+use crate::parts::{self, Line};
+use crate::render::{count, printable};
+
+/// The longest line: a record with the largest payload in hexadecimal, and its fields.
+const LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Make a store's directory from ndjson, byte for byte as it was dumped.
+#[derive(Debug, Parser)]
+#[command(
+    after_help = "The input is what `torrens dump --raw` or `torrens extract` wrote, changed as you like: checksums and \
+links between groups are computed anew. Records without lines for segments and groups are laid out one behind the \
+other. Region data is not in it: opened with an engine, the regions are damaged until a snapshot comes. \
+Exit codes: 0 done; 8 unreadable; 10 the directory is there; 11 the input makes no journal."
+)]
+pub(crate) struct Args {
+    /// The ndjson; `-` is standard input
+    #[arg(value_name = "IN.ndjson")]
+    input: PathBuf,
+    /// The new directory
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> Exit {
+    match build(args) {
+        Ok(exit) => exit,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn build(args: &Args) -> Result<Exit, Failure> {
+    let input: Box<dyn Read> = match args.input.as_os_str() == "-" {
+        true => Box::new(io::stdin().lock()),
+        false => {
+            Box::new(File::open(&args.input).map_err(|error| refused("open", &args.input, &error))?)
+        }
+    };
+    let fresh = Fresh::at(&args.output, None)?;
+    fresh.directory()?;
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new());
+    let store = [disk.random_u64(), disk.random_u64()].map(u64::to_le_bytes);
+    let store = StoreUuid(store.concat().try_into().unwrap_or_default());
+    let builder = Builder::new(disk, fresh.aside(), store);
+    let mut builder = builder.map_err(|error| failure(&error, None))?;
+    let gaps = lines(args, BufReader::new(input), &mut builder)?;
+    let Some(gaps) = gaps else {
+        return Ok(Exit::INTERRUPTED);
+    };
+    let records = builder.finish().map_err(|error| failure(&error, None))?;
+    fresh.finish()?;
+    let mut out = Out::lock();
+    let written = summary(&mut out, args, records, gaps);
+    Ok(out.finish(written, Exit::OK))
+}
+
+/// Adds every line; the number of gaps among them, or `None` if somebody pressed Ctrl-C.
+fn lines(
+    args: &Args,
+    mut input: impl BufRead,
+    builder: &mut Builder,
+) -> Result<Option<u64>, Failure> {
+    let mut text = String::new();
+    let mut gaps = 0;
+    for number in 1u64.. {
+        if interrupt::asked() {
+            return Ok(None);
+        }
+        text.clear();
+        let read = (&mut input).take(LINE_BYTES_MAX).read_line(&mut text);
+        let read = read.map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => wrong(number, "it is not UTF-8"),
+            _ => refused("read", &args.input, &error),
+        })?;
+        if read == 0 {
+            break;
+        }
+        if read as u64 >= LINE_BYTES_MAX && !text.ends_with('\n') {
+            return Err(wrong(number, "it is too long"));
+        }
+        if text.trim().is_empty() {
+            continue;
+        }
+        match parts::read(&text).map_err(|why| wrong(number, &why))? {
+            Line::Part(held) => builder
+                .add(held.part())
+                .map_err(|error| failure(&error, Some(number)))?,
+            Line::Store(store) => builder.set_store(store),
+            Line::Gap => gaps += 1,
+        }
+    }
+    Ok(Some(gaps))
+}
+
+fn wrong(line: u64, why: &str) -> Failure {
+    Failure {
+        code: "not-a-line",
+        message: format!("line {line}: {}", printable(why)),
+        hint: Some("the input is what `torrens dump --raw` or `torrens extract` writes".to_owned()),
+        exit: Exit::INPUT,
+    }
+}
+
+/// What a person is told of an error, with the line that it came with.
+fn failure(error: &RebuildError, line: Option<u64>) -> Failure {
+    let place = line.map_or(String::new(), |line| format!("line {line}: "));
+    Failure {
+        code: error.code(),
+        message: printable(&format!("{place}{}", chain(error))),
+        hint: match error {
+            RebuildError::Lsn { .. } => Some(
+                "records follow each other without a hole; behind a gap there is no history"
+                    .to_owned(),
+            ),
+            _ => None,
+        },
+        exit: match error {
+            RebuildError::Io { .. } => Exit::UNREADABLE,
+            _ => Exit::INPUT,
+        },
+    }
+}
+
+fn summary(out: &mut Out, args: &Args, records: u64, gaps: u64) -> io::Result<()> {
+    let path = printable(&args.output.display().to_string());
+    writeln!(out, "built     {path}, {}", count(records, "record"))?;
+    if gaps > 0 {
+        writeln!(
+            out,
+            "left out  {}: nothing is made of one",
+            count(gaps, "gap")
+        )?;
+    }
+    writeln!(out, "next      torrens verify {path}")
+}

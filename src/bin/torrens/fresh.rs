@@ -1,0 +1,149 @@
+//! Where a command may put what it makes: at a new name, outside the store that it reads, and complete or
+//! not at all.
+//!
+//! Not here: what is made.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::exit::{Exit, Failure, chain};
+use crate::render::printable;
+
+/// Ending of what is not complete yet.
+const UNFINISHED: &str = ".unfinished";
+
+/// A file or a directory that gets its name when it is complete. Until then it is beside that name, and
+/// it goes away again if nothing comes of it.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    path: PathBuf,
+    aside: PathBuf,
+    is_done: bool,
+}
+
+impl Fresh {
+    /// A name for something new.
+    ///
+    /// # Errors
+    /// If something has that name, if it lies inside `store`, or if the operating system refused.
+    pub(crate) fn at(path: &Path, store: Option<&Path>) -> Result<Fresh, Failure> {
+        if let Some(store) = store {
+            outside(path, store)?;
+        }
+        match fs::symlink_metadata(path) {
+            Ok(_) => return Err(exists(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(refused("look at", path, &error)),
+        }
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(UNFINISHED);
+        Ok(Fresh {
+            path: path.to_owned(),
+            aside: aside.into(),
+            is_done: false,
+        })
+    }
+
+    /// Where it is being made.
+    pub(crate) fn aside(&self) -> &Path {
+        &self.aside
+    }
+
+    /// The file, empty.
+    ///
+    /// # Errors
+    /// If the operating system refused, or somebody makes the same.
+    pub(crate) fn file(&self) -> Result<File, Failure> {
+        File::create_new(&self.aside).map_err(|error| self.not_made(&error))
+    }
+
+    /// The directory, empty.
+    ///
+    /// # Errors
+    /// As [`Fresh::file`].
+    pub(crate) fn directory(&self) -> Result<(), Failure> {
+        fs::create_dir(&self.aside).map_err(|error| self.not_made(&error))
+    }
+
+    fn not_made(&self, error: &io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => exists(&self.aside),
+            _ => refused("create", &self.aside, error),
+        }
+    }
+
+    /// Gives it its name, unless somebody else took it meanwhile.
+    ///
+    /// # Errors
+    /// If the operating system refused.
+    pub(crate) fn finish(mut self) -> Result<(), Failure> {
+        // Checked again, since a rename replaces a file or an empty directory.
+        if fs::symlink_metadata(&self.path).is_ok() {
+            return Err(exists(&self.path));
+        }
+        fs::rename(&self.aside, &self.path)
+            .map_err(|error| refused("rename", &self.aside, &error))?;
+        self.is_done = true;
+        Ok(())
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if self.is_done {
+            return;
+        }
+        // What could not be made leaves nothing behind; that this fails too changes nothing.
+        let _ = match self.aside.is_dir() {
+            true => fs::remove_dir_all(&self.aside),
+            false => fs::remove_file(&self.aside),
+        };
+    }
+}
+
+/// Refuses a path inside a store: a store's directory holds what the store put there.
+///
+/// # Errors
+/// If it lies inside.
+pub(crate) fn outside(path: &Path, store: &Path) -> Result<(), Failure> {
+    let parent = path.parent().filter(|parent| *parent != "");
+    let parent = fs::canonicalize(parent.unwrap_or(".".as_ref()));
+    if let (Ok(parent), Ok(store)) = (parent, fs::canonicalize(store))
+        && parent.starts_with(&store)
+    {
+        return Err(Failure {
+            code: "inside-the-store",
+            message: format!(
+                "{} would lie inside the store's directory, which is only read",
+                shown(path)
+            ),
+            hint: Some("name a place elsewhere".to_owned()),
+            exit: Exit::USAGE,
+        });
+    }
+    Ok(())
+}
+
+fn exists(path: &Path) -> Failure {
+    Failure {
+        code: "exists",
+        message: format!("{} is there already", shown(path)),
+        hint: Some("nothing is written over; name a new place, or move that away".to_owned()),
+        exit: Exit::STATE,
+    }
+}
+
+/// What the operating system said.
+pub(crate) fn refused(doing: &str, path: &Path, error: &dyn std::error::Error) -> Failure {
+    Failure {
+        code: "output",
+        message: format!("cannot {doing} {}: {}", shown(path), chain(error)),
+        hint: None,
+        exit: Exit::UNREADABLE,
+    }
+}
+
+fn shown(path: &Path) -> String {
+    printable(&path.display().to_string())
+}
