@@ -389,7 +389,7 @@ fn slot_from_wire(wire: WireSlot<'_>) -> Result<RegisterItem, CodecError> {
         last_record: wire::lsn(wire.last_record)?,
         last_transition: wire::lsn(wire.last_transition)?,
     };
-    Ok(RegisterItem::Slot(region, slot))
+    Ok(RegisterItem::Slot(region, triomphe::Arc::new(slot)))
 }
 
 fn stage_to_wire(stage: &PeerStage) -> WireStage<'_> {

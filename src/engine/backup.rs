@@ -391,7 +391,7 @@ fn moved(before: &Register, store: StoreId, generation: [u8; 16]) -> Result<Regi
                 };
             }
             RegisterItem::Slot(_, slot) => {
-                if let Some(peer) = &mut slot.peer {
+                if let Some(peer) = &mut triomphe::Arc::make_mut(slot).peer {
                     match &mut peer.stage {
                         PeerStage::Uninitialized => {}
                         PeerStage::Normal(normal) | PeerStage::Witness(normal) => {

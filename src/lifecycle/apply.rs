@@ -348,6 +348,9 @@ fn held_in_memory(register: &Register, change: &Change) -> Vec<(RegionId, KeyRan
 
 /// Memory on its way out keeps the keys that it held, until it is gone.
 fn note_retiring(register: &mut Register, change: &Change, held: Vec<(RegionId, KeyRange)>) {
+    if held.is_empty() && register.retiring.is_empty() {
+        return;
+    }
     for (region, range) in held {
         if register.cache_state(region).is_leaving() {
             register.retiring.insert(region, range);
@@ -370,7 +373,9 @@ fn check_header(register: &Register, record: &Record) -> Result<(), ApplyError> 
     let Some(region) = header else {
         return Ok(());
     };
-    let live = register.incarnation(region);
+    let slot = register.slot(region);
+    let peer = slot.and_then(|slot| slot.peer.as_ref());
+    let live = peer.map(|peer| peer.incarnation);
     if record.header.incarnation != live {
         return Err(ApplyError::Incarnation {
             region,
@@ -378,7 +383,7 @@ fn check_header(register: &Register, record: &Record) -> Result<(), ApplyError> 
             live,
         });
     }
-    let last = register.last_record(region);
+    let last = slot.map(|slot| slot.last_record);
     if record.header.previous != last {
         return Err(ApplyError::BackLink {
             region,

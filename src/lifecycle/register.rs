@@ -21,9 +21,8 @@ mod open;
 mod reservation;
 mod restore;
 
-use std::sync::Arc;
-
 use torrens_journal::Lsn;
+use triomphe::Arc;
 
 pub use self::admission::Admitted;
 pub use self::invariants::Violation;
@@ -49,6 +48,7 @@ pub struct Register {
     pub(super) sequence_ceiling: Sequence,
     pub(super) barrier: u64,
     pub(super) last_lsn: Lsn,
+    /// Shared by pictures; nobody holds one weakly, so they need no count of that.
     slots: PersistentMap<RegionId, Arc<Slot>>,
     pub(super) deletions: PersistentMap<DeletionId, PendingDeletion>,
     pub(super) reservations: PersistentMap<RegionId, Reservation>,

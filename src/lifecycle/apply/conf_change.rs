@@ -31,7 +31,9 @@ pub(super) fn apply(
         });
     }
     let misfit = ApplyError::PeerChange { region: id };
-    let region = changed(&before.region).map_err(|_| misfit.clone())?;
+    let mut region = changed(&before.region).map_err(|_| misfit.clone())?;
+    // It stays as it is for long, and there are many.
+    region.peers.shrink_to_fit();
     let own = register.peer(id).map(|peer| (peer.peer, peer.incarnation));
     let listed = register.store.and_then(|store| region.peer_on(store));
     let (Some((own, incarnation)), Some(listed)) = (own, listed) else {

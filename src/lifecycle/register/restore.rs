@@ -26,7 +26,7 @@ pub(crate) struct RegisterHead {
 pub(crate) enum RegisterItem {
     /// First, and once.
     Head(RegisterHead),
-    Slot(RegionId, Slot),
+    Slot(RegionId, triomphe::Arc<Slot>),
     Deletion(DeletionId, PendingDeletion),
     Reservation(RegionId, Reservation),
     Retiring(RegionId, KeyRange),
@@ -66,13 +66,16 @@ impl Register {
             barrier: self.barrier,
             last_lsn: self.last_lsn,
         };
-        let slots = self.slots();
+        let slots = self.slots.iter();
         let deletions = self.deletions.iter();
         let reservations = self.reservations.iter();
         let reservations = reservations
             .map(|(region, reserved)| RegisterItem::Reservation(*region, reserved.clone()));
         std::iter::once(RegisterItem::Head(head))
-            .chain(slots.map(|(region, slot)| RegisterItem::Slot(region, slot.clone())))
+            .chain(slots.map(|(region, slot)| {
+                let slot = triomphe::Arc::clone(slot);
+                RegisterItem::Slot(*region, slot)
+            }))
             .chain(deletions.map(|(id, deletion)| RegisterItem::Deletion(*id, deletion.clone())))
             .chain(reservations)
             .chain(
@@ -95,8 +98,9 @@ impl Register {
                 if last.is_some_and(|(last, _)| *last >= region) || !self.deletions.is_empty() {
                     return Err(RestoreError::Order);
                 }
-                if let Some(described) = slot.peer.as_mut().and_then(|peer| peer.stage.region_mut())
-                    && let Some(described) = Arc::get_mut(described)
+                let own = triomphe::Arc::get_mut(&mut slot);
+                if let Some(peer) = own.and_then(|slot| slot.peer.as_mut())
+                    && let Some(described) = peer.stage.region_mut().and_then(Arc::get_mut)
                 {
                     self.ledger.share_bounds(&mut described.range);
                 }
@@ -112,7 +116,7 @@ impl Register {
                 self.ledger
                     .exchange(&[], claim.as_slice())
                     .map_err(RestoreError::Ledger)?;
-                self.slots.insert(region, Arc::new(slot));
+                self.slots.insert(region, slot);
                 Ok(())
             }
             RegisterItem::Deletion(id, deletion) => {
