@@ -57,6 +57,9 @@ pub(crate) struct Options {
     /// About a minute in all: fewer and shorter rounds, the closest peers, a smaller replay
     #[arg(long)]
     pub(crate) quick: bool,
+    /// Rows in the stores of the suite `data` [default: 1000000, quick: 200000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(20_000..=100_000_000))]
+    pub(crate) rows: Option<u64>,
     /// Seed of payloads and of the order of runs
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,

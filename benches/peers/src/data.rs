@@ -5,6 +5,8 @@
 //! data/report.rs    rows from samples           data/bars.rs    what each figure must reach
 //! data/cost.rs      what a cached region costs its writes
 //! data/snapshot.rs  moving a region             data/stores.rs  one store after another, one small trait
+//! data/writes.rs    writing, and how long a write takes
+//! data/opening.rs   opening after a kill
 //! ```
 //!
 //! Rows have keys of 21 bytes that are spread evenly, and values of 100 random bytes. Every store is
@@ -18,14 +20,18 @@
 //! | `data.memory` | bytes of a cached region at rest over the bytes of its keys and values |
 //! | `data.cached_write` | rows a second written to a cached region and to one that is not, in turns; the cost is their quotient |
 //! | `data.snapshot` | bytes a second from one store into another, against copying rows from tree to tree |
-//! | `data.write`, `data.get`, `data.scan` | rows a second through the engine, with nothing in memory |
+//! | `data.write`, `data.get`, `data.scan` | rows a second through the engine, with nothing in memory; writes also by four threads that have a region each. `sled` inserts row by row, `sled_batch` applies each batch as one |
+//! | `data.write_p99` | microseconds that one write of a row takes, 99th percentile, with a barrier every 50 ms, against no barriers, and against sled's inserts with a `flush` of sled's every 50 ms |
+//! | `data.open` | seconds until a cold store with 10,000 rows behind its last barrier is open after a kill, against one that was closed in order, against sled's own opening of those files, and that with reading every row |
 
 mod bars;
 mod cost;
+mod opening;
 mod report;
 mod snapshot;
 mod stores;
 pub(crate) mod work;
+mod writes;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,7 +53,15 @@ const BATCHES: &[usize] = &[1, 10, 100];
 /// Bytes of keys and values that a snapshot moves.
 const SNAPSHOT_BYTES: u64 = 64 << 20;
 /// Whoever is measured beside Torrens.
-const PEERS: &[&str] = &["sled", "redb", "fjall"];
+const PEERS: &[&str] = &[
+    "sled",
+    "redb",
+    "fjall",
+    #[cfg(feature = "rocksdb")]
+    "rocksdb",
+];
+/// Threads that write, each to a region of its own.
+const WRITERS: &[usize] = &[1, 4];
 
 /// One run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -56,8 +70,18 @@ pub(crate) enum DataWork {
     Fill { rows: u64 },
     /// Reads everything, then at random, then in scans; Torrens also loads the region and does it again.
     Read { rows: u64, time: Time },
-    /// Writes over random rows, in batches of each size.
-    Write { rows: u64, time: Time },
+    /// Writes over random rows, in batches of each size, by so many threads.
+    Write {
+        rows: u64,
+        threads: usize,
+        time: Time,
+    },
+    /// Writes over random rows, one by one, with barriers as the setting says.
+    TimedWrite { rows: u64, time: Time },
+    /// Fills a store, and leaves it as the setting says.
+    Leave { rows: u64 },
+    /// Opens what was left.
+    Open { rows: u64 },
     /// Writes over random rows of a region in memory and of one that is not, in batches of each size.
     CachedWrite { rows: u64, turn: Duration },
     /// Moves rows of so many bytes to another store.
@@ -90,7 +114,9 @@ struct Plan<'a> {
 
 impl Plan<'_> {
     fn rows(&self) -> u64 {
-        if self.options.quick {
+        if let Some(rows) = self.options.rows {
+            rows
+        } else if self.options.quick {
             200_000
         } else {
             1_000_000
@@ -103,42 +129,93 @@ impl Plan<'_> {
             warm_up: (measured / 4).clamp(Duration::from_millis(30), Duration::from_millis(200)),
             measured,
         };
-        let wants = |benches: &[String]| benches.iter().any(|bench| self.options.wants(bench, 1));
-        let reads = wants(&report::READS.map(str::to_owned));
-        let writes = wants(&report::by_batch("data.write"));
-        let costs = wants(&report::by_batch("data.cached_write"));
+        let wants = |benches: &[String], threads| {
+            benches
+                .iter()
+                .any(|bench| self.options.wants(bench, threads))
+        };
+        let reads = wants(&report::READS.map(str::to_owned), 1);
+        let writers = WRITERS.iter().copied();
+        let writers: Vec<usize> = writers
+            .filter(|threads| wants(&report::by_batch("data.write"), *threads))
+            .collect();
+        let costs = wants(&report::by_batch("data.cached_write"), 1);
+        let timed = self.options.wants("data.write_p99", 1);
         let mut cells = Vec::new();
-        if reads || writes || costs {
-            let peers: &[&str] = if reads || writes { PEERS } else { &[] };
+        let with_peers = reads || !writers.is_empty();
+        if with_peers || costs || timed {
+            let peers: &[&str] = if with_peers {
+                PEERS
+            } else if timed {
+                &["sled"]
+            } else {
+                &[]
+            };
             let filled = self.fill(peers, rows)?;
-            let mut cell = |bench, work: DataWork, torrens_alone: bool| {
-                let who = filled
-                    .iter()
-                    .filter(|(peer, _)| !torrens_alone || *peer == "torrens");
-                let entrants = who.map(|(peer, dir)| {
-                    self.entrant(peer, "default", Start::Copy(dir.clone()), work.clone())
+            let from = |peer: &str| filled.iter().find(|(filled, _)| *filled == peer);
+            // Column, peer, setting; only who was filled runs.
+            let mut cell = |bench, threads, who: &[(&str, &str, &str)], work: DataWork| {
+                let entrants = who.iter().filter_map(|(column, peer, setting)| {
+                    let start = Start::Copy(from(peer)?.1.clone());
+                    let entrant = self.entrant(peer, setting, start, work.clone());
+                    Some(Entrant {
+                        column: (*column).to_owned(),
+                        ..entrant
+                    })
                 });
                 let entrants = entrants.collect();
                 cells.push(Cell {
                     bench,
-                    threads: 1,
+                    threads,
                     entrants,
                 });
             };
+            let everyone = ["torrens"].iter().chain(PEERS);
+            let everyone: Vec<_> = everyone.map(|peer| (*peer, *peer, "default")).collect();
             if reads {
-                cell("data.read", DataWork::Read { rows, time }, false);
+                cell("data.read", 1, &everyone, DataWork::Read { rows, time });
             }
-            if writes {
-                cell("data.write", DataWork::Write { rows, time }, false);
+            for threads in writers {
+                let mut who = everyone.clone();
+                for (column, _, setting) in &mut who {
+                    if *column == "sled" {
+                        *setting = "insert";
+                    }
+                }
+                who.push(("sled_batch", "sled", "apply_batch"));
+                let work = DataWork::Write {
+                    rows,
+                    threads,
+                    time,
+                };
+                cell("data.write", threads, &who, work);
             }
             if costs {
                 let turn = measured / 4;
+                let work = DataWork::CachedWrite { rows, turn };
+                cell("data.cached_write", 1, &everyone[..1], work);
+            }
+            if timed {
+                let who = [
+                    ("torrens", "torrens", "barriers"),
+                    ("no_barriers", "torrens", "no_barriers"),
+                    ("sled", "sled", "flush"),
+                ];
+                // Some tens of barriers.
+                let time = Time {
+                    measured: measured * 4,
+                    ..time
+                };
                 cell(
-                    "data.cached_write",
-                    DataWork::CachedWrite { rows, turn },
-                    true,
+                    "data.write_p99",
+                    1,
+                    &who,
+                    DataWork::TimedWrite { rows, time },
                 );
             }
+        }
+        if self.options.wants("data.open", 1) {
+            cells.push(self.opening(rows)?);
         }
         if self.options.wants("data.snapshot", 1) {
             let work = DataWork::Snapshot {
@@ -158,6 +235,35 @@ impl Plan<'_> {
             });
         }
         Ok(cells)
+    }
+
+    /// Opening what was left behind.
+    fn opening(&self, rows: u64) -> Result<Cell> {
+        let left = |setting| {
+            // Kept until the place goes.
+            let dir = self.place.fresh()?.keep();
+            let mut entrant =
+                self.entrant("torrens", setting, Start::Fresh, DataWork::Leave { rows });
+            entrant.job.dir.clone_from(&dir);
+            child::run(&entrant.job)?;
+            Ok::<_, anyhow::Error>(Start::ColdCopy(dir))
+        };
+        let (killed, closed) = (left("killed")?, left("closed")?);
+        let who = [
+            ("torrens", "killed", &killed),
+            ("closed", "closed", &closed),
+            ("sled", "sled", &killed),
+            ("sled_rows", "sled_rows", &killed),
+        ];
+        let entrants = who.map(|(column, setting, start)| Entrant {
+            column: column.to_owned(),
+            ..self.entrant("torrens", setting, start.clone(), DataWork::Open { rows })
+        });
+        Ok(Cell {
+            bench: "data.open",
+            threads: 1,
+            entrants: entrants.into(),
+        })
     }
 
     /// Fills a store for each, once.

@@ -133,7 +133,11 @@ pub(crate) fn measure(
         return Err(anyhow!("nothing was done in {:?}", time.measured));
     }
     if let Some(latencies) = lock(&latencies).as_ref().filter(|all| !all.is_empty()) {
-        for (name, quantile) in [(figure::P50_US, 0.5), (figure::P99_US, 0.99)] {
+        for (name, quantile) in [
+            (figure::P50_US, 0.5),
+            (figure::P99_US, 0.99),
+            (figure::MAX_US, 1.0),
+        ] {
             let micros = latencies.value_at_quantile(quantile) as f64 / 1000.0;
             sample.figures.insert(name.to_owned(), micros);
         }

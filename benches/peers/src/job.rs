@@ -91,6 +91,8 @@ pub(crate) mod figure {
     pub(crate) const P50_US: &str = "p50_us";
     /// 99th percentile of it.
     pub(crate) const P99_US: &str = "p99_us";
+    /// The longest of all.
+    pub(crate) const MAX_US: &str = "max_us";
     /// Processor time of the process, user and system, all threads, per record, in microseconds.
     pub(crate) const CPU_US: &str = "cpu_us_per_record";
     /// Write requests that the device finished per record, flushes among them.

@@ -12,7 +12,8 @@ pub(super) fn bar(bench: &str, peer: &str) -> Option<f64> {
 
 /// Which way a benchmark's figure is better.
 pub(super) fn better(bench: &str) -> Better {
-    let is_cost = bench == "data.memory" || bench.starts_with("data.cached_write");
+    let is_cost = ["data.memory", "data.write_p99", "data.open"].contains(&bench)
+        || bench.starts_with("data.cached_write");
     if is_cost {
         Better::Lower
     } else {

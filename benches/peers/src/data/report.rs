@@ -4,6 +4,7 @@ use super::BATCHES;
 use super::bars;
 use super::work::figure;
 use crate::compare::{Comparison, Judged};
+use crate::job::figure as job;
 use crate::rounds::{Outcome, Series};
 use crate::row::Row;
 use crate::stats;
@@ -50,7 +51,9 @@ pub(super) fn rows(outcome: &Outcome) -> Vec<Row> {
         "data.read" => {
             let compared = OF_READS.iter().flat_map(|(bench, ours, theirs)| {
                 let all = peers.iter();
-                all.map(|(peer, series)| compare(bench, (torrens, ours), (peer, series, theirs)))
+                all.map(|(peer, series)| {
+                    compare((bench, 1), (torrens, ours), (peer, series, theirs))
+                })
             });
             compared.chain([memory(torrens)]).collect()
         }
@@ -60,7 +63,8 @@ pub(super) fn rows(outcome: &Outcome) -> Vec<Row> {
                 let key = figure::of_batch(figure::WRITE, *rows);
                 let all = peers.iter();
                 let rows = all.map(move |(peer, series)| {
-                    compare(&bench, (torrens, &key), (peer, series, &key))
+                    let bench = (bench.as_str(), outcome.threads);
+                    compare(bench, (torrens, &key), (peer, series, &key))
                 });
                 rows.collect::<Vec<_>>()
             });
@@ -75,7 +79,19 @@ pub(super) fn rows(outcome: &Outcome) -> Vec<Row> {
         bench => peers
             .iter()
             .map(|(peer, series)| {
-                compare(bench, (torrens, figure::RATE), (peer, series, figure::RATE))
+                let name = match bench {
+                    "data.write_p99" => job::P99_US,
+                    "data.open" => job::SECONDS,
+                    _ => figure::RATE,
+                };
+                let mut row = compare((bench, 1), (torrens, name), (peer, series, name));
+                if bench == "data.write_p99" {
+                    for (key, name) in [("p50_us", job::P50_US), ("max_us", job::MAX_US)] {
+                        row.number(key, torrens.figure(name));
+                        row.number(format!("peer_{key}"), series.figure(name));
+                    }
+                }
+                row
             })
             .collect(),
     }
@@ -94,14 +110,14 @@ fn median(values: &[Option<f64>]) -> Option<f64> {
 
 /// One figure beside a peer's of the same rounds.
 fn compare(
-    bench: &str,
+    (bench, threads): (&str, usize),
     (torrens, ours): (&Series, &str),
     (peer, series, theirs): (&str, &Series, &str),
 ) -> Row {
     let (ours, theirs) = (values(torrens, ours), values(series, theirs));
     let comparison = Comparison {
         bench: bench.to_owned(),
-        threads: 1,
+        threads,
         torrens: median(&ours),
         peer: peer.to_owned(),
         peer_value: median(&theirs),

@@ -36,7 +36,7 @@ pub(super) fn carry_out(job: &Job, bytes: u64) -> Result<Sample> {
 }
 
 fn copy_trees(job: &Job, rows: u64) -> Result<f64> {
-    let store = stores::open_sled(&job.dir)?;
+    let store = stores::open_sled(&job.dir, stores::Way::Default)?;
     work::fill(&store, rows, job.seed)?;
     let db = store.database();
     let to = db.open_tree("to")?;

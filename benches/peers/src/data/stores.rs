@@ -5,6 +5,8 @@
 
 mod fjall;
 mod redb;
+#[cfg(feature = "rocksdb")]
+mod rocksdb;
 mod sled;
 mod torrens;
 
@@ -12,7 +14,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-pub(super) use sled::open as open_sled;
+pub(super) use sled::{Way, open as open_sled};
 pub(super) use torrens::{Half, Torrens};
 
 /// 21 bytes: a table, and a row number that is spread over the whole table.
@@ -42,10 +44,24 @@ pub(super) fn in_lower_half(mut key: Key) -> Key {
     key
 }
 
+/// Which of so many equal parts of the table, in key order, the key is in.
+pub(super) fn part_of(key: &Key, parts: usize) -> usize {
+    key.get(SPREAD)
+        .map_or(0, |first| usize::from(*first) * parts / 256)
+}
+
 /// A store that is open.
 pub(super) trait Store: Sync {
-    /// Writes over all rows of a batch, in one step.
+    /// Writes over all rows of a batch.
     fn write(&self, batch: &[(Key, Value)]) -> Result<()>;
+    /// Makes a region of each of so many parts, where there are regions.
+    fn divide(&self, _parts: usize) -> Result<()> {
+        Ok(())
+    }
+    /// As `write`, of rows that all lie in this part of a store that was divided.
+    fn write_part(&self, _part: usize, batch: &[(Key, Value)]) -> Result<()> {
+        self.write(batch)
+    }
     /// Reads everything that was written before.
     fn reader(&self) -> Result<Box<dyn Reader + '_>>;
     /// Makes everything durable, and closes in order.
@@ -75,11 +91,13 @@ impl Tally {
     }
 }
 
-/// The store of a peer in a directory, new or filled.
-pub(super) fn open(peer: &str, dir: &Path) -> Result<Box<dyn Store>> {
+/// The store of a peer in a directory, new or filled, with one of the peer's settings.
+pub(super) fn open(peer: &str, setting: &str, dir: &Path) -> Result<Box<dyn Store>> {
     Ok(match peer {
         "torrens" => Box::new(Torrens::open(dir)?),
-        "sled" => Box::new(open_sled(dir)?),
+        "sled" => Box::new(open_sled(dir, Way::of(setting))?),
+        #[cfg(feature = "rocksdb")]
+        "rocksdb" => Box::new(rocksdb::open(dir)?),
         "redb" => Box::new(redb::open(dir)?),
         "fjall" => Box::new(fjall::open(dir)?),
         other => bail!("{other} is not among the stores"),
@@ -90,14 +108,57 @@ pub(super) fn open(peer: &str, dir: &Path) -> Result<Box<dyn Store>> {
 mod tests {
     use super::*;
 
+    const EVERYONE: &[(&str, &str)] = &[
+        ("torrens", "default"),
+        ("sled", "default"),
+        ("sled", "insert"),
+        ("sled", "apply_batch"),
+        ("redb", "default"),
+        ("fjall", "default"),
+        #[cfg(feature = "rocksdb")]
+        ("rocksdb", "default"),
+    ];
+
+    #[test]
+    fn every_key_is_in_one_of_so_many_parts() {
+        for parts in [1, 2, 4] {
+            let mut rows = vec![0; parts];
+            for row in 0..1000 {
+                rows[part_of(&key(row), parts)] += 1;
+            }
+            assert!(
+                rows.iter().all(|rows| rows * parts > 900),
+                "{rows:?} of {parts}"
+            );
+        }
+        assert_eq!(part_of(&in_lower_half(key(7)), 2), 0);
+    }
+
+    #[test]
+    fn a_divided_store_takes_the_rows_of_each_part() {
+        const PARTS: usize = 4;
+        let place = crate::place::Place::new(None).unwrap();
+        for (peer, setting) in EVERYONE {
+            let dir = place.fresh().unwrap();
+            let store = open(peer, setting, dir.path()).expect(peer);
+            store.divide(PARTS).expect(peer);
+            for row in 0..100 {
+                let key = key(row);
+                let part = part_of(&key, PARTS);
+                store.write_part(part, &[(key, [1; 100])]).expect(peer);
+            }
+            store.close().expect(peer);
+        }
+    }
+
     /// Every store gives back what it was given, also after it was closed and opened.
     #[test]
     fn what_is_written_is_read() {
         const ROWS: u64 = 3000;
         let place = crate::place::Place::new(None).unwrap();
-        for peer in ["torrens", "sled", "redb", "fjall"] {
+        for (peer, setting) in EVERYONE {
             let dir = place.fresh().unwrap();
-            let store = open(peer, dir.path()).expect(peer);
+            let store = open(peer, setting, dir.path()).expect(peer);
             super::super::work::fill(&*store, ROWS, 1).expect(peer);
             let read = |store: &dyn Store| {
                 let reader = store.reader().expect(peer);
@@ -117,7 +178,7 @@ mod tests {
                 "{peer}: a reader sees what was written before it"
             );
             store.close().expect(peer);
-            let store = open(peer, dir.path()).expect(peer);
+            let store = open(peer, setting, dir.path()).expect(peer);
             assert_eq!(read(&*store), after, "{peer}");
         }
     }

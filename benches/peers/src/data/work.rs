@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 
 use super::stores::{self, Key, Store, Tally, Torrens, Value};
-use super::{BATCHES, DataWork, cost, snapshot};
+use super::{DataWork, cost, opening, snapshot, writes};
 use crate::gauge::{self, Turn};
 use crate::job::{Job, Sample, Time};
 use crate::rng::Rng;
@@ -54,7 +54,7 @@ pub(super) mod figure {
 pub(crate) fn carry_out(job: &Job, work: &DataWork) -> Result<Sample> {
     match *work {
         DataWork::Fill { rows } => {
-            let store = stores::open(&job.peer, &job.dir)?;
+            let store = stores::open(&job.peer, &job.setting, &job.dir)?;
             let sample = gauge::once(rows, || fill(&*store, rows, job.seed))?;
             store.close()?;
             Ok(sample)
@@ -63,11 +63,18 @@ pub(crate) fn carry_out(job: &Job, work: &DataWork) -> Result<Sample> {
             read_torrens(&job.dir, rows, time, job.seed)
         }
         DataWork::Read { rows, time } => {
-            let store = stores::open(&job.peer, &job.dir)?;
+            let store = stores::open(&job.peer, &job.setting, &job.dir)?;
             let figures = read(&*store, &job.dir, rows, time, job.seed)?;
             sample(figures, figure::GET)
         }
-        DataWork::Write { rows, time } => write(job, rows, time),
+        DataWork::Write {
+            rows,
+            threads,
+            time,
+        } => writes::rates(job, rows, threads, time),
+        DataWork::TimedWrite { rows, time } => writes::latencies(job, rows, time),
+        DataWork::Leave { rows } => opening::leave(job, rows),
+        DataWork::Open { rows } => opening::open(job, rows),
         DataWork::CachedWrite { rows, turn } => cost::carry_out(job, rows, turn),
         DataWork::Snapshot { bytes } => snapshot::carry_out(job, bytes),
     }
@@ -120,7 +127,7 @@ fn read(
     ]))
 }
 
-fn iterate(store: &dyn Store, rows: u64) -> Result<()> {
+pub(super) fn iterate(store: &dyn Store, rows: u64) -> Result<()> {
     let tally = store.reader()?.scan(&[], usize::MAX)?;
     ensure!(tally.rows == rows, "{} rows instead of {rows}", tally.rows);
     Ok(())
@@ -189,25 +196,4 @@ fn resident_bytes() -> Result<u64> {
         .and_then(|pages| pages.parse().ok())
         .context("memory use has another form than expected")?;
     Ok(pages * rustix::param::page_size() as u64)
-}
-
-fn write(job: &Job, rows: u64, time: Time) -> Result<Sample> {
-    let store = stores::open(&job.peer, &job.dir)?;
-    iterate(&*store, rows)?;
-    let mut figures = BTreeMap::new();
-    for per_batch in BATCHES {
-        let written = gauge::measure(&job.dir, 1, time, |turn: &mut Turn<'_>| {
-            let mut rng = Rng::new(job.seed ^ *per_batch as u64);
-            while turn.goes_on() {
-                let row = |_| (stores::key(rng.next() % rows), value(&mut rng));
-                let batch: Vec<(Key, Value)> = (0..*per_batch).map(row).collect();
-                store.write(&batch)?;
-                turn.count(*per_batch as u64);
-            }
-            Ok(())
-        })?;
-        figures.insert(figure::of_batch(figure::WRITE, *per_batch), written.rate);
-    }
-    store.close()?;
-    sample(figures, &figure::of_batch(figure::WRITE, 1))
 }

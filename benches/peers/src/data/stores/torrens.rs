@@ -19,13 +19,16 @@ use super::{CACHE_BYTES, Key, Reader, SPREAD, Store, Tally, Value, in_lower_half
 const PATIENCE: Duration = Duration::from_secs(120);
 const TERM: u64 = 6;
 
-/// A store with one region of everything, or with two halves of it.
+/// More than any run divides its store in.
+const PARTS_MAX: usize = 4;
+
+/// A store with one region of everything, or with equal parts of it.
 pub(in super::super) struct Torrens {
     engine: Engine,
     /// Of the last entry, for all regions.
     index: AtomicU64,
-    /// Of both halves when they were first written to, so that a write does not ask for it.
-    epochs: [OnceLock<RegionEpoch>; 2],
+    /// Of each part when it was first written to, so that a write does not ask for it.
+    epochs: [OnceLock<RegionEpoch>; PARTS_MAX],
 }
 
 /// One of two regions.
@@ -50,11 +53,20 @@ impl Half {
     }
 
     fn region(self) -> RegionId {
+        region_of(self.part())
+    }
+
+    fn part(self) -> usize {
         match self {
-            Half::Lower => RegionId(1),
-            Half::Upper => RegionId(2),
+            Half::Lower => 0,
+            Half::Upper => 1,
         }
     }
+}
+
+/// The region of a part.
+fn region_of(part: usize) -> RegionId {
+    RegionId(part as u64 + 1)
 }
 
 fn replica(id: u64, store: u64, role: PeerRole) -> Peer {
@@ -69,7 +81,12 @@ fn replica(id: u64, store: u64, role: PeerRole) -> Peer {
 impl Torrens {
     /// Opens the store; a new one has a region.
     pub(in super::super) fn open(dir: &Path) -> Result<Torrens> {
-        let store = Torrens::open_as(dir, 1)?;
+        Torrens::open_with(dir, None)
+    }
+
+    /// As `open`, with barriers as often as that; by default as often as the engine has them.
+    pub(in super::super) fn open_with(dir: &Path, barriers: Option<Duration>) -> Result<Torrens> {
+        let store = Torrens::open_as(dir, 1, barriers)?;
         if store.engine.region(RegionId(1)).is_none() {
             let region = Region {
                 id: RegionId(1),
@@ -86,10 +103,10 @@ impl Torrens {
 
     /// Another store, without a region.
     pub(in super::super) fn open_other(dir: &Path) -> Result<Torrens> {
-        Torrens::open_as(dir, 2)
+        Torrens::open_as(dir, 2, None)
     }
 
-    fn open_as(dir: &Path, store: u64) -> Result<Torrens> {
+    fn open_as(dir: &Path, store: u64, barriers: Option<Duration>) -> Result<Torrens> {
         // Loads and evictions are the benchmark's own; nothing else is changed.
         let cache = CacheSettings {
             automatic: false,
@@ -102,11 +119,14 @@ impl Torrens {
                 ..SledOptions::default()
             },
         };
-        let (engine, _) = Engine::options()
+        let mut options = Engine::options()
             .store(StoreId(store))
             .data(Arc::new(data))
-            .cache(cache)
-            .open(dir.join("torrens"))?;
+            .cache(cache);
+        if let Some(interval) = barriers {
+            options = options.barrier_interval(interval);
+        }
+        let (engine, _) = options.open(dir.join("torrens"))?;
         Ok(Torrens {
             engine,
             index: AtomicU64::new(0),
@@ -125,14 +145,7 @@ impl Torrens {
     }
 
     pub(in super::super) fn write_half(&self, half: Half, batch: &[(Key, Value)]) -> Result<()> {
-        let region = half.region();
-        let [lower, upper] = &self.epochs;
-        let known = if half == Half::Lower { lower } else { upper };
-        let epoch = match known.get() {
-            Some(epoch) => *epoch,
-            None => *known.get_or_init(|| self.epoch(region).unwrap_or_default()),
-        };
-        self.write_to(region, epoch, batch)
+        self.write_part(half.part(), batch)
     }
 
     fn write_to(&self, region: RegionId, epoch: RegionEpoch, rows: &[(Key, Value)]) -> Result<()> {
@@ -148,21 +161,7 @@ impl Torrens {
 
     /// Splits the region into its halves.
     pub(in super::super) fn split(&self) -> Result<()> {
-        let boundary = key(0).get(..SPREAD).map(|table| [table, &[0x80]].concat());
-        let split = Split {
-            region: Half::Lower.region(),
-            incarnation: None,
-            epoch: self.epoch(Half::Lower.region())?,
-            position: self.next(),
-            boundaries: vec![boundary.context("no table")?.into()],
-            children: vec![NewRegion {
-                id: Half::Upper.region(),
-                peers: vec![replica(2, 1, PeerRole::Voter)],
-            }],
-            derive: Derive::Left,
-        };
-        ensure!(self.engine.split(split)?.holds(), "no split");
-        Ok(())
+        self.divide(2)
     }
 
     pub(in super::super) fn load(&self) -> Result<()> {
@@ -253,7 +252,42 @@ impl Torrens {
 
 impl Store for Torrens {
     fn write(&self, batch: &[(Key, Value)]) -> Result<()> {
-        self.write_half(Half::Lower, batch)
+        self.write_part(0, batch)
+    }
+
+    fn divide(&self, parts: usize) -> Result<()> {
+        ensure!((2..=PARTS_MAX).contains(&parts), "not into {parts} parts");
+        let key = key(0);
+        let table = key.get(..SPREAD).context("no table")?;
+        let boundary = |part: usize| [table, &[(256 * part / parts) as u8]].concat().into();
+        let child = |part: usize| NewRegion {
+            id: region_of(part),
+            peers: vec![replica(part as u64 + 1, 1, PeerRole::Voter)],
+        };
+        let split = Split {
+            region: region_of(0),
+            incarnation: None,
+            epoch: self.epoch(region_of(0))?,
+            position: self.next(),
+            boundaries: (1..parts).map(boundary).collect(),
+            children: (1..parts).map(child).collect(),
+            derive: Derive::Left,
+        };
+        ensure!(self.engine.split(split)?.holds(), "no split");
+        Ok(())
+    }
+
+    fn write_part(&self, part: usize, batch: &[(Key, Value)]) -> Result<()> {
+        let region = region_of(part);
+        let known = self.epochs.get(part).context("no such part")?;
+        let epoch = match known.get() {
+            Some(epoch) => *epoch,
+            None => {
+                let epoch = self.epoch(region)?;
+                *known.get_or_init(|| epoch)
+            }
+        };
+        self.write_to(region, epoch, batch)
     }
 
     fn reader(&self) -> Result<Box<dyn Reader + '_>> {
