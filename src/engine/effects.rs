@@ -7,8 +7,8 @@ use crate::snapshot::{SnapshotError, SnapshotReader, StagedSnapshot};
 use crate::store::{DataStore, RegionRow, StoreBatch, clear_range};
 use crate::{KeyRange, Sequence};
 
-/// Bytes of raw rows per batch of an ingest. A batch of a megabyte makes sled, which sorts nothing in
-/// it, go to and fro between its pages, and takes half as long again.
+/// Bytes of raw rows per batch of an ingest. They go in one by one: what a crash leaves of an ingest that
+/// has not ended is cleared before it is done again.
 const INGEST_BATCH_BYTES: usize = 16 * 1024;
 /// Bytes of raw rows between two reports of progress.
 const PROGRESS_BYTES: usize = 256 * 1024;
@@ -94,7 +94,7 @@ pub(super) fn ingest_verified(
         done += 1;
         if batch.bytes() >= INGEST_BATCH_BYTES {
             told_bytes += batch.bytes();
-            data.apply(&std::mem::take(&mut batch))?;
+            data.apply_each(&std::mem::take(&mut batch))?;
             if told_bytes >= PROGRESS_BYTES {
                 tell(SnapshotStep::Ingest, done);
                 told_bytes = 0;
@@ -103,7 +103,7 @@ pub(super) fn ingest_verified(
     }
     // The row goes last: as long as it is missing, the region's data counts as missing.
     batch.put_region_row(region.id, row);
-    data.apply(&batch)?;
+    data.apply_each(&batch)?;
     tell(SnapshotStep::Flush, done);
     Ok(())
 }

@@ -15,11 +15,12 @@
 //! Not here: which barrier the journal knows, and what is reported (`engine`).
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use super::keys::{region_row_key, version_sequence};
 use super::{
-    Covered, DataStore, Direction, Floored, RawRange, RegionRow, StoreBatch, StoreError,
-    floored_rows, read_covered, region_rows,
+    Covered, DataStore, Floored, RawRange, RegionRow, StoreBatch, StoreError, floored_rows,
+    read_covered, region_rows,
 };
 use crate::{RegionId, Sequence};
 
@@ -122,20 +123,20 @@ fn remove_above(store: &dyn DataStore, sequence: Sequence) -> Result<u64, StoreE
     loop {
         let mut batch = StoreBatch::new();
         let mut reached = None;
-        for item in store.scan(&left, Direction::Forward) {
-            let (raw_key, _) = item?;
-            if version_sequence(&raw_key).is_none_or(|at| at <= sequence) {
-                continue;
+        store.walk(&left, &mut |raw_key, _| {
+            if version_sequence(raw_key).is_none_or(|at| at <= sequence) {
+                return ControlFlow::Continue(());
             }
-            batch.delete(raw_key.clone());
-            if batch.len() >= BATCH_CHANGES_MAX {
-                reached = Some(raw_key);
-                break;
+            batch.delete(raw_key.to_vec());
+            if batch.len() < BATCH_CHANGES_MAX {
+                return ControlFlow::Continue(());
             }
-        }
+            reached = Some(raw_key.to_vec());
+            ControlFlow::Break(())
+        })?;
         removed = removed.saturating_add(batch.len() as u64);
         if !batch.is_empty() {
-            store.apply(&batch)?;
+            store.apply_each(&batch)?;
         }
         match reached {
             Some(mut after) => {
