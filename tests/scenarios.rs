@@ -97,7 +97,10 @@ fn every_scenario_answers_the_same_on_a_real_disk() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (mut whole, mut steps) = (0, 0);
     // What is not synced yet is a matter of time on a real disk: the journal syncs by itself after a while.
-    let timed = ["peers/submitted-transitions.scenario"];
+    let timed = [
+        "merge/by-ticket.scenario",
+        "peers/submitted-transitions.scenario",
+    ];
     for (number, (name, scenario)) in scenarios().iter().enumerate() {
         if timed.contains(&name.as_str()) {
             continue;

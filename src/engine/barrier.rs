@@ -87,6 +87,11 @@ impl Barriers {
         self.known.lock().covered.sequence
     }
 
+    /// The highest barrier that is durable and journaled.
+    pub(super) fn completed(&self) -> u64 {
+        self.state.lock().completed
+    }
+
     /// Whether the last journaled barrier left the region's data at that index.
     pub(super) fn has_floor(&self, region: RegionId, incarnation: Incarnation, index: u64) -> bool {
         let known = self.known.lock();

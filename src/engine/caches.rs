@@ -155,6 +155,13 @@ impl Caches {
         (attached.incarnation == incarnation).then(|| attached.cache.clone())
     }
 
+    /// Whether this incarnation has a cache attached.
+    pub(super) fn is_attached(&self, region: RegionId, incarnation: Incarnation) -> bool {
+        let state = self.state.lock();
+        let attached = state.attached.get(&region);
+        attached.is_some_and(|attached| attached.incarnation == incarnation)
+    }
+
     /// Attaches a new, empty cache.
     fn attach(&self, region: RegionId, incarnation: Incarnation, range: KeyRange) -> RegionCache {
         let cache = RegionCache::loading(range, &self.meter);

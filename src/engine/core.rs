@@ -34,6 +34,7 @@ use super::log::Log;
 use super::observers::Observing;
 use super::publication::Publication;
 use super::rows::Rows;
+use super::submit::parking::Parking;
 use crate::lifecycle::Register;
 use crate::observe::history::History;
 use crate::sequence::Sequencer;
@@ -65,6 +66,7 @@ pub(super) struct Core {
     pub(super) barriers: Barriers,
     pub(super) sequencer: Sequencer,
     pub(super) queue: Queue,
+    pub(super) parking: Parking,
     /// Held while keys of a range are cleared or ingested: one such effect at a time.
     pub(super) effects: Mutex<()>,
     pub(super) closed: AtomicBool,
@@ -125,6 +127,7 @@ impl Core {
             caches,
             observing: Observing::new(&register, Arc::clone(&history) as _),
             queue: Queue::default(),
+            parking: Parking::default(),
             effects: Mutex::new(()),
             closed: AtomicBool::new(false),
             poisoned: AtomicBool::new(false),

@@ -32,6 +32,13 @@ pub(super) struct After {
     pub(super) went: bool,
 }
 
+impl After {
+    /// None if nothing is left to do.
+    pub(super) fn of(effects: Vec<Effect>, went: bool) -> Option<After> {
+        (went || !effects.is_empty()).then_some(After { effects, went })
+    }
+}
+
 /// What the engine does around a sync of its journal.
 struct Around {
     publication: Arc<Publication<Register, Follows>>,

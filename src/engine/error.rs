@@ -161,6 +161,10 @@ pub enum EngineError {
     /// The engine was closed.
     #[error("the engine is closed")]
     Closed,
+    /// A transition that was submitted waited for a barrier, and could not be decided then. Its code is the
+    /// cause's.
+    #[error("the transition was not carried out")]
+    NotCarriedOut(#[source] Arc<EngineError>),
     /// One transition's record is larger than a journal record may be.
     #[error("the record has {bytes} bytes, more than the {bytes_max} allowed")]
     RecordTooLarge {
@@ -263,6 +267,7 @@ impl EngineError {
             EngineError::DiskFull(_) => "disk-full",
             EngineError::ReadOnly => "read-only",
             EngineError::Closed => "closed",
+            EngineError::NotCarriedOut(source) => source.code(),
             EngineError::RecordTooLarge { .. } => "record-too-large",
             EngineError::Data(_) | EngineError::DataFailed { .. } => "data-store-failed",
             EngineError::Snapshot(_) => "snapshot-unusable",

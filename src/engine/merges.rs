@@ -8,9 +8,11 @@
 use std::collections::BTreeSet;
 
 use super::core::Core;
+use super::decide::Decision;
+use super::durable::After;
 use super::transitions::cause_of;
 use super::{Answer, Engine, EngineError};
-use crate::lifecycle::{DamageReason, Event, PeerStage, Refusal, Register};
+use crate::lifecycle::{Cause, DamageReason, Event, PeerStage, Refusal, Register};
 use crate::{Incarnation, RaftPosition, Region, RegionEpoch, RegionId};
 
 impl Engine {
@@ -118,19 +120,38 @@ impl Core {
         self.check_open()?;
         let latch = self.latches.hold(region);
         self.make_durable(region)?;
-        let mut serves = true;
-        let decision = self.decide_with(event, cause_of(position), |register, _| {
-            let live = register.incarnation(region);
-            serves = live.is_some_and(|live| register.serving(region, live).is_some());
-        })?;
-        let subject = decision.subject.filter(|_| !serves);
+        let (decision, ended) = self.decide_mode(event, cause_of(position))?;
         let (answer, effects) = self.settle(decision)?;
-        if let Some(incarnation) = subject {
-            self.caches.detach_of(region, incarnation);
+        if let Some(ended) = ended {
+            self.caches.detach_of(region, ended);
         }
         drop(latch);
         self.queue.push_effects(effects);
         Ok(answer)
+    }
+
+    /// Decides an entry that puts its region into a mode, or takes it out. Its data is durable and its latch
+    /// is held. Gives the incarnation whose memory serves no more: the caller lets that go once the record is
+    /// durable, and has the effects done. Without one, whoever publishes the record has them done.
+    pub(super) fn decide_mode(
+        &self,
+        event: &Event,
+        cause: Cause,
+    ) -> Result<(Decision, Option<Incarnation>), EngineError> {
+        let mut ended = None;
+        let look = |_: &Register| {};
+        let decision = self.decide_looking(event, cause, look, |made, effects| {
+            let region = event.region()?;
+            let live = made.register.incarnation(region);
+            let serves = live.is_some_and(|live| made.register.serving(region, live).is_some());
+            let is_cached = |subject: &Incarnation| self.caches.is_attached(region, *subject);
+            ended = made.subject.filter(|_| !serves).filter(is_cached);
+            match ended {
+                Some(_) => None,
+                None => After::of(std::mem::take(effects), false),
+            }
+        })?;
+        Ok((decision, ended))
     }
 
     fn commit_merge(
@@ -143,7 +164,7 @@ impl Core {
     ) -> Result<Answer, EngineError> {
         self.check_open()?;
         let source_region = source.id;
-        let latches = self
+        let _latches = self
             .latches
             .hold_all(&BTreeSet::from([region, source_region]));
         self.make_durable(source_region)?;
@@ -156,10 +177,22 @@ impl Core {
             source,
             commit,
         };
+        self.merge(&event, cause_of(position))
+    }
+
+    /// Commits a merge of two regions whose data is durable and whose latches are held.
+    pub(super) fn merge(&self, event: &Event, cause: Cause) -> Result<Answer, EngineError> {
+        let &Event::CommitMerge {
+            region, ref source, ..
+        } = event
+        else {
+            unreachable!("only a merge is committed: {event:?}");
+        };
+        let source_region = source.id;
         let mut gone = None;
         let mut damaged = None;
         let source_live = self.with_decided(|register| register.incarnation(source_region));
-        let decision = self.decide_with(&event, cause_of(position), |register, _| {
+        let decision = self.decide_with(event, cause, |register, _| {
             damaged = damage_of(register, region);
             if let (None, Some(source_live)) = (damaged, source_live) {
                 gone = Some(source_live);
@@ -183,7 +216,6 @@ impl Core {
             self.caches.detach_of(source_region, gone);
             self.rows.forget(source_region, gone);
         }
-        drop(latches);
         self.queue.push_effects(effects);
         Ok(match damaged {
             Some(reason) => Answer::Refused(Refusal::RegionDamaged { region, reason }),

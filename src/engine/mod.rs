@@ -125,6 +125,7 @@ impl Drop for Handle {
 impl Handle {
     fn stop(&self) {
         self.core.queue.stop();
+        self.core.parking.stop();
         self.core.caches.close();
         for worker in std::mem::take(&mut *self.workers.lock()) {
             // A panic of a worker has been printed; there is nothing to add to it here.
@@ -625,6 +626,7 @@ impl Engine {
     /// # Errors
     /// The first thing that failed; the engine is closed all the same.
     pub fn close(self) -> Result<(), EngineError> {
+        self.core.parking.wait_empty();
         // A job that could not be done is found again at the next opening.
         let _ = self.wait_idle();
         let flushed = match self.core.journal.check_writable() {

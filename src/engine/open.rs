@@ -22,6 +22,7 @@ use super::core::{Core, Parts};
 use super::layout::Layout;
 use super::log::Log;
 use super::report::OpenReport;
+use super::submit::parking;
 use super::trust::StoreFacts;
 use super::{Engine, EngineError, Handle, OpenError, OpenMode, Options, append, trust, unfinished};
 use crate::lifecycle::{CacheEntry, Event, ObserverEvent, Register};
@@ -77,7 +78,15 @@ pub(super) fn open(options: Options, dir: &Path) -> Result<(Engine, OpenReport),
                 core.queue.stop();
                 io_error("start a thread for", dir)(error)
             })?;
-            vec![keeping, caching]
+            let parking = Arc::clone(&core);
+            core.parking.serve();
+            let parking = thread("torrens-park").spawn(move || parking::run(&parking));
+            let parking = parking.map_err(|error| {
+                core.queue.stop();
+                core.parking.stop();
+                io_error("start a thread for", dir)(error)
+            })?;
+            vec![keeping, caching, parking]
         }
         Background::Thread | Background::Manual => Vec::new(),
     };

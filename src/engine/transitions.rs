@@ -7,6 +7,8 @@ use torrens_journal::Lsn;
 
 use super::background::Job;
 use super::core::Core;
+use super::decide::Decision;
+use super::durable::After;
 use super::{Answer, EngineError, RaftStart, status};
 use crate::lifecycle::{
     CacheState, Cause, DamageReason, DestroyCause, Event, PeerChange, PeerStage, Refusal, Register,
@@ -43,20 +45,26 @@ impl Core {
 
     pub(super) fn split(&self, split: Split) -> Result<Answer, EngineError> {
         let region = split.region;
-        let latch = self.latches.hold(region);
+        let _latch = self.latches.hold(region);
         // Data never behind metadata: once the record says that a part of the keys is a child's, the
         // host will not send that part's older entries again.
         self.make_durable(region)?;
-        let cause = cause_of(split.position);
-        let children: Vec<_> = split.children.iter().map(|child| child.id).collect();
-        // Before anyone can see the children: their first write and read must find it.
-        let decision = self.decide_with(&Event::Split(split), cause, |register, lsn| {
-            self.share_with_children(register, region, &children, Incarnation::new(lsn));
-        })?;
-        let (answer, effects) = self.settle(decision)?;
-        drop(latch);
-        self.queue.push_effects(effects);
+        let (answer, _) = self.settle(self.decide_split(split)?)?;
         Ok(answer)
+    }
+
+    /// Decides a split of a region whose data is durable and whose latch is held. Whoever publishes it has
+    /// its effects done.
+    pub(super) fn decide_split(&self, split: Split) -> Result<Decision, EngineError> {
+        let (region, cause) = (split.region, cause_of(split.position));
+        let children: Vec<_> = split.children.iter().map(|child| child.id).collect();
+        let (event, look) = (Event::Split(split), |_: &Register| {});
+        self.decide_looking(&event, cause, look, |made, effects| {
+            // Before anyone can see the children: their first write and read must find it.
+            let new = Incarnation::new(made.lsn);
+            self.share_with_children(made.register, region, &children, new);
+            After::of(std::mem::take(effects), false)
+        })
     }
 
     pub(super) fn change_peers(
@@ -305,6 +313,13 @@ impl Core {
         self.caches.detach_of(region, incarnation);
         self.fences.trip(region);
         self.snapshots_to_sweep.store(true, Ordering::Release);
+    }
+
+    /// Whether a barrier covers the region's last write. The caller holds the region's latch.
+    pub(super) fn is_durable(&self, region: RegionId) -> bool {
+        let live = self.with_decided(|register| register.incarnation(region));
+        let row = live.and_then(|live| self.rows.get(region, live));
+        row.is_none_or(|row| row.barrier <= self.barriers.completed())
     }
 
     /// Waits for the barrier that covers the region's last write, if it is not durable yet. The

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use torrens::store::{Lost, MemoryFactory, MemoryStore};
 use torrens::{
-    Answer, Engine, EngineError, Peer, PeerChange, PeerId, RegionEpoch, RegionId, StoreId,
-    Submission,
+    Answer, Derive, Engine, EngineError, NewRegion, Peer, PeerChange, PeerId, Region, RegionEpoch,
+    RegionId, Split, StoreId, Submission, WriteAnswer, WriteBatch,
 };
 use torrens_journal::testing::{CutChoice, SimFault};
 
@@ -264,4 +264,216 @@ fn submissions_of_one_region_take_effect_in_their_order() {
     let status = engine.region(RegionId(1)).unwrap();
     assert_eq!(status.region.unwrap().epoch.conf_ver, 1 + CHANGES);
     assert_eq!(status.meta, Some(at(6 + CHANGES)));
+}
+
+/// A store whose flushes wait while the gate is shut.
+fn gated() -> (tempfile::TempDir, Engine, MemoryStore, Arc<Gate>) {
+    let gate = Arc::new(Gate::default());
+    let waits = Arc::clone(&gate);
+    let data =
+        MemoryStore::new().with_hook(Arc::new(move |operation: &'static str| match operation {
+            "store.flush" => waits.pass(),
+            _ => Ok(()),
+        }));
+    let place = tempfile::tempdir().unwrap();
+    let (engine, _) = Engine::options()
+        .store(STORE)
+        .barrier_interval(Duration::from_secs(3600))
+        .data(Arc::new(MemoryFactory::new(data.clone())))
+        .open(place.path().join("store"))
+        .unwrap();
+    bootstrap(&engine).unwrap();
+    (place, engine, data, gate)
+}
+
+#[derive(Default)]
+struct Gate {
+    is_shut: Mutex<bool>,
+    opened: Condvar,
+    /// Whoever passes fails.
+    fails: AtomicBool,
+}
+
+impl Gate {
+    fn shut(&self) {
+        *self.is_shut.lock().unwrap() = true;
+    }
+
+    fn open(&self) {
+        *self.is_shut.lock().unwrap() = false;
+        self.opened.notify_all();
+    }
+
+    fn pass(&self) -> std::io::Result<()> {
+        let mut is_shut = self.is_shut.lock().unwrap();
+        while *is_shut {
+            is_shut = self.opened.wait(is_shut).unwrap();
+        }
+        match self.fails.load(Ordering::SeqCst) {
+            true => Err(std::io::Error::other("planted")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Writes `keys` to region 1 by the entry at `index`.
+fn write(engine: &Engine, version: u64, index: u64, key: &str) {
+    let epoch = RegionEpoch {
+        conf_ver: 1,
+        version,
+    };
+    let mut batch = WriteBatch::new();
+    batch.put(key.as_bytes(), b"row".as_slice());
+    let written = engine.write(RegionId(1), epoch, at(index), &batch).unwrap();
+    assert!(
+        matches!(written, WriteAnswer::Applied { .. }),
+        "{written:?}"
+    );
+}
+
+fn split(index: u64) -> Submission {
+    Submission::Split(Split {
+        region: RegionId(1),
+        incarnation: None,
+        epoch: EPOCH,
+        position: at(index),
+        boundaries: vec![key("m")],
+        children: vec![NewRegion {
+            id: RegionId(2),
+            peers: vec![Peer::voter(PeerId(20), STORE)],
+        }],
+        derive: Derive::Left,
+    })
+}
+
+#[test]
+fn a_split_of_a_region_that_was_written_to_parks_that_region_alone() {
+    let (_place, engine, _, gate) = gated();
+    write(&engine, 1, 6, "a");
+    gate.shut();
+    let parked = engine.submit(split(7)).unwrap();
+    let (told, hears) = mpsc::channel();
+    // Others go on, as often as they like.
+    for region in 10..20 {
+        accepted(&engine.submit(creation(region)).unwrap().wait());
+    }
+    assert!(parked.answer().is_none() && engine.region(RegionId(2)).is_none());
+    assert!(parked.wait_timeout(Duration::ZERO).is_none());
+    std::thread::scope(|scope| {
+        let engine = &engine;
+        scope.spawn(move || {
+            // What comes after it in the region's log waits for it, and finds it done.
+            write(engine, 2, 8, "b");
+            told.send(engine.region(RegionId(2)).is_some()).unwrap();
+        });
+        assert!(hears.try_recv().is_err(), "the write waits");
+        gate.open();
+        accepted(&parked.wait());
+        assert_eq!(hears.recv(), Ok(true), "the write came after the split");
+    });
+    assert_eq!(engine.regions().len(), 12);
+    // Data never behind metadata: what was written before the split was durable before its record.
+    let start = engine.raft_start(RegionId(1)).unwrap();
+    assert!(start.truncate_floor >= 6, "{start:?}");
+}
+
+#[test]
+fn closing_waits_for_what_is_parked() {
+    let (place, engine, data, gate) = gated();
+    write(&engine, 1, 6, "a");
+    gate.shut();
+    let (told, hears) = mpsc::channel();
+    let parked = engine.submit(split(7)).unwrap();
+    parked.on_answer(move |outcome| told.send(accepted(&outcome)).unwrap());
+    std::thread::scope(|scope| {
+        let closing = scope.spawn(move || engine.close());
+        assert!(hears.try_recv().is_err());
+        gate.open();
+        closing.join().unwrap().unwrap();
+    });
+    assert!(hears.recv().is_ok(), "it was carried out");
+    let (engine, _) = Engine::options()
+        .store(STORE)
+        .data(Arc::new(MemoryFactory::new(data)))
+        .open(place.path().join("store"))
+        .unwrap();
+    assert!(engine.region(RegionId(2)).is_some());
+}
+
+#[test]
+fn what_is_parked_when_the_data_store_fails_is_not_carried_out() {
+    let (_place, engine, _, gate) = gated();
+    write(&engine, 1, 6, "a");
+    gate.shut();
+    let parked = engine.submit(split(7)).unwrap();
+    let also = engine.submit(creation(3)).unwrap();
+    gate.fails.store(true, Ordering::SeqCst);
+    gate.open();
+    let outcome = parked.wait();
+    let Err(EngineError::NotCarriedOut(cause)) = &outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(cause.code(), "data-store-failed");
+    assert_eq!(outcome.unwrap_err().code(), "data-store-failed");
+    // Metadata alone goes on.
+    accepted(&also.wait());
+    assert!(engine.region(RegionId(2)).is_none());
+}
+
+#[test]
+fn every_entry_of_a_merge_can_be_submitted() {
+    let world = World::new(8);
+    let (engine, _) = world.open().unwrap();
+    bootstrap(&engine).unwrap();
+    accepted(&engine.submit(split(7)).unwrap().wait());
+    let described = |id: u64| engine.region(RegionId(id)).unwrap().region.unwrap();
+    let prepare = |index: u64| Submission::PrepareMerge {
+        region: RegionId(2),
+        epoch: described(2).epoch,
+        position: at(index),
+        target: Region::clone(&described(1)),
+        min_index: index - 1,
+    };
+    accepted(&engine.submit(prepare(6)).unwrap().wait());
+    let rollback = Submission::RollbackMerge {
+        region: RegionId(2),
+        epoch: described(2).epoch,
+        position: at(7),
+        commit: 6,
+    };
+    accepted(&engine.submit(rollback).unwrap().wait());
+    accepted(&engine.submit(prepare(8)).unwrap().wait());
+    let commit = Submission::CommitMerge {
+        region: RegionId(1),
+        epoch: described(1).epoch,
+        position: at(8),
+        source: Region::clone(&described(2)),
+        commit: 8,
+    };
+    let ticket = engine.submit(commit).unwrap();
+    assert!(ticket.answer().is_some(), "it takes a region away");
+    accepted(&ticket.wait());
+    assert!(engine.region(RegionId(2)).is_none());
+    let collect = Submission::CollectTombstone {
+        region: RegionId(2),
+        highest_peer: PeerId(20),
+    };
+    accepted(&engine.submit(collect).unwrap().wait());
+    assert!(engine.tombstones().is_empty());
+    for end in [false, true] {
+        let (region, epoch) = (RegionId(1), described(1).epoch);
+        let mode = match end {
+            false => Submission::BeginFlashback {
+                region,
+                epoch,
+                position: at(9),
+            },
+            true => Submission::EndFlashback {
+                region,
+                epoch,
+                position: at(10),
+            },
+        };
+        accepted(&engine.submit(mode).unwrap().wait());
+    }
 }

@@ -140,9 +140,12 @@ impl Inner {
 
     /// See [`Journal::close`](super::Journal::close).
     pub(super) fn shut(&self) -> Result<(), CloseError> {
-        // A thread that prepares the next segment must not do so in a closed directory.
-        let _housekeeping = self.housekeeping.lock();
+        // Whoever closes too returns when all is done.
+        let _closing = self.closing.lock();
         let left_over: Vec<_> = {
+            // A thread that prepares the next segment must not do so in a closed directory. Not held during
+            // the sync: whoever prepares one may hold the lock that the owner's hooks take.
+            let _housekeeping = self.housekeeping.lock();
             let mut state = self.state.lock();
             if state.closed {
                 return Ok(());

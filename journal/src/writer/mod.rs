@@ -98,6 +98,8 @@ struct Inner {
     state: Mutex<State>,
     /// Held while the next segment is prepared or old ones are removed; taken before `state`.
     housekeeping: Mutex<()>,
+    /// Held while the journal is closed: one at a time.
+    closing: Mutex<()>,
     /// Taken before `state`.
     marks: Mutex<MarkFile>,
     /// Copies of the positions in `state` that can be read without waiting for an append; the

@@ -492,6 +492,7 @@ fn assemble(
         preparer: Bell::default(),
         state: Mutex::new(state),
         housekeeping: Mutex::new(()),
+        closing: Mutex::new(()),
         marks: Mutex::new(marks),
     }
 }

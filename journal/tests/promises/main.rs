@@ -17,6 +17,7 @@ mod following;
 mod golden;
 mod golden_dirs;
 mod group_commit;
+mod hooks;
 mod large;
 mod pins;
 mod positions;

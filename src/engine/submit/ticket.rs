@@ -1,20 +1,21 @@
 //! `TransitionTicket`: the claim on the answer of a transition that was submitted.
 //!
 //! An answer is known when everything that it rests on is published, so a ticket needs nothing but that
-//! position: nothing is kept for one that is only waited for or asked. Not here: publishing (`durable`).
+//! position: nothing is kept for one that is only waited for or asked. Not here: publishing (`durable`), those
+//! who are told instead of asking (`told`).
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock, Weak};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
 use torrens_journal::Lsn;
 
 use super::super::core::Core;
 use super::super::{Answer, EngineError};
+use super::told::Told;
 
 /// A transition on its way: what it was decided to be is known when its record is durable.
 ///
@@ -24,73 +25,18 @@ use super::super::{Answer, EngineError};
 #[must_use = "the transition is not durable yet"]
 pub struct TransitionTicket {
     core: Arc<Core>,
-    /// Every record that the answer rests on is at or below this.
-    basis: Lsn,
-    answer: Answer,
-    /// For those who are told instead of asking, made when the first of them comes.
+    /// The answer and the last record that it rests on; none while a barrier is waited for, and then it is
+    /// told.
+    decided: Option<(Answer, Lsn)>,
+    /// Made when the first comes who is told instead of asking.
     told: OnceLock<Arc<Told>>,
-}
-
-type OnAnswer = Box<dyn FnOnce(Result<Answer, EngineError>) + Send>;
-
-/// Who is told of the outcome.
-#[derive(Default)]
-struct Told {
-    state: Mutex<State>,
-    done: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    outcome: Option<Result<Answer, Lost>>,
-    callback: Option<OnAnswer>,
-    waker: Option<Waker>,
-}
-
-/// Why there is no answer.
-#[derive(Clone, Copy, Debug)]
-enum Lost {
-    Poisoned,
-    Closed,
-}
-
-impl From<Lost> for EngineError {
-    fn from(lost: Lost) -> Self {
-        match lost {
-            Lost::Poisoned => EngineError::Poisoned,
-            Lost::Closed => EngineError::Closed,
-        }
-    }
-}
-
-impl Told {
-    fn complete(&self, outcome: Result<Answer, Lost>) {
-        let mut state = self.state.lock();
-        let callback = state.callback.take();
-        let waker = state.waker.take();
-        state.outcome = Some(outcome.clone());
-        drop(state);
-        self.done.notify_all();
-        if let Some(callback) = callback {
-            callback(outcome.map_err(EngineError::from));
-        }
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
-impl State {
-    fn outcome(&self) -> Option<Result<Answer, EngineError>> {
-        let outcome = self.outcome.clone()?;
-        Some(outcome.map_err(EngineError::from))
-    }
 }
 
 impl fmt::Debug for TransitionTicket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let basis = self.decided.as_ref().map(|(_, basis)| basis);
         f.debug_struct("TransitionTicket")
-            .field("basis", &self.basis)
+            .field("basis", &basis)
             .field("answer", &self.answer())
             .finish_non_exhaustive()
     }
@@ -101,9 +47,17 @@ impl TransitionTicket {
     pub(super) fn new(core: &Arc<Core>, answer: Answer, basis: Lsn) -> Self {
         TransitionTicket {
             core: Arc::clone(core),
-            basis,
-            answer,
+            decided: Some((answer, basis)),
             told: OnceLock::new(),
+        }
+    }
+
+    /// The ticket of a transition that waits for a barrier.
+    pub(super) fn parked(core: &Arc<Core>, told: Arc<Told>) -> Self {
+        TransitionTicket {
+            core: Arc::clone(core),
+            decided: None,
+            told: OnceLock::from(told),
         }
     }
 
@@ -112,17 +66,17 @@ impl TransitionTicket {
     /// # Errors
     /// [`EngineError::Poisoned`] if a sync failed: whether the transition is durable shows when the store
     /// is opened again. [`EngineError::Closed`] if the store was let go before.
+    /// [`EngineError::NotCarriedOut`] if it had to wait for a barrier and could not be decided then.
     pub fn answer(&self) -> Option<Result<Answer, EngineError>> {
-        let told = self.told.get();
-        if let Some(outcome) = told.and_then(|told| told.state.lock().outcome()) {
+        if let Some(outcome) = self.told.get().and_then(|told| told.outcome()) {
             return Some(outcome);
         }
-        if self.core.is_published(self.basis) {
-            return Some(Ok(self.answer.clone()));
+        let (answer, basis) = self.decided.as_ref()?;
+        if self.core.is_published(*basis) {
+            return Some(Ok(answer.clone()));
         }
-        self.core
-            .is_lost(self.basis)
-            .then_some(Err(EngineError::Poisoned))
+        let is_lost = self.core.is_lost(*basis);
+        is_lost.then_some(Err(EngineError::Poisoned))
     }
 
     /// Waits for the answer. On a disk that does not allow threads (the simulated one) it syncs.
@@ -130,8 +84,16 @@ impl TransitionTicket {
     /// # Errors
     /// As for [`answer`](Self::answer).
     pub fn wait(&self) -> Result<Answer, EngineError> {
-        self.core.wait_durable(self.basis)?;
-        Ok(self.answer.clone())
+        match &self.decided {
+            Some((answer, basis)) => {
+                self.core.wait_durable(*basis)?;
+                Ok(answer.clone())
+            }
+            None => {
+                let outcome = self.told().wait(None);
+                outcome.unwrap_or(Err(EngineError::Closed))
+            }
+        }
     }
 
     /// Waits for the answer for at most `timeout`, without making anything happen.
@@ -143,57 +105,25 @@ impl TransitionTicket {
             return Some(outcome);
         }
         // No deadline if it lies beyond what the clock can say.
-        let deadline = Instant::now().checked_add(timeout);
-        let told = self.told();
-        let mut state = told.state.lock();
-        while state.outcome.is_none() {
-            match deadline {
-                None => told.done.wait(&mut state),
-                Some(deadline) => {
-                    if told.done.wait_until(&mut state, deadline).timed_out() {
-                        break;
-                    }
-                }
-            }
-        }
-        state.outcome()
+        self.told().wait(Instant::now().checked_add(timeout))
     }
 
     /// Calls `tell` once with the answer: now, or on the thread that publishes it. It must be short, and
     /// not call the engine. Which of two calls comes first is not promised: one whose record is durable
     /// already is made at once. The order of the transitions is that of their records.
     pub fn on_answer(self, tell: impl FnOnce(Result<Answer, EngineError>) + Send + 'static) {
-        if let Some(outcome) = self.answer() {
-            return tell(outcome);
-        }
-        let mut state = self.told().state.lock();
-        match state.outcome() {
-            None => state.callback = Some(Box::new(tell)),
-            Some(outcome) => {
-                drop(state);
-                tell(outcome);
-            }
+        match self.answer() {
+            Some(outcome) => tell(outcome),
+            None => self.told().call(tell),
         }
     }
 
-    /// Where the outcome is left by the journal, which tells it.
+    /// Where the outcome is left.
     fn told(&self) -> &Told {
         self.told.get_or_init(|| {
             let told = Arc::new(Told::default());
-            let (teller, answer) = (Arc::clone(&told), self.answer.clone());
-            // The journal is the core's: what it keeps must not keep the core.
-            let (core, basis): (Weak<Core>, Lsn) = (Arc::downgrade(&self.core), self.basis);
-            let asked = self.core.journal.on_durable(basis, move |outcome| {
-                teller.complete(match core.upgrade() {
-                    Some(core) => match core.note_durable(outcome, basis) {
-                        Ok(()) => Ok(answer),
-                        Err(_) => Err(Lost::Poisoned),
-                    },
-                    None => Err(Lost::Closed),
-                });
-            });
-            if asked.is_err() {
-                told.complete(Err(Lost::Closed));
+            if let Some((answer, basis)) = &self.decided {
+                told.complete_when_durable(&self.core, answer.clone(), *basis);
             }
             told
         })
@@ -204,16 +134,9 @@ impl Future for TransitionTicket {
     type Output = Result<Answer, EngineError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Some(outcome) = self.answer() {
-            return Poll::Ready(outcome);
-        }
-        let mut state = self.told().state.lock();
-        match state.outcome() {
+        match self.answer() {
             Some(outcome) => Poll::Ready(outcome),
-            None => {
-                state.waker = Some(context.waker().clone());
-                Poll::Pending
-            }
+            None => self.told().poll(context.waker()),
         }
     }
 }

@@ -1,16 +1,23 @@
 //! Submitted transitions, and what became of them.
 
 use super::{creation_of, epoch_of};
-use crate::engine::{Submission, TransitionTicket};
+use crate::engine::{Answer, Engine, EngineError, Submission, TransitionTicket};
 use crate::lifecycle::{DestroyCause, PeerChange};
 use crate::play::args::Args;
+use crate::play::machine::Machine;
 use crate::play::show;
 use crate::play::spec::{CommandSpec, at, command, may};
 use crate::play::value::Kind;
 use crate::play::world::{Lines, Trouble, World};
 use crate::{Peer, StoreId};
 
-const WHAT: Kind = Kind::Word(&["create-peer", "add-learner", "remove-peer", "destroy"]);
+const WHAT: Kind = Kind::Word(&[
+    "create-peer",
+    "add-learner",
+    "remove-peer",
+    "destroy",
+    "collect",
+]);
 
 pub(super) const COMMANDS: &[CommandSpec] = &[
     command(
@@ -25,7 +32,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             may("incarnation", Kind::Incarnation),
         ],
         submit,
-        "Decides a transition and appends its record; its answer comes with `settle`. `at` is for changes of peers, `store` is where the learner lives or the message comes from.",
+        "Decides a transition and appends its record; its answer comes with `settle`. Other transitions are submitted by their own commands with `by=ticket`. `at` is for changes of peers, `store` is where the learner lives or the message comes from.",
     ),
     command(
         "settle",
@@ -35,6 +42,38 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
     ),
 ];
 
+/// How a transition is carried out, for the commands that leave the choice: waited for, unless this says
+/// otherwise.
+pub(super) const BY: Kind = Kind::Word(&["ticket"]);
+
+/// Carries a transition out as `by` says: waits for it, or submits it and leaves its answer to `settle`.
+pub(super) fn carry_out(
+    world: &mut World,
+    args: &Args,
+    what: &str,
+    submission: Submission,
+    wait: impl FnOnce(&Engine) -> Result<Answer, EngineError>,
+) -> Result<Lines, Trouble> {
+    let machine = world.machine()?;
+    if args.opt_word("by").is_none() {
+        let answer = wait(machine.engine()?)?;
+        return world.answered(answer);
+    }
+    let label = format!("{what} {}", submission.region());
+    leave(machine, label, submission)
+}
+
+/// Submits a transition, and keeps its ticket.
+fn leave(machine: &mut Machine, label: String, submission: Submission) -> Result<Lines, Trouble> {
+    let ticket = machine.engine()?.submit(submission)?;
+    let state = match ticket.answer() {
+        None => "submitted",
+        Some(_) => "answered",
+    };
+    machine.submitted.push((label, ticket));
+    Ok(vec![state.to_owned()])
+}
+
 fn submit(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
     let machine = world.machine()?;
     let (region, peer) = (args.region("region")?, args.peer("peer")?);
@@ -42,6 +81,10 @@ fn submit(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
     let what = args.opt_word("what").unwrap_or_default();
     let given = args.opt_epoch("epoch");
     let submission = match what {
+        "collect" => Submission::CollectTombstone {
+            region,
+            highest_peer: peer,
+        },
         "create-peer" => Submission::CreatePeer {
             region,
             peer,
@@ -70,14 +113,7 @@ fn submit(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
             },
         },
     };
-    let ticket = machine.engine()?.submit(submission)?;
-    let label = format!("{what} {region} {peer}");
-    let state = match ticket.answer() {
-        None => "submitted",
-        Some(_) => "answered",
-    };
-    machine.submitted.push((label, ticket));
-    Ok(vec![state.to_owned()])
+    leave(machine, format!("{what} {region} {peer}"), submission)
 }
 
 fn settle(world: &mut World, _: &Args) -> Result<Lines, Trouble> {

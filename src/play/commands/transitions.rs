@@ -1,6 +1,8 @@
 //! Transitions of regions and peers.
 
 use super::epoch_of;
+use super::submissions::{BY, carry_out};
+use crate::engine::Submission;
 use crate::lifecycle::{DestroyCause, PeerChange};
 use crate::play::args::Args;
 use crate::play::machine::Machine;
@@ -45,6 +47,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             may("epoch", Kind::Epoch),
             may("incarnation", Kind::Incarnation),
             may("derive", SIDES),
+            may("by", BY),
         ],
         split,
         "Raft committed a split: boundaries and new regions in key order.",
@@ -152,8 +155,10 @@ pub(super) fn split_of(world: &mut World, args: &Args) -> Result<Split, Trouble>
 
 fn split(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
     let split = split_of(world, args)?;
-    let answer = world.machine()?.engine()?.split(split)?;
-    world.answered(answer)
+    let submission = Submission::Split(split.clone());
+    carry_out(world, args, "split", submission, |engine| {
+        engine.split(split)
+    })
 }
 
 /// Region, epoch and position of a committed entry.
