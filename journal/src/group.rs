@@ -315,7 +315,7 @@ pub fn decode_body<'a>(
         let computed = context
             .seed
             .sum(offset_bytes + (number * PAGE) as u64, summed);
-        if stored != computed {
+        if stored != computed && !crate::planted!("page-checksums-not-compared") {
             return Err(GroupFault::PageChecksum {
                 page: number as u32,
                 stored,

@@ -34,6 +34,8 @@ mod lsn;
 pub mod mark;
 mod options;
 mod pin;
+#[doc(hidden)]
+pub mod plant;
 pub mod read;
 pub mod record;
 mod stats;

@@ -16,6 +16,8 @@ use std::collections::HashMap;
 
 use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
 
+use torrens_journal::planted;
+
 use super::core::Core;
 use super::rows::Row;
 use super::{Answer, EngineError};
@@ -189,7 +191,10 @@ impl Core {
         self.history.sync();
         let Captured { now, rows, .. } = captured;
         let (batch, floors) = self.barrier_batch(captured);
-        let flushed = self.data.apply(&batch).and_then(|()| self.data.flush());
+        let flushed = match planted!("barrier-without-a-flush") {
+            true => self.data.apply(&batch),
+            false => self.data.apply(&batch).and_then(|()| self.data.flush()),
+        };
         flushed.map_err(|error| self.barriers.fail(error))?;
         let number = now.barrier;
         let raised = rows.iter().map(|(region, row)| FloorUpdate {

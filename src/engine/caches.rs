@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+use torrens_journal::planted;
+
 use super::core::Core;
 use crate::cache::{CacheMeter, CachePin, CacheSettings, Counting, Labels, RegionCache};
 use crate::{Incarnation, KeyRange, RegionId, Sequence, sync};
@@ -247,7 +249,8 @@ impl Caches {
         };
         let mut timed_out = 0;
         retiring.retain(|each| {
-            let pinned = each.attached.pins() > 0;
+            let pinned =
+                each.attached.pins() > 0 && !planted!("eviction-does-not-wait-for-readers");
             let late = timeout.is_some_and(|timeout| each.since.elapsed() >= timeout);
             timed_out += u64::from(pinned && late);
             pinned && !late

@@ -11,6 +11,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use torrens_journal::planted;
+
 use super::collect::ReadPin;
 use super::core::Core;
 use super::effects::SnapshotProgress;
@@ -260,7 +262,8 @@ impl Core {
             let _latch = self.latches.hold(name.region);
             let used = self.with_decided(|register| in_use(register, name))
                 || in_use(&self.published(), name);
-            if !used && self.is_orphan(name)? {
+            let is_planted = planted!("staged-file-removed-while-it-is-applied");
+            if is_planted || (!used && self.is_orphan(name)?) {
                 self.remove_snapshot(name)?;
             }
         }
@@ -407,7 +410,10 @@ impl Core {
             Err(error) => return Err(error),
         }
         guard.finish();
-        let barrier = self.barrier()?;
+        let barrier = match planted!("snapshot-ends-before-its-rows-are-durable") {
+            true => self.with_decided(Register::barrier),
+            false => self.barrier()?,
+        };
         let floor = Floor {
             index: data.index,
             barrier,

@@ -3,6 +3,8 @@
 //! They come and go together although the store takes them one by one: readers look at them only once
 //! all are in, and after an unclean end what no barrier covered goes, whatever is left of it.
 
+use torrens_journal::planted;
+
 use super::core::Core;
 use super::trust::StoreFacts;
 use super::{EngineError, ReadError, WriteAnswer};
@@ -85,7 +87,9 @@ impl Core {
         self.carried.note(batch, sequence);
         if !batch.range_deletes().is_empty() {
             // Before anybody reads at the new sequence: memory holds what the store now hides.
-            self.stop_caching(region, EvictReason::DeleteRange);
+            if !planted!("range-deletion-leaves-memory") {
+                self.stop_caching(region, EvictReason::DeleteRange);
+            }
         } else {
             self.mirror(region, incarnation, batch, sequence);
         }

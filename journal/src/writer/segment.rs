@@ -242,6 +242,9 @@ impl Workshop {
         self.disk
             .rename(&unfinished(&path), &path)
             .map_err(|source| (PoisonedBy::Rename, source))?;
+        if crate::planted!("directory-not-synced") {
+            return Ok(());
+        }
         self.disk
             .sync_dir(&self.dir)
             .map_err(|source| (PoisonedBy::SyncDir, source))

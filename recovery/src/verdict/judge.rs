@@ -8,7 +8,7 @@
 //! [`judge`] first reduces the evidence to [`Summary`], seven small facts, and [`decide`] is the table
 //! over these; a test writes the table down a second time and compares every combination.
 
-use torrens_journal::{Lsn, Predecessor, SegmentId};
+use torrens_journal::{Lsn, Predecessor, SegmentId, planted};
 
 use super::{Cause, CorruptKind, Corruption, TornTail, Verdict};
 use crate::facts::{Evidence, MarkedPlace, Position, SegmentFacts, Stop, Witness, WitnessKind};
@@ -108,7 +108,9 @@ pub(super) fn decide(summary: Summary) -> Finding {
     if summary.newer {
         return Finding::NewerFormat;
     }
-    match (summary.breached || summary.witnessed, summary.records_after) {
+    let witnessed = summary.witnessed && !planted!("witnesses-not-heard");
+    match (summary.breached || witnessed, summary.records_after) {
+        (true, true) if planted!("damage-before-the-end-is-cut") => Finding::TornTail,
         (true, true) => Finding::MidLog,
         (true, false) => Finding::AckedLoss,
         (false, _) if summary.scraps && !summary.live => Finding::TornTail,

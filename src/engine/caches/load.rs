@@ -3,13 +3,15 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use torrens_journal::planted;
+
 use super::CacheTicket;
 use super::completion::Wanted;
 use crate::cache::RegionCache;
 use crate::engine::background::Job;
 use crate::engine::core::Core;
 use crate::engine::{Answer, EngineError};
-use crate::lifecycle::{CacheEntry, Cause, Event, EvictReason, LoadReason};
+use crate::lifecycle::{CacheEntry, CacheState, Cause, Event, EvictReason, LoadReason};
 use crate::store::{StoreError, WriteBatch, visit_at};
 use crate::{Incarnation, KeyRange, RegionEpoch, RegionId, Sequence};
 
@@ -104,6 +106,10 @@ impl Core {
         let Some(cache) = self.caches.attached(region, incarnation) else {
             return;
         };
+        let state = || self.with_decided(|register| register.cache_state(region));
+        if planted!("load-loses-writes") && state() == CacheState::Loading {
+            return;
+        }
         if cache.insert(batch, sequence) {
             self.queue.push(Job::Merge(region));
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use torrens_journal::Lsn;
+use torrens_journal::{Lsn, planted};
 
 use super::peers::{bury, hand_over, owner, set_stage, withdraw_cache};
 use super::{ApplyError, wrong_stage};
@@ -91,7 +91,9 @@ pub(super) fn begin(
         begun: lsn,
     };
     set_stage(register, region, PeerStage::Applying(Box::new(applying)));
-    withdraw_cache(register, region, EvictReason::Snapshot);
+    if !planted!("snapshot-leaves-the-cache") {
+        withdraw_cache(register, region, EvictReason::Snapshot);
+    }
     Ok(())
 }
 

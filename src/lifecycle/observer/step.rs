@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use torrens_journal::planted;
+
 use super::follow::{observable, observed_regions};
 use super::{
     Acknowledged, AttachRequest, Attached, Attachment, AttachmentState, CaughtUp, Detached, Ended,
@@ -282,7 +284,8 @@ fn catch_up(observers: &Observers, done: &[CaughtUp]) -> Option<ObserverChange> 
 pub(super) fn is_attached(observers: &Observers, detached: &Detached) -> bool {
     let attachment = observers.attachment(detached.observer, detached.region);
     attachment.is_some_and(|attachment| {
-        attachment.is_attached() && attachment.generation == detached.generation
+        let is_meant = attachment.generation == detached.generation;
+        attachment.is_attached() && (is_meant || planted!("stop-ends-a-newer-observation"))
     })
 }
 

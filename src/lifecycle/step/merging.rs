@@ -4,6 +4,8 @@
 //! Where the source is behind on this store, the target waits; where its data is lost, the target is
 //! damaged and does not move: a snapshot of the merged region heals it.
 
+use torrens_journal::planted;
+
 use super::conf_change::Entry;
 use super::{destroying, gate};
 use crate::lifecycle::{
@@ -66,7 +68,7 @@ pub(super) fn rollback(
             return Err(Refusal::NotMerging { region });
         }
     };
-    if attempt != given {
+    if attempt != given && !planted!("rollback-of-another-merge") {
         let current = attempt;
         return Err(Refusal::OtherMerge {
             region,
@@ -121,7 +123,7 @@ pub(super) fn commit(
         if merge.target == region && merge.commit == attempt);
     if !(is_prepared && *here.region == *source) {
         let has = here.meta_index.index;
-        if has < attempt {
+        if has < attempt && !planted!("merge-does-not-wait-for-its-source") {
             let needs = attempt;
             return Ok(Outcome::Wait(WaitReason::SourceBehind {
                 source_region,

@@ -3,6 +3,8 @@
 //! A new region may already be known here: a message made its peer (adopt), or a newer snapshot or
 //! replica of it came or went first (skip; nobody owns its part then, so it is cleared).
 
+use torrens_journal::planted;
+
 use super::gate;
 use crate::lifecycle::outcome::Planned;
 use crate::lifecycle::{
@@ -213,6 +215,11 @@ fn fate(register: &Register, id: RegionId, peer: PeerId) -> ChildFate {
         };
     }
     match live.stage {
+        PeerStage::Applying(_) if planted!("split-replaces-a-peer-that-applies-a-snapshot") => {
+            ChildFate::Adopted {
+                predecessor: live.incarnation,
+            }
+        }
         PeerStage::Uninitialized => ChildFate::Adopted {
             predecessor: live.incarnation,
         },
