@@ -15,6 +15,8 @@ mod fixture;
 mod observers;
 #[path = "tool/operations.rs"]
 mod operations;
+#[path = "tool/prometheus.rs"]
+mod prometheus;
 #[path = "tool/questions.rs"]
 mod questions;
 #[path = "tool/rebuild.rs"]
@@ -27,6 +29,8 @@ mod report;
 mod schema;
 #[path = "tool/verbs.rs"]
 mod verbs;
+#[path = "tool/serve.rs"]
+mod serve;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

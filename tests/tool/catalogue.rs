@@ -9,7 +9,7 @@ use torrens::inspector::catalogue::{Topic, entries, explain_code};
 use torrens::lifecycle::{CacheState, ChangeKind};
 
 /// Where codes and stable names are given out as `=> "code"`, and what they are there.
-const SOURCES: [(&str, &[Topic]); 36] = [
+const SOURCES: [(&str, &[Topic]); 39] = [
     ("src/lifecycle/refusal.rs", &[Topic::Refusal]),
     ("src/lifecycle/outcome.rs", &[Topic::Wait]),
     ("src/lifecycle/gate.rs", &[Topic::Gate]),
@@ -52,6 +52,9 @@ const SOURCES: [(&str, &[Topic]); 36] = [
     ("src/bin/torrens/fresh.rs", &[Topic::Tool]),
     ("src/bin/torrens/schema.rs", &[Topic::Tool]),
     ("src/bin/torrens/simulate.rs", &[Topic::Tool]),
+    ("src/bin/torrens/report/mod.rs", &[Topic::Tool]),
+    ("src/bin/torrens/serve/mod.rs", &[Topic::Tool]),
+    ("src/bin/torrens/serve/looks.rs", &[Topic::Tool]),
 ];
 
 /// Names that are given out in the same form and are no codes.

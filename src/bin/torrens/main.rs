@@ -33,6 +33,7 @@ mod repair;
 mod report;
 mod schema;
 mod select;
+mod serve;
 mod sheet;
 mod show;
 mod simulate;
@@ -81,6 +82,7 @@ enum Command {
     Stats(stats::Args),
     Explain(explain::Args),
     Report(report::Args),
+    Serve(serve::Args),
     Repair(repair::Args),
     Play(play::Args),
     Torture(torture::Args),
@@ -119,6 +121,7 @@ fn main() -> ExitCode {
         Command::Stats(args) => stats::run(args).into(),
         Command::Explain(args) => explain::run(args).into(),
         Command::Report(args) => report::run(args).into(),
+        Command::Serve(args) => serve::run(args).into(),
         Command::Play(args) => play::run(args).into(),
         Command::Repair(args) => repair::run(args).into(),
         Command::Extract(args) => extract::run(&args).into(),

@@ -1,9 +1,9 @@
-//! `torrens timeline`: the life of peers, as a list, as a chart of text, or as a trace for Perfetto.
+//! `torrens timeline`: the life of peers, as a list, as a chart of text, as a page, or as a trace for Perfetto.
 //!
-//! * `gantt`: the chart. * `perfetto`: the trace. `html` is part of `torrens report`.
+//! * `gantt`: the chart. * `perfetto`: the trace. The page is the report's (`report`), without its other parts.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, Write};
 
 use clap::{Parser, ValueEnum};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -12,11 +12,13 @@ use torrens::RegionId;
 use torrens::inspector::clock::{duration, timestamp};
 use torrens::inspector::timeline::{Life, Span, Timeline, TimelineOptions};
 use torrens::inspector::{Inspector, Point};
+use torrens_recovery::Verdict;
 
 use crate::exit::{Exit, Failure};
 use crate::look;
 use crate::output::Out;
 use crate::paint::Paint;
+use crate::report::{self, gather::Scope};
 use crate::select::region;
 use crate::sheet::{Column, JSON_VERSION, Sheet, left, right};
 use crate::view::{Style, Target, View};
@@ -61,6 +63,8 @@ enum Format {
     Gantt,
     /// A trace in the JSON of Chrome and Perfetto
     Perfetto,
+    /// A page for a browser, without a network, that can be zoomed and filtered
+    Html,
 }
 
 /// Runs the command.
@@ -85,8 +89,12 @@ fn timeline(args: &Args) -> Result<Exit, Failure> {
             true => Format::Gantt,
             false => Format::List,
         });
+    let regions = regions(args, &inspector)?;
+    if format == Format::Html {
+        return html(&inspector, Scope { until, regions }, &style);
+    }
     let options = TimelineOptions {
-        regions: regions(args, &inspector)?,
+        regions,
         until,
         occurrences: format == Format::Perfetto,
         keys: style.keys.clone(),
@@ -97,6 +105,7 @@ fn timeline(args: &Args) -> Result<Exit, Failure> {
         Format::List => list(&mut out, &timeline, &style),
         Format::Gantt => gantt::draw(&mut out, &timeline, args.by_lsn, &style),
         Format::Perfetto => perfetto::write(&mut out, &timeline, &folded),
+        Format::Html => Ok(()),
     };
     let failure = look::folded_failure(&args.target.path(), &folded, until);
     let exit = match (&failure, timeline.lives.is_empty()) {
@@ -109,6 +118,21 @@ fn timeline(args: &Args) -> Result<Exit, Failure> {
         failure.report();
     }
     Ok(exit)
+}
+
+/// The page. It shows damage as it shows everything else, as the report does.
+fn html(inspector: &Inspector, scope: Scope, style: &Style) -> Result<Exit, Failure> {
+    let (report, verdict) =
+        report::gather::gather(inspector, &style.keys, &scope).map_err(look::failure)?;
+    let exit = match (&verdict, report.lives.is_empty()) {
+        (Verdict::NewerFormat(_) | Verdict::Unreadable(_), _) => Exit::of(verdict.exit_code()),
+        (_, true) => Exit::NEGATIVE,
+        (_, false) => Exit::OK,
+    };
+    let page = report::page(&report, report::Use::Timeline).map_err(io::Error::from);
+    let mut out = Out::lock();
+    let written = page.and_then(|page| out.write_all(page.as_bytes()));
+    Ok(out.finish(written, exit))
 }
 
 fn regions(args: &Args, inspector: &Inspector) -> Result<BTreeSet<RegionId>, Failure> {

@@ -517,6 +517,26 @@ const TOOL: Rows = &[
         "The message says why.",
     ),
     (
+        "other-machines",
+        "The address to listen on is reached by other machines, and was not allowed to be.",
+        "Listen on 127.0.0.1, or add --allow-other-machines.",
+    ),
+    (
+        "listen",
+        "The address cannot be listened on: it is taken, or not of this machine.",
+        "Name another with --listen; port 0 takes a free one.",
+    ),
+    (
+        "first-look",
+        "The first look at the directory has not ended yet.",
+        "Wait; it goes on.",
+    ),
+    (
+        "internal",
+        "The tool itself failed at a look.",
+        "Keep the directory as it is, and report it with what torrens printed.",
+    ),
+    (
         "output",
         "The output could not be written.",
         "Check the file or device that it goes to.",

@@ -3,7 +3,7 @@
 //! All of them end at the same record, so that a writer at work does not make them disagree. Memory grows
 //! with the number of lives and of splits; the report itself is bounded, and says what it left out.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 
 use torrens::RegionId;
@@ -14,6 +14,7 @@ use torrens::inspector::{
     Description, HistoryReader, InspectError, Inspector, KeyForm, Picture, Step, describe,
 };
 use torrens::lifecycle::{CacheState, Register};
+use torrens_journal::Lsn;
 use torrens_journal::format::RECORD_HEADER_BYTES;
 use torrens_recovery::{RecordItem, Verdict};
 
@@ -49,6 +50,15 @@ fn text(text: &str) -> String {
     cut(&printable(text), TEXT_MAX)
 }
 
+/// What of a history a report is about.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scope {
+    /// No record behind this one.
+    pub(crate) until: Option<Lsn>,
+    /// Lives, lineage and records of these regions only; of all if empty.
+    pub(crate) regions: BTreeSet<RegionId>,
+}
+
 /// Collects the report and the verdict that it is about.
 ///
 /// # Errors
@@ -56,22 +66,30 @@ fn text(text: &str) -> String {
 pub(crate) fn gather(
     inspector: &Inspector,
     keys: &KeyForm,
+    scope: &Scope,
 ) -> Result<(Report, Verdict), InspectError> {
-    let picture = inspector.look(None)?;
+    let picture = inspector.look(scope.until)?;
     let until = Some(picture.position);
     let spans = inspector.segments(&picture)?;
     let start_micros = spans.iter().find_map(|span| span.first_micros).unwrap_or(0);
-    let newest = spans.iter().filter_map(|span| span.last_micros).max();
-    let last_micros = newest.unwrap_or(0).max(start_micros);
-    let slot_micros = (last_micros - start_micros) / SLOTS + 1;
     let options = TimelineOptions {
         until,
+        regions: scope.regions.clone(),
         ..TimelineOptions::default()
     };
     let (timeline, _) = inspector.timeline(&options)?;
-    let lineage = inspector.lineage(until)?;
+    let newest = match scope.until {
+        Some(_) => Some(timeline.end.micros),
+        None => spans.iter().filter_map(|span| span.last_micros).max(),
+    };
+    let last_micros = newest.unwrap_or(0).max(start_micros);
+    let slot_micros = (last_micros - start_micros) / SLOTS + 1;
+    let mut lineage = inspector.lineage(until)?;
+    if !scope.regions.is_empty() {
+        lineage = lineage.only(&scope.regions);
+    }
     let (counted, folded) = inspector.fold(until, |_, register| {
-        Counted::new(start_micros, slot_micros, sample(register))
+        Counted::new(start_micros, slot_micros, sample(register), &scope.regions)
     })?;
     let register = &picture.register;
     let verdict = picture.report.verdict.clone();
@@ -101,7 +119,10 @@ pub(crate) fn gather(
             },
         })
         .collect();
-    for file in inspector.checkpoints(&picture)? {
+    let checkpoints = inspector.checkpoints(&picture)?;
+    let valid = checkpoints.iter().find(|file| file.fault.is_none());
+    let checkpoint_micros = valid.and_then(|file| file.written_micros).unwrap_or(0);
+    for file in checkpoints {
         let written = file.written_micros.map(|then| age(then, now_micros));
         files.push(FilePart {
             name: format!("checkpoint {}", file.lsn),
@@ -124,6 +145,7 @@ pub(crate) fn gather(
         dir: text(&inspector.path().display().to_string()),
         made_micros: now_micros,
         writer: opened_by(&picture),
+        is_open: picture.writer.is_open,
         store: register.store().map(|store| format!("store {store}")),
         uuid: picture.report.store.map(|uuid| uuid.to_string()),
         verdict: verdict_part(&picture, stopped, keys),
@@ -137,6 +159,8 @@ pub(crate) fn gather(
         group_max: counted.group_max,
         segments: spans.len() as u64,
         journal_bytes: spans.iter().map(|span| span.file_bytes).sum(),
+        replays: picture.report.records_replayed,
+        checkpoint_micros,
         data_bytes: inspector.part_size("data")?.bytes,
         data_store: inspector.data_store()?,
         stages_now: stages.into_iter().collect(),
@@ -349,7 +373,7 @@ fn sample(register: &Register) -> [u64; 3] {
         .slots()
         .filter(|(_, slot)| slot.cache.state() == CacheState::Active)
         .count() as u64;
-    let observed: std::collections::BTreeSet<RegionId> = register
+    let observed: BTreeSet<RegionId> = register
         .observers()
         .iter()
         .flat_map(|(_, observer)| observer.attachments().map(|(region, _)| region))
@@ -392,7 +416,9 @@ impl Row {
 }
 
 /// What one walk through the history counts.
-struct Counted {
+struct Counted<'s> {
+    /// Only records of these are listed; all if empty.
+    regions: &'s BTreeSet<RegionId>,
     start_micros: u64,
     slot_micros: u64,
     records: u64,
@@ -412,9 +438,15 @@ struct Counted {
     rows_seen: u64,
 }
 
-impl Counted {
-    fn new(start_micros: u64, slot_micros: u64, first_sample: [u64; 3]) -> Self {
+impl<'s> Counted<'s> {
+    fn new(
+        start_micros: u64,
+        slot_micros: u64,
+        first_sample: [u64; 3],
+        regions: &'s BTreeSet<RegionId>,
+    ) -> Self {
         Counted {
+            regions,
             start_micros,
             slot_micros,
             records: 0,
@@ -442,6 +474,10 @@ impl Counted {
     }
 
     fn row(&mut self, description: Description, behind: bool) {
+        let wanted = |region| self.regions.contains(region);
+        if !self.regions.is_empty() && !description.regions().iter().any(wanted) {
+            return;
+        }
         if self.rows.len() == ROWS_MAX {
             self.rows.pop_front();
         }
@@ -457,7 +493,7 @@ impl Counted {
     }
 }
 
-impl HistoryReader for Counted {
+impl HistoryReader for Counted<'_> {
     fn before(&mut self, register: &Register, step: &Step<'_>) {
         let Some(record) = step.record else { return };
         let since = record

@@ -17,9 +17,10 @@ use crate::progress::{self, ProgressWhen};
 use crate::render::printable;
 use crate::view::{Keys, Target};
 use crate::{fresh, look};
+use gather::Scope;
 
-mod gather;
-mod model;
+pub(crate) mod gather;
+pub(crate) mod model;
 
 /// Write one page about a store for a browser: verdict, regions over time, splits and merges, sizes,
 /// rates, caches, observers, records; it needs no network.
@@ -54,8 +55,9 @@ fn report(args: &Args) -> Result<Exit, Failure> {
     let inspector = Inspector::open(&path).map_err(look::failure)?;
     let inspector = inspector.watched(progress::watch(args.progress));
     let keys: KeyForm = args.keys.form(args.redact_with.as_deref());
-    let (report, verdict) = gather::gather(&inspector, &keys).map_err(look::failure)?;
-    let page = page(&report).map_err(|error| failure(&args.output, &error))?;
+    let (report, verdict) =
+        gather::gather(&inspector, &keys, &Scope::default()).map_err(look::failure)?;
+    let page = page(&report, Use::File).map_err(|error| failure(&args.output, &error))?;
     // The page shows damage as it shows everything else; that nothing could be read is a failure.
     let exit = match verdict {
         Verdict::NewerFormat(_) | Verdict::Unreadable(_) => Exit::of(verdict.exit_code()),
@@ -84,21 +86,64 @@ fn failure(path: &std::path::Path, error: &dyn std::error::Error) -> Failure {
     }
 }
 
+/// What a page is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Everything, in a file.
+    File,
+    /// Everything, from a server that can be asked again.
+    Live,
+    /// Regions over time and their records alone, in a file.
+    Timeline,
+}
+
 /// The page with the report in it.
-fn page(report: &model::Report) -> Result<String, serde_json::Error> {
+pub(crate) fn page(report: &model::Report, usage: Use) -> Result<String, serde_json::Error> {
     let data = embedded(&serde_json::to_string(report)?);
     // Whoever writes keys into a store cannot know it, and so cannot name it in a script of their own.
     let hash = blake3::hash(data.as_bytes()).to_hex();
     let nonce = hash.get(..32).unwrap_or_default();
     Ok(include_str!("page.html")
         .replace("@NONCE@", nonce)
-        .replace("@CONNECT@", "'none'")
-        .replace("@LIVE@", "no")
+        .replace(
+            "@CONNECT@",
+            match usage {
+                Use::Live => "'self'",
+                Use::File | Use::Timeline => "'none'",
+            },
+        )
+        .replace("@LIVE@", if usage == Use::Live { "yes" } else { "no" })
+        .replace(
+            "@SHOW@",
+            if usage == Use::Timeline {
+                "timeline"
+            } else {
+                "all"
+            },
+        )
         .replace("@VERDICT@", report.verdict.name)
         .replace("@CSS@", include_str!("page.css"))
         .replace("@JS@", include_str!("page.js"))
         // Last, so that nothing in the data is taken for a place to fill in.
         .replacen("@DATA@", &data, 1))
+}
+
+/// The page of a directory that could not be read. It asks again by itself.
+pub(crate) fn page_without_report(failure: &Failure) -> String {
+    let escaped = |text: &str| {
+        printable(text)
+            .replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;")
+            .replace('"', "&quot;")
+    };
+    let css = include_str!("page.css");
+    include_str!("unreadable.html")
+        .replace("@NONCE@", failure.code)
+        .replace("@CSS@", css)
+        .replace("@CODE@", failure.code)
+        .replace("@HINT@", &escaped(failure.hint.as_deref().unwrap_or("")))
+        .replacen("@MESSAGE@", &escaped(&failure.message), 1)
 }
 
 /// JSON that cannot end the element it stands in, whatever a key or a path says.

@@ -11,6 +11,7 @@ pub(crate) struct Report {
     pub(crate) dir: String,
     pub(crate) made_micros: u64,
     pub(crate) writer: String,
+    pub(crate) is_open: bool,
     pub(crate) store: Option<String>,
     pub(crate) uuid: Option<String>,
     pub(crate) verdict: VerdictPart,
@@ -25,6 +26,10 @@ pub(crate) struct Report {
     pub(crate) group_max: u64,
     pub(crate) segments: u64,
     pub(crate) journal_bytes: u64,
+    /// Records that a restart replays.
+    pub(crate) replays: u64,
+    /// When the newest valid checkpoint was written.
+    pub(crate) checkpoint_micros: u64,
     pub(crate) data_bytes: u64,
     pub(crate) data_store: &'static str,
     pub(crate) stages_now: Vec<(&'static str, u64)>,

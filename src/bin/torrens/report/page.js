@@ -283,7 +283,7 @@ function drawRecords() {
   holder.replaceChildren(shown.length ? table([["LSN", "n"], ["Time (UTC)"], ["Kind"], ["Region"], ["Epoch"], ["Cause"], ["What happened", "w"]], shown.map((r) => [
     grouped(r.lsn), stamp(r.micros), chooser(r.kind, "kind:" + r.kind), r.region === null ? "" : chooser("r" + r.region, "region:" + r.region), r.epoch, r.cause, r.behind ? "[behind damage] " + r.detail : r.detail])) : el("p", { class: "empty" }, "No record matches."));
   if (wanted.length > shown.length) { const more = el("button", { type: "button", class: "more" }, `Show ${Math.min(200, wanted.length - shown.length)} more`); more.addEventListener("click", () => { view.limit += 200; drawRecords(); }); holder.append(el("p", { class: "empty" }, more)); }
-  $("n-records").textContent = data.rows_left_out ? `This page holds the newest ${plural(data.rows.length, "record")}; ${plural(data.rows_left_out, "older record")} left out: torrens dump shows them. The charts are about all of them.` : "Newest first. This page holds every record of the journal.";
+  $("n-records").textContent = data.rows_left_out ? `This page holds the newest ${plural(data.rows.length, "record")}; ${plural(data.rows_left_out, "older record")} left out: torrens dump shows them. The charts are about all of them.` : data.rows.length < data.records ? "Newest first. This page holds every record of the regions that were asked for." : "Newest first. This page holds every record of the journal.";
 }
 function drawSummary() {
   document.title = "Torrens report: " + data.verdict.name;
@@ -295,7 +295,7 @@ function drawSummary() {
   const tile = (name, value, small) => el("div", { class: "tile" }, [el("span", {}, name), el("b", {}, value), el("small", {}, small || "")]);
   const now = data.stages_now.map(([n, c]) => `${grouped(c)} ${n}`).join(" · ");
   $("tiles").replaceChildren(tile("Regions", grouped(data.stages_now.reduce((s, e) => s + e[1], 0)), now), tile("Records", grouped(data.records), `LSN ${grouped(data.start_lsn + 1)} … ${grouped(data.last_lsn)}`),
-    tile("Journal", size(data.journal_bytes), plural(data.segments, "segment")), tile("Data", size(data.data_bytes), data.data_store), tile("Time covered", span(Math.max(0, data.last_micros - data.start_micros)), plural(data.boots_total, "opening") + " of the store"), tile("Gone", plural(data.tombstones, "tombstone"), plural(data.deletions, "pending deletion")));
+    tile("Journal", size(data.journal_bytes), `${plural(data.segments, "segment")} · a restart replays ${plural(data.replays, "record")}`), tile("Data", size(data.data_bytes), data.data_store), tile("Time covered", span(Math.max(0, data.last_micros - data.start_micros)), plural(data.boots_total, "opening") + " of the store"), tile("Gone", plural(data.tombstones, "tombstone"), plural(data.deletions, "pending deletion")));
   $("footer").textContent = `Made by torrens ${data.tool}. Times are UTC. The page needs no network and changed nothing in the directory.`;
 }
 function prepare() {
@@ -305,6 +305,8 @@ function prepare() {
 }
 function draw() { prepare(); if (view.follow) reset(); drawSummary(); tools(); drawTimeline(); drawLineage(); drawCharts(); drawRecords(); }
 
+// What was there stays on the page, and nobody takes it for what is there.
+const lost = (why) => { $("verdict").hidden = true; $("lost").hidden = false; $("lost").replaceChildren(el("strong", {}, "not fresh"), el("p", {}, why + ". This is what was there at " + stamp(data.made_micros) + " UTC.")); };
 let timer = 0;
 $("filter").addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(filtered, 60); });
 grab($("timeline")); grab($("lineage"));
@@ -315,9 +317,10 @@ if (document.body.dataset.live === "yes") setInterval(async () => {
   if (document.hidden) return;
   try {
     const answer = await fetch("report.json", { cache: "no-store" });
-    if (!answer.ok) throw new Error();
     const fresh = await answer.json();
+    if (!answer.ok) { lost(fresh.error ? fresh.error.message : "torrens serve answers " + answer.status); return; }
+    $("verdict").hidden = false; $("lost").hidden = true;
     if (fresh.last_lsn !== data.last_lsn || fresh.verdict.name !== data.verdict.name) { data = fresh; draw(); } else { data.made_micros = fresh.made_micros; data.writer = fresh.writer; drawSummary(); }
-  } catch { $("subtitle").textContent = "No answer from torrens serve; this is what was there at " + stamp(data.made_micros) + " UTC."; }
+  } catch { lost("torrens serve does not answer"); }
 }, 5000);
 })();
