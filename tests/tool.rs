@@ -11,6 +11,8 @@ mod bundle;
 mod catalogue;
 #[path = "tool/fixture.rs"]
 mod fixture;
+#[path = "tool/mutations.rs"]
+mod mutations;
 #[path = "tool/observers.rs"]
 mod observers;
 #[path = "tool/operations.rs"]

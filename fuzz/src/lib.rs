@@ -9,21 +9,24 @@ mod group;
 mod record;
 mod segment;
 mod snapshot;
+mod tool;
 
 pub use checkpoint::{LSN as CHECKPOINT_LSN, checkpoint};
 pub use group::group;
 pub use record::record;
 pub use segment::segment;
 pub use snapshot::snapshot;
+pub use tool::{Change as ToolChange, STORE as TOOL_STORE, StoreFile, tool};
 
 /// A target: its name, which is also its corpus folder, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     ("group", group),
     ("segment", segment),
     ("record", record),
     ("checkpoint", checkpoint),
     ("snapshot", snapshot),
+    ("tool", tool),
 ];

@@ -9,7 +9,7 @@ use torrens::inspector::catalogue::{Topic, entries, explain_code};
 use torrens::lifecycle::{CacheState, ChangeKind};
 
 /// Where codes and stable names are given out as `=> "code"`, and what they are there.
-const SOURCES: [(&str, &[Topic]); 39] = [
+const SOURCES: [(&str, &[Topic]); 40] = [
     ("src/lifecycle/refusal.rs", &[Topic::Refusal]),
     ("src/lifecycle/outcome.rs", &[Topic::Wait]),
     ("src/lifecycle/gate.rs", &[Topic::Gate]),
@@ -55,6 +55,7 @@ const SOURCES: [(&str, &[Topic]); 39] = [
     ("src/bin/torrens/report/mod.rs", &[Topic::Tool]),
     ("src/bin/torrens/serve/mod.rs", &[Topic::Tool]),
     ("src/bin/torrens/serve/looks.rs", &[Topic::Tool]),
+    ("src/bin/torrens/tui/mod.rs", &[Topic::Tool]),
 ];
 
 /// Names that are given out in the same form and are no codes.

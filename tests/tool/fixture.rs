@@ -347,6 +347,10 @@ impl Store {
         );
     }
 
+    pub(crate) fn epoch(&self, region: RegionId) -> RegionEpoch {
+        self.register.peer(region).unwrap().stage.epoch()
+    }
+
     pub(crate) fn incarnation(&self, region: u64) -> Incarnation {
         self.register.incarnation(RegionId(region)).unwrap()
     }

@@ -128,11 +128,11 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn committed() -> PathBuf {
+pub(crate) fn committed() -> PathBuf {
     root().join("tests/golden/stores/market")
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -351,6 +351,119 @@ fn every_form_of_every_command_looks_as_agreed() {
         ),
     ] {
         super::golden(&format!("market/{name}"), &screen(&stores, line));
+    }
+}
+
+/// Every command that looks, in each of the five forms.
+#[test]
+fn every_command_has_a_known_answer_in_every_form() {
+    let stores = Stores::new();
+    for (name, line) in [
+        ("info", "info market"),
+        ("dump", "dump market-crashed --last 3"),
+        ("tail", "tail market --count 2 --last 2"),
+        ("show", "show market 10"),
+        ("state", "state market --at 10"),
+        ("observers", "observers market"),
+        ("diff", "diff market 8 10"),
+        ("timeline", "timeline market --region 4,5"),
+        ("lineage", "lineage market --region 5"),
+        ("owner", "owner market --key grape"),
+        ("why", "why market --region 5"),
+        (
+            "gate",
+            "gate market --type vote --region 3 --to-peer 30 --epoch 3,3",
+        ),
+        ("stats", "stats market --by cause"),
+        ("verify", "verify market-crashed"),
+        ("verify-damaged", "verify market-damaged"),
+        ("explain", "explain market-damaged"),
+        ("explain-code", "explain torn-tail"),
+        ("repair-plan", "repair plan market-damaged"),
+        ("repair-list", "repair list market"),
+    ] {
+        for form in ["table", "text", "ndjson", "json", "csv"] {
+            let line = format!("torrens {line} -o {form}");
+            super::golden(
+                &format!("market/forms/{name}.{form}"),
+                &screen(&stores, &line),
+            );
+        }
+    }
+}
+
+/// What the page of a report draws, without what is of the moment.
+#[test]
+fn the_data_of_a_report_is_as_agreed() {
+    let stores = Stores::new();
+    for name in ["market", "market-crashed", "market-damaged", "market-lost"] {
+        let page = stores.run(&["report", name, "-o", "-"]).out;
+        let mut data = super::report::data(&page);
+        data["made_micros"] = 0.into();
+        for file in data["files"].as_array_mut().unwrap() {
+            let what = file["what"].as_str().unwrap().to_owned();
+            file["what"] = ageless(&what).trim_end().into();
+        }
+        let data = serde_json::to_string_pretty(&data).unwrap();
+        super::golden(&format!("market/report/{name}.json"), &(data + "\n"));
+    }
+}
+
+/// The trace event format, as far as the tool uses it: metadata, instants and complete events.
+/// <https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU>
+#[test]
+fn a_trace_keeps_to_the_trace_event_format() {
+    let stores = Stores::new();
+    for store in ["market", "market-damaged"] {
+        let trace = stores.run(&["timeline", store, "--format", "perfetto"]);
+        let trace: Value = serde_json::from_str(&trace.out).unwrap();
+        assert!(["ms", "ns"].contains(&trace["displayTimeUnit"].as_str().unwrap()));
+        assert!(trace["otherData"].is_object());
+        let events = trace["traceEvents"].as_array().unwrap();
+        let mut named = std::collections::BTreeSet::new();
+        for event in events.iter().filter(|event| event["ph"] == "M") {
+            assert!(
+                event["args"]["name"].is_string() && event["pid"].is_u64(),
+                "{event}"
+            );
+            let of_thread = event["name"] == "thread_name";
+            assert!(of_thread || event["name"] == "process_name", "{event}");
+            assert_eq!(event["tid"].is_u64(), of_thread, "{event}");
+            named.insert((event["pid"].as_u64(), event["tid"].as_u64()));
+        }
+        let mut kinds = std::collections::BTreeMap::new();
+        for event in events {
+            let kind = event["ph"].as_str().unwrap();
+            *kinds.entry(kind.to_owned()).or_insert(0) += 1;
+            assert!(event["name"].is_string(), "{event}");
+            if kind == "M" {
+                continue;
+            }
+            // Microseconds.
+            assert!(
+                event["ts"].as_u64().unwrap() > 1_700_000_000_000_000,
+                "{event}"
+            );
+            let (pid, tid) = (event["pid"].as_u64(), event["tid"].as_u64());
+            assert!(pid.is_some() && tid.is_some(), "{event}");
+            match kind {
+                "X" => assert!(event["dur"].is_u64(), "{event}"),
+                "i" => assert!(
+                    ["g", "p", "t"].contains(&event["s"].as_str().unwrap()),
+                    "{event}"
+                ),
+                other => panic!("{other}: {event}"),
+            }
+            let is_of_store = event["pid"] == 0;
+            assert!(
+                is_of_store || named.contains(&(pid, tid)),
+                "no name: {event}"
+            );
+        }
+        assert!(
+            ["M", "X", "i"].iter().all(|kind| kinds[*kind] > 3),
+            "{kinds:?}"
+        );
     }
 }
 

@@ -42,6 +42,8 @@ mod stats;
 mod tail;
 mod timeline;
 mod torture;
+#[cfg(feature = "tui")]
+mod tui;
 mod verdict;
 mod verify;
 mod view;
@@ -83,6 +85,8 @@ enum Command {
     Explain(explain::Args),
     Report(report::Args),
     Serve(serve::Args),
+    #[cfg(feature = "tui")]
+    Tui(tui::Args),
     Repair(repair::Args),
     Play(play::Args),
     Torture(torture::Args),
@@ -122,6 +126,8 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args).into(),
         Command::Report(args) => report::run(args).into(),
         Command::Serve(args) => serve::run(args).into(),
+        #[cfg(feature = "tui")]
+        Command::Tui(args) => tui::run(args).into(),
         Command::Play(args) => play::run(args).into(),
         Command::Repair(args) => repair::run(args).into(),
         Command::Extract(args) => extract::run(&args).into(),

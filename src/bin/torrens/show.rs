@@ -7,11 +7,13 @@ use clap::Parser;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use torrens::inspector::diff::{Changed, difference};
-use torrens::inspector::{Description, Field, FieldValue, Inspector, Point, describe};
+use torrens::inspector::{
+    Description, Field, FieldValue, InspectError, Inspector, Point, describe,
+};
 use torrens::lifecycle::Register;
 use torrens_journal::Lsn;
 use torrens_journal::format::RECORD_HEADER_BYTES;
-use torrens_recovery::{Item, RecordItem};
+use torrens_recovery::{Item, RecordItem, RecoveryReport};
 
 use crate::changes::{ChangedJson, changed_lines};
 use crate::exit::{Exit, Failure};
@@ -54,16 +56,14 @@ pub(crate) fn run(args: Args) -> Exit {
 }
 
 /// The record and its bytes, out of the visit.
-struct Found {
+pub(crate) struct Found {
     item: RecordItem<'static>,
     payload: Vec<u8>,
-    description: Description,
+    pub(crate) description: Description,
 }
 
-fn show(args: &Args) -> Result<Exit, Failure> {
-    let inspector = args.view.open_path(&args.dir)?;
-    let style = args.view.style(&inspector);
-    let lsn = inspector.resolve(args.record).map_err(look::failure)?;
+/// The record at `lsn`, and the report of the whole directory.
+fn visit(inspector: &Inspector, lsn: Lsn) -> Result<(Option<Found>, RecoveryReport), InspectError> {
     let mut found = None;
     let report = inspector.records(lsn, &mut |item| match item {
         Item::Record(item) if item.record.lsn == lsn => {
@@ -75,8 +75,45 @@ fn show(args: &Args) -> Result<Exit, Failure> {
             ControlFlow::Break(())
         }
         _ => ControlFlow::Continue(()),
-    });
-    let report = report.map_err(look::failure)?;
+    })?;
+    Ok((found, report))
+}
+
+/// The record at `lsn`; none if it is not in the journal.
+#[cfg(feature = "tui")]
+pub(crate) fn find(inspector: &Inspector, lsn: Lsn) -> Result<Option<Found>, InspectError> {
+    visit(inspector, lsn).map(|(found, _)| found)
+}
+
+/// The lines that `torrens show` prints for a person.
+#[cfg(feature = "tui")]
+pub(crate) fn lines(
+    inspector: &Inspector,
+    found: &Found,
+    changed: Option<&[Changed]>,
+    style: &Style,
+) -> Vec<String> {
+    let bytes = bytes_of(inspector, found);
+    let item = found.item.with_payload(&found.payload);
+    let mut text = Vec::new();
+    // Writing into memory does not fail.
+    let _ = screen(
+        &mut text,
+        &item,
+        &found.description,
+        changed,
+        bytes.as_deref(),
+        style,
+    );
+    let text = String::from_utf8_lossy(&text);
+    text.lines().map(str::to_owned).collect()
+}
+
+fn show(args: &Args) -> Result<Exit, Failure> {
+    let inspector = args.view.open_path(&args.dir)?;
+    let style = args.view.style(&inspector);
+    let lsn = inspector.resolve(args.record).map_err(look::failure)?;
+    let (found, report) = visit(&inspector, lsn).map_err(look::failure)?;
     let Some(found) = found else {
         return Err(
             look::verdict_failure(&args.dir, &report).unwrap_or_else(|| Failure {

@@ -226,6 +226,19 @@ fn mask(secret: Option<&str>) -> KeyMask {
 }
 
 impl Style {
+    /// For a view on the whole screen, which does its own colours and cuts its own lines.
+    #[cfg(feature = "tui")]
+    pub(crate) fn of_screen(keys: KeyForm, now_micros: u64) -> Style {
+        Style {
+            output: Output::Text,
+            fields: Vec::new(),
+            color: false,
+            keys,
+            times: Times::Utc,
+            now_micros,
+        }
+    }
+
     /// Whether the form is for a person.
     pub(crate) fn is_for_people(&self) -> bool {
         matches!(self.output, Output::Table | Output::Text)

@@ -527,6 +527,16 @@ const TOOL: Rows = &[
         "Name another with --listen; port 0 takes a free one.",
     ),
     (
+        "no-terminal",
+        "A view on the whole screen was asked for where there is no terminal.",
+        "`torrens state`, `torrens show` and `torrens tail` print the same.",
+    ),
+    (
+        "terminal",
+        "The terminal refused something.",
+        "Try another terminal, or the commands that print.",
+    ),
+    (
         "first-look",
         "The first look at the directory has not ended yet.",
         "Wait; it goes on.",
