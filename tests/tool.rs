@@ -29,10 +29,10 @@ mod repairs;
 mod report;
 #[path = "tool/schema.rs"]
 mod schema;
-#[path = "tool/verbs.rs"]
-mod verbs;
 #[path = "tool/serve.rs"]
 mod serve;
+#[path = "tool/verbs.rs"]
+mod verbs;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

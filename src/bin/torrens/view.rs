@@ -235,6 +235,7 @@ impl Style {
             color: false,
             keys,
             times: Times::Utc,
+            raw: false,
             now_micros,
         }
     }

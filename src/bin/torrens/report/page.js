@@ -11,6 +11,7 @@ const put = (node, attributes, children) => {
 const el = (name, attributes, children) => put(document.createElement(name), attributes, children);
 const svg = (name, attributes, children) => put(document.createElementNS(NS, name), attributes, children);
 const grouped = (n) => String(Math.round(n)).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+const few = (n) => n >= 100 ? grouped(n) : String(Number(n.toPrecision(3)));
 const plural = (n, one) => grouped(n) + " " + one + (n === 1 ? "" : "s");
 const size = (b) => { const u = ["B", "KiB", "MiB", "GiB", "TiB"]; let i = 0; while (b >= 1024 && i < 4) { b /= 1024; i++; } return (i ? b.toFixed(1) : b) + " " + u[i]; };
 const span = (us) => us < 1000 ? us + " µs" : us < 1e6 ? (us / 1e3).toPrecision(3) + " ms" : us < 6e7 ? (us / 1e6).toPrecision(3) + " s" : us < 36e8 ? (us / 6e7).toPrecision(3) + " min" : us < 864e8 ? (us / 36e8).toPrecision(3) + " h" : (us / 864e8).toPrecision(3) + " days";
@@ -60,7 +61,16 @@ const tickText = (v) => {
 };
 
 // ---- timeline -----------------------------------------------------------------------------------
-const LABEL = 92, ROW = 22, AXIS = 26;
+let LABEL = 92, hasPeers = true;
+const ROW = 22, AXIS = 26;
+// Room for the longest labels; without enough of it peers are only in the tips.
+const labels = () => {
+  const longest = (texts) => texts.reduce((most, text) => Math.max(most, String(text).length), 0) * 7.2 + 7.2;
+  const regions = 8 + longest([...data.lives.map((l) => l.region), ...data.lineage.map((r) => r.id)]), both = regions + 18 + longest(data.lives.map((l) => l.peer));
+  const most = Math.max(92, innerWidth * .4);
+  hasPeers = both <= most;
+  LABEL = Math.min(most, Math.max(92, hasPeers ? both : regions + 8));
+};
 const frame = (box, height, label) => {
   const width = Math.max(260, box.clientWidth - 2);
   const root = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": label });
@@ -92,7 +102,7 @@ function drawTimeline() {
     const row = svg("g", { class: "row", tabindex: "0", role: "button", "aria-label": `Region ${life.region}, peer ${life.peer}, ${now}. Show its records.` });
     row.append(svg("rect", { class: "band", x: 0, y, width, height: ROW }));
     row.append(svg("text", { x: 8, y: y + 15 }, "r" + life.region));
-    row.append(svg("text", { x: LABEL - 8, y: y + 15, class: "dim", "text-anchor": "end" }, "p" + life.peer));
+    if (hasPeers) row.append(svg("text", { x: LABEL - 8, y: y + 15, class: "dim", "text-anchor": "end" }, "p" + life.peer));
     for (const [list, top, height, isCache] of [[life.stages, 3, 12, false], [life.caches, 16, 3, true]]) {
       for (const [name, fromLsn, fromMicros, toLsn, toMicros] of list) {
         const last = toLsn === null, [, end] = extent();
@@ -261,7 +271,7 @@ function drawCharts() {
   const ends = [stamp(data.start_micros), stamp(data.last_micros)].map((text) => innerWidth < 640 ? text.slice(5, 19) : text);
   bars($("rate"), data.slots.map((s) => s[0]), `Records over time, ${grouped(data.records)} in all`, (i) => `${plural(data.slots[i][0], "record")}, ${size(data.slots[i][1])}\nfrom ${stamp(data.start_micros + i * data.slot_micros)}`, ends, "normal");
   const seconds = Math.max(1e-6, (data.last_micros - data.start_micros) / 1e6);
-  $("n-rate").textContent = `A bar is ${span(data.slot_micros)}. On average ${(data.records / seconds).toPrecision(3)} records and ${size(Math.round(data.bytes / seconds))} a second. A group, which is one write and one sync, holds ${(data.records / Math.max(1, data.groups)).toPrecision(3)} records on average, ${grouped(data.group_max)} at most.`;
+  $("n-rate").textContent = `A bar is ${span(data.slot_micros)}. On average ${few(data.records / seconds)} records and ${size(Math.round(data.bytes / seconds))} a second. A group, which is one write and one sync, holds ${few(data.records / Math.max(1, data.groups))} records on average, ${grouped(data.group_max)} at most.`;
   if (data.pace.length) {
     const total = data.pace.reduce((sum, p) => sum + p[1], 0);
     bars($("pace"), data.pace.map((p) => p[1]), "Distribution of the time between groups", (i) => `up to ${span(data.pace[i][0])}: ${plural(data.pace[i][1], "group")} (${(100 * data.pace[i][1] / total).toPrecision(3)} %)`, [span(data.pace[0][0]), span(data.pace[data.pace.length - 1][0])], "witness");
@@ -295,7 +305,7 @@ function drawSummary() {
   const tile = (name, value, small) => el("div", { class: "tile" }, [el("span", {}, name), el("b", {}, value), el("small", {}, small || "")]);
   const now = data.stages_now.map(([n, c]) => `${grouped(c)} ${n}`).join(" · ");
   $("tiles").replaceChildren(tile("Regions", grouped(data.stages_now.reduce((s, e) => s + e[1], 0)), now), tile("Records", grouped(data.records), `LSN ${grouped(data.start_lsn + 1)} … ${grouped(data.last_lsn)}`),
-    tile("Journal", size(data.journal_bytes), `${plural(data.segments, "segment")} · a restart replays ${plural(data.replays, "record")}`), tile("Data", size(data.data_bytes), data.data_store), tile("Time covered", span(Math.max(0, data.last_micros - data.start_micros)), plural(data.boots_total, "opening") + " of the store"), tile("Gone", plural(data.tombstones, "tombstone"), plural(data.deletions, "pending deletion")));
+    tile("Journal", size(data.journal_bytes), plural(data.segments, "segment") + (tone === "bad" ? "" : ` · a restart replays ${plural(data.replays, "record")}`)), tile("Data", size(data.data_bytes), data.data_store), tile("Time covered", span(Math.max(0, data.last_micros - data.start_micros)), plural(data.boots_total, "opening") + " of the store"), tile("Gone", plural(data.tombstones, "tombstone"), plural(data.deletions, "pending deletion")));
   $("footer").textContent = `Made by torrens ${data.tool}. Times are UTC. The page needs no network and changed nothing in the directory.`;
 }
 function prepare() {
@@ -303,7 +313,7 @@ function prepare() {
   for (const l of data.lives) l.text = `r${l.region} p${l.peer} ${l.stages.map((s) => s[0]).join(" ")} ${l.caches.map((s) => "cache " + s[0]).join(" ")}`.toLowerCase();
   for (const r of data.lineage) r.text = `r${r.id} ${r.standing || "gone"} ${r.gone || ""} ${r.range || ""} ${r.origin}`.toLowerCase();
 }
-function draw() { prepare(); if (view.follow) reset(); drawSummary(); tools(); drawTimeline(); drawLineage(); drawCharts(); drawRecords(); }
+function draw() { prepare(); labels(); if (view.follow) reset(); drawSummary(); tools(); drawTimeline(); drawLineage(); drawCharts(); drawRecords(); }
 
 // What was there stays on the page, and nobody takes it for what is there.
 const lost = (why) => { $("verdict").hidden = true; $("lost").hidden = false; $("lost").replaceChildren(el("strong", {}, "not fresh"), el("p", {}, why + ". This is what was there at " + stamp(data.made_micros) + " UTC.")); };
@@ -311,7 +321,7 @@ let timer = 0;
 $("filter").addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(filtered, 60); });
 grab($("timeline")); grab($("lineage"));
 let wide = innerWidth;
-addEventListener("resize", () => { if (innerWidth !== wide) { wide = innerWidth; drawTimeline(); drawLineage(); drawCharts(); } });
+addEventListener("resize", () => { if (innerWidth !== wide) { wide = innerWidth; labels(); drawTimeline(); drawLineage(); drawCharts(); } });
 draw();
 if (document.body.dataset.live === "yes") setInterval(async () => {
   if (document.hidden) return;

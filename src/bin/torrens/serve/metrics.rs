@@ -161,12 +161,15 @@ fn of_report(out: &mut Text, report: &Report) {
         "kind",
         &kinds,
     );
-    out.one(
-        "torrens_replay_records",
-        gauge,
-        "Records that a restart would replay: those behind the newest checkpoint.",
-        report.replays,
-    );
+    // Where opening refuses, nothing is replayed.
+    if matches!(report.verdict.name, "clean" | "torn-tail") {
+        out.one(
+            "torrens_replay_records",
+            gauge,
+            "Records that a restart would replay: those behind the newest checkpoint.",
+            report.replays,
+        );
+    }
     for (name, help, micros) in [
         (
             "torrens_last_record_timestamp_seconds",

@@ -88,12 +88,13 @@ pub(super) fn gather(
     let at = match goal {
         Goal::Point(point) => inspector.resolve(point)?,
         Goal::Near(lsn) => clamped(lsn),
-        Goal::Next(region, after) => next(inspector, region, clamped(after))?
-            .map_or(clamped(after), |lsn| clamped(lsn.get())),
+        Goal::Next(region, after) => {
+            let range = (after.saturating_add(1), u64::MAX);
+            clamped(record_of(inspector, region, range, true)?.map_or(after, Lsn::get))
+        }
         Goal::Previous(region, before) => {
-            let older = inspector.look(Some(clamped(before.saturating_sub(1))))?;
-            let found = older.register.last_transition(region);
-            clamped(found.map_or(before, Lsn::get))
+            let range = (1, before.saturating_sub(1));
+            clamped(record_of(inspector, region, range, false)?.map_or(before, Lsn::get))
         }
     };
     let picture = match at < last {
@@ -168,19 +169,31 @@ fn rows(register: &Register, style: &Style) -> Vec<RegionRow> {
         .collect()
 }
 
-/// The first record behind `after` that concerns the region.
-fn next(inspector: &Inspector, region: RegionId, after: Lsn) -> Result<Option<Lsn>, InspectError> {
+/// The first record between two positions that concerns the region, or the last one.
+fn record_of(
+    inspector: &Inspector,
+    region: RegionId,
+    (from, to): (u64, u64),
+    first: bool,
+) -> Result<Option<Lsn>, InspectError> {
     let mut found = None;
-    inspector.records(Lsn::new(after.get().saturating_add(1)), &mut |item| {
+    inspector.records(Lsn::new(from), &mut |item| {
         let Item::Record(item) = item else {
             return ControlFlow::Continue(());
         };
         let record = &item.record;
+        if record.lsn.get() > to {
+            return ControlFlow::Break(());
+        }
         let said = describe(record.lsn, record.kind, record.payload);
         match said.regions().contains(&region) {
-            true => {
+            true if first => {
                 found = Some(record.lsn);
                 ControlFlow::Break(())
+            }
+            true => {
+                found = Some(record.lsn);
+                ControlFlow::Continue(())
             }
             false => ControlFlow::Continue(()),
         }

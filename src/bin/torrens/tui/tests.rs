@@ -106,6 +106,21 @@ fn screens_look_as_agreed() {
 }
 
 #[test]
+fn the_documentation_shows_what_the_view_shows() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    for (document, name) in [
+        ("docs/OPERATIONS.md", "split.txt"),
+        ("README.md", "narrow.txt"),
+    ] {
+        let shown = read(&format!("tests/golden/tool/tui/{name}"));
+        assert!(
+            read(document).contains(&format!("```text\n{shown}```")),
+            "{document} does not show {name}"
+        );
+    }
+}
+
+#[test]
 fn every_size_of_the_terminal_shows_something_and_none_ends_the_view() {
     let mut app = app(point("10"));
     for pane in [Pane::Regions, Pane::Record] {
@@ -138,15 +153,19 @@ fn keys_move_through_the_history_and_stop_at_its_ends() {
     press(&mut view, &[KeyCode::End, KeyCode::Right]);
     assert_eq!(at(&view), 35);
     press(&mut view, &[KeyCode::Home, KeyCode::Left]);
-    assert_eq!(at(&view), 1, "the oldest state is the one after the first record");
+    assert_eq!(
+        at(&view),
+        1,
+        "the oldest state is the one after the first record"
+    );
     press(
         &mut view,
-        &"gboot:1".chars().map(KeyCode::Char).collect::<Vec<_>>(),
+        &"gboot:-1".chars().map(KeyCode::Char).collect::<Vec<_>>(),
     );
     press(&mut view, &[KeyCode::Enter]);
     let inspector = Inspector::open(market()).unwrap();
     let boot = inspector
-        .resolve("boot:1".parse::<Point>().unwrap())
+        .resolve("boot:-1".parse::<Point>().unwrap())
         .unwrap();
     assert_eq!(at(&view), boot.get());
 }
@@ -160,6 +179,12 @@ fn keys_lead_from_record_to_record_of_a_region() {
     assert_eq!(at(&view), 13, "as torrens why says");
     press(&mut view, &[KeyCode::Char(']'), KeyCode::Char('[')]);
     assert_eq!(at(&view), 13);
+    // A cache's record is one of its region's, in both directions.
+    let mut cached = app(point("34"));
+    press(&mut cached, &[KeyCode::Char('[')]);
+    assert_eq!(at(&cached), 33);
+    press(&mut cached, &[KeyCode::Char(']'), KeyCode::Char(']')]);
+    assert_eq!(at(&cached), 35);
     let concerned = &view.scene.as_ref().unwrap().concerned;
     assert!(concerned.contains(&RegionId(3)));
 }
