@@ -18,6 +18,7 @@ mod gate;
 mod house;
 mod linearizable;
 mod merges;
+mod observing;
 mod open_modes;
 mod real_faults;
 mod rolled_back;

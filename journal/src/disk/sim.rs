@@ -22,6 +22,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
@@ -301,6 +302,13 @@ impl SimDisk {
     /// bytes until its name is removed.
     pub fn set_capacity(&self, capacity_bytes: impl Into<Option<u64>>) {
         self.state().capacity_bytes = capacity_bytes.into();
+    }
+
+    /// Time passes: the clock goes on by so much, beside what it advances at each reading.
+    pub fn advance_clock(&self, passed: Duration) {
+        let micros = u64::try_from(passed.as_micros()).unwrap_or(u64::MAX);
+        let mut state = self.state();
+        state.clock_micros = state.clock_micros.saturating_add(micros);
     }
 
     /// The space that files take.

@@ -2,6 +2,7 @@
 //!
 //! Not here: how the register keeps it (`lifecycle::observer`).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Shared;
@@ -9,7 +10,8 @@ use crate::RegionId;
 use crate::engine::core::Core;
 use crate::engine::{Answer, EngineError};
 use crate::lifecycle::{
-    Acknowledged, Cause, Event, ObserverEvent, ObserverRefusal, Refusal, Register,
+    Acknowledged, AttachmentState, Cause, Event, ObserverEvent, ObserverRefusal, Observers,
+    Refusal, Reset,
 };
 use crate::observe::{Generation, ObserverId};
 
@@ -72,9 +74,23 @@ impl Core {
         durable: bool,
     ) -> Result<AckAnswer, EngineError> {
         self.check_open()?;
-        if let Some(refusal) = self.beyond_delivered(observer, acks) {
-            return Ok(AckAnswer::Refused(refusal));
-        }
+        // A copy, so that no lock is held beside another one: whoever publishes waits for nobody here.
+        let register = self.published().clone();
+        let observers = register.observers();
+        let shared = self.feeds.get(observer);
+        let told: Vec<&Ack> = {
+            let delivered = shared.as_ref().map(|shared| shared.delivered.lock());
+            let known = Known {
+                observers,
+                delivered: delivered.as_deref(),
+            };
+            let beyond = |ack: &Ack| known.beyond_delivered(observer, ack);
+            if let Some(refusal) = acks.iter().find_map(beyond) {
+                return Ok(AckAnswer::Refused(refusal));
+            }
+            let told = acks.iter().filter(|ack| !known.is_untold(observer, ack));
+            told.collect()
+        };
         let position = |ack: &Ack| Acknowledged {
             region: ack.region,
             generation: ack.generation,
@@ -82,13 +98,10 @@ impl Core {
         };
         // What ended and was acknowledged to its end a moment ago is there for everybody but decisions.
         let is_ended = |region: RegionId| {
-            let is_there = |register: &Register| {
-                let found = register.observers().attachment(observer, region);
-                found.is_some()
-            };
-            is_there(&self.published()) && !self.with_decided(is_there)
+            let is_there = |observers: &Observers| observers.attachment(observer, region).is_some();
+            is_there(observers) && !self.with_decided(|decided| is_there(decided.observers()))
         };
-        let open = acks.iter().filter(|ack| !is_ended(ack.region));
+        let open = told.into_iter().filter(|ack| !is_ended(ack.region));
         let positions = open.map(position).collect();
         let event = Event::Observer(ObserverEvent::Acknowledge {
             observer,
@@ -114,27 +127,45 @@ impl Core {
             }
         })
     }
+}
 
-    /// What was not handed to the consumer under that generation cannot be acknowledged.
-    fn beyond_delivered(&self, observer: ObserverId, acks: &[Ack]) -> Option<ObserverRefusal> {
-        let shared = self.feeds.get(observer);
-        let known = shared.as_ref().map(|shared| shared.delivered.lock());
-        let published = self.published();
-        acks.iter().find_map(|ack| {
-            let (region, given) = (ack.region, ack.index);
-            let attachment = published.observers().attachment(observer, region)?;
-            // Stale generations, losses and unknown regions have their own refusals; they come first.
-            if attachment.generation != ack.generation {
-                return None;
-            }
-            let handed = known.as_ref().and_then(|known| known.get(&region));
-            let handed = handed.filter(|(generation, _)| *generation == ack.generation);
-            let delivered = handed.map_or(0, |(_, index)| *index).max(attachment.acked);
-            (given > delivered).then_some(ObserverRefusal::BeyondDelivered {
-                region,
-                given,
-                delivered,
-            })
+/// What was known when an acknowledgement came.
+struct Known<'a> {
+    observers: &'a Observers,
+    delivered: Option<&'a HashMap<RegionId, (Generation, u64)>>,
+}
+
+impl Known<'_> {
+    /// How far the region was handed to the consumer under that generation; none if it was not.
+    fn handed(&self, ack: &Ack) -> Option<u64> {
+        let handed = self.delivered?.get(&ack.region);
+        let handed = handed.filter(|(generation, _)| *generation == ack.generation);
+        handed.map(|(_, index)| *index)
+    }
+
+    /// What was not handed to the consumer cannot be acknowledged.
+    fn beyond_delivered(&self, observer: ObserverId, ack: &Ack) -> Option<ObserverRefusal> {
+        let (region, given) = (ack.region, ack.index);
+        let attachment = self.observers.attachment(observer, region)?;
+        // Stale generations, losses and unknown regions have their own refusals; they come first.
+        let is_lost = matches!(attachment.state, AttachmentState::Invalidated(_));
+        if is_lost || attachment.generation != ack.generation {
+            return None;
+        }
+        let delivered = self.handed(ack).unwrap_or(0).max(attachment.acked);
+        (given > delivered).then_some(ObserverRefusal::BeyondDelivered {
+            region,
+            given,
+            delivered,
         })
+    }
+
+    /// Where a reset is still to be told, the place behind which the consumer wants to begin is not one that
+    /// it has reached.
+    fn is_untold(&self, observer: ObserverId, ack: &Ack) -> bool {
+        let attachment = self.observers.attachment(observer, ack.region);
+        let has_reset =
+            attachment.is_some_and(|one| one.reset != Reset::None && ack.index <= one.acked);
+        has_reset && self.handed(ack).is_none()
     }
 }

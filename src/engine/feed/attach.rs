@@ -51,6 +51,8 @@ impl Subscription {
         let seen: Vec<(RegionId, Seen)> = {
             let published = self.core.published();
             let Some(known) = published.observers().get(observer) else {
+                // Whoever asks again is told again.
+                self.shared.dirty.lock().add_all();
                 return Err(ObserveError::Removed { observer });
             };
             let regions = match dirty.all {

@@ -1,7 +1,7 @@
 //! How far an observer is behind, and how near to losing changes.
 //!
 //! Bytes and times are those of the store's whole history from the first record that the observer still
-//! needs, to within a few kilobytes. Not here: acting on it (`retention`).
+//! needs, and at most an eighth more. Not here: acting on it (`retention`).
 
 use std::time::Duration;
 

@@ -121,7 +121,9 @@ impl Core {
                     let by_bytes = need.bytes > limits.bytes_max;
                     let first_lost = attachment.acked.saturating_add(1);
                     let kept = kept_from(index.sizes(), limits, now);
-                    let kept = index.first_behind(region, kept);
+                    let kept = kept.and_then(|kept| index.first_behind(region, kept));
+                    let end = index.newest(region).map(|span| span.end_index);
+                    let behind = end.map(|end| end.saturating_add(1));
                     losses.push(Invalidated {
                         region,
                         loss: Loss {
@@ -131,6 +133,7 @@ impl Core {
                             },
                             first_lost,
                             first_available: kept
+                                .or(behind)
                                 .unwrap_or(first_lost)
                                 .max(first_lost.saturating_add(1)),
                         },
@@ -165,23 +168,22 @@ impl Core {
                     bytes_max: settings.bytes_max,
                     age_max: settings.age_max,
                 };
-                needed = needed.min(kept_from(index.sizes(), limits, now));
+                // What is behind the last sample may be within the limits.
+                let kept = kept_from(index.sizes(), limits, now);
+                needed = needed.min(kept.unwrap_or(index.sizes().last()));
             }
             needed
         })
     }
 }
 
-/// The first record within both limits.
-fn kept_from(sizes: &crate::observe::Sizes, limits: Limits, now: u64) -> Lsn {
-    let by_bytes = sizes.within(limits.bytes_max);
-    let by_age = limits.age_max.and_then(|age| {
-        let age = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
-        sizes.since(now.saturating_sub(age))
-    });
-    by_bytes
-        .into_iter()
-        .chain(by_age)
-        .max()
-        .unwrap_or(Lsn::FIRST)
+/// The first sampled record within both limits; none if there is none.
+fn kept_from(sizes: &crate::observe::Sizes, limits: Limits, now: u64) -> Option<Lsn> {
+    let by_bytes = sizes.within(limits.bytes_max)?;
+    let Some(age) = limits.age_max else {
+        return Some(by_bytes);
+    };
+    let age = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
+    let by_age = sizes.since(now.saturating_sub(age))?;
+    Some(by_bytes.max(by_age))
 }

@@ -16,7 +16,9 @@ use crate::RegionId;
 use crate::codec;
 use crate::engine::EngineError;
 use crate::engine::core::Core;
-use crate::lifecycle::{CaughtUp, Cause, Event, InvalidReason, Invalidated, Loss, ObserverEvent};
+use crate::lifecycle::{
+    CaughtUp, Cause, Event, InvalidReason, Invalidated, Loss, ObserverEvent, Reset,
+};
 use crate::observe::feed::{Cursor, Fate, FeedItem};
 use crate::observe::history::{HistoryReader, Read};
 use crate::observe::{HistoryError, HistoryRecord, LineageEvent, ObserverId, ObserverRanges};
@@ -202,10 +204,19 @@ impl Subscription {
         }
     }
 
+    fn has_reset(&self, region: RegionId) -> bool {
+        let published = self.core.published();
+        let attachment = published
+            .observers()
+            .attachment(self.shared.observer, region);
+        attachment.is_some_and(|attachment| attachment.reset != Reset::None)
+    }
+
     /// From now on the consumer has it, and may acknowledge it.
     fn hand_out(&self, item: &FeedItem) {
         let delivered = match item {
-            FeedItem::Attached { after, .. } => Some(*after),
+            // Where a reset comes first, nothing was told before that.
+            FeedItem::Attached { after, .. } if !self.has_reset(item.region()) => Some(*after),
             item => item.acknowledges(),
         };
         if let Some(index) = delivered {

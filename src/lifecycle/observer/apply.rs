@@ -63,7 +63,6 @@ pub(in crate::lifecycle) fn apply(
                 update(observers, one.observer, one.region, |attachment| {
                     if let AttachmentState::CatchingUp { term } = attachment.state {
                         attachment.state = AttachmentState::Live { term };
-                        attachment.reset = Reset::None;
                     }
                 });
             }
@@ -232,6 +231,7 @@ fn acknowledge(
         let region = position.region;
         if let Some(attachment) = known.attachments.get_mut(region) {
             attachment.acked = position.index;
+            attachment.reset = Reset::None;
             // Whoever has something of a region has what came before it.
             attachment.origin = None;
         }

@@ -80,7 +80,8 @@ pub struct Attachment {
     pub acked: u64,
     /// The last generation that was minted for it; [`Generation::NONE`] before the first.
     pub generation: Generation,
-    /// What the consumer has to be told before the next change, since it may lack something.
+    /// What the consumer has to be told before the next change, since it may lack something: until it
+    /// acknowledged where it then is.
     pub reset: Reset,
     /// Where the region comes from: nothing of it is delivered before that.
     pub origin: Option<Box<Origin>>,

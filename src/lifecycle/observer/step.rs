@@ -344,7 +344,9 @@ pub(super) fn acknowledged(
             current: attachment.generation,
         });
     }
-    Ok((index > attachment.acked).then_some(index))
+    // Who acknowledges where it was to begin has dealt with what it had to be told there.
+    let has_reset = attachment.reset != Reset::None && index == attachment.acked;
+    Ok((index > attachment.acked || has_reset).then_some(index))
 }
 
 impl Observers {

@@ -248,8 +248,42 @@ fn a_consumer_that_chose_a_place_is_not_moved_by_an_older_acknowledgement() {
     let now = attachment(&world, ONE);
     assert_eq!(
         (now.reset, now.state),
-        (Reset::None, AttachmentState::Live { term: 6 })
+        (Reset::Scan, AttachmentState::Live { term: 6 }),
+        "it may die before it has dealt with what it was told"
     );
+}
+
+/// Told is not dealt with: a consumer may die in between.
+#[test]
+fn a_reset_stands_until_its_place_is_acknowledged() {
+    for reset in [Reset::Marker, Reset::Scan] {
+        let mut world = observed();
+        world.accept(&Event::Observer(ObserverEvent::Rebase {
+            observer: O1,
+            starts: vec![Rebased {
+                region: ONE,
+                acked: Some(9),
+                reset,
+            }],
+        }));
+        world.accept(&attach(&world, ONE, 7, 9));
+        let generation = attachment(&world, ONE).generation;
+        let caught_up = ObserverEvent::CatchUp {
+            attachments: vec![CaughtUp {
+                observer: O1,
+                region: ONE,
+                generation,
+                index: 9,
+            }],
+        };
+        world.accept(&Event::Observer(caught_up));
+        let told = attachment(&world, ONE);
+        assert_eq!(told.state, AttachmentState::Live { term: 7 });
+        assert_eq!((told.reset, told.acked), (reset, 9));
+        world.accept(&ack(ONE, generation.0, 9));
+        assert_eq!(attachment(&world, ONE).reset, Reset::None);
+        assert_eq!(word(&world.ask(&ack(ONE, generation.0, 9))), "already");
+    }
 }
 
 #[test]

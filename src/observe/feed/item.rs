@@ -192,6 +192,11 @@ impl FeedItem {
             }
             FeedItem::Event(event) => Some(event.position.index),
             FeedItem::Progress { index, .. }
+            | FeedItem::Reset {
+                index,
+                is_scanned: false,
+                ..
+            }
             | FeedItem::Rows {
                 index,
                 is_last: true,

@@ -2,8 +2,9 @@
 //!
 //! A region's *span* is a stretch of entries without a gap: everything behind `base` up to `last` is
 //! there. A record that does not follow the one before it (its `previous` is another index) begins a new
-//! span, and what lies between is known to be missing. Marks say at which record an index lies; they
-//! are thinned as a span grows, so an index takes at most a few bytes for each kilobyte of history.
+//! span, and what lies between is known to be missing. Marks say at which record an index lies; the older
+//! ones are thinned as a span grows, so that what a consumer has not read is known to within an eighth of
+//! its size and age, however old the rest is.
 //!
 //! Not here: reading the records (`read`), which of them are still needed (`retention`).
 
@@ -16,12 +17,13 @@ use super::sizes::{Sample, Sizes};
 use crate::lifecycle::{INITIAL_INDEX, INITIAL_POSITION};
 use crate::{Incarnation, RaftPosition, RegionId};
 
-/// Where an index lies: the entry at `index` begins in the record at `lsn`.
+/// Where an index lies: everything from `index` on begins in the record at `lsn`, which may be of an entry
+/// behind it if what lies between changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// The entry.
+    /// The index.
     pub index: u64,
-    /// Its first record in the history.
+    /// The first record in the history.
     pub lsn: Lsn,
 }
 
@@ -42,7 +44,7 @@ pub struct Span {
     pub first_lsn: Lsn,
     /// Its last record.
     pub last_lsn: Lsn,
-    /// Entries between two marks.
+    /// Most entries between two new marks.
     pub stride: u32,
     /// Entries since the last mark.
     pub since_mark: u32,
@@ -56,10 +58,14 @@ pub struct Span {
 }
 
 impl Span {
-    /// Most marks of one span; then every second goes.
+    /// Most marks of one span; then every second of the older half goes.
     pub const MARKS_MAX: usize = 64;
-    /// Entries between two marks of a short span.
+    /// Entries between two new marks.
     const STRIDE: u32 = 16;
+    /// Bytes of the history, of whatever region, after which an entry is marked.
+    const STRIDE_BYTES: u64 = 64 * 1024;
+    /// Microseconds after which an entry is marked.
+    const STRIDE_MICROS: u64 = 1_000_000;
 
     fn new(region: RegionId, incarnation: Incarnation, at: RaftPosition, lsn: Lsn) -> Self {
         Span {
@@ -78,29 +84,41 @@ impl Span {
         }
     }
 
-    fn mark(&mut self, index: u64, lsn: Lsn) {
-        if !self.marks.is_empty() && self.since_mark < self.stride {
+    /// Marks an entry if the last mark is far enough before it.
+    fn mark(&mut self, index: u64, lsn: Lsn, wall_clock_micros: u64, sizes: &Sizes) {
+        let is_due = self.since_mark >= self.stride
+            || self.marks.last().is_none_or(|last| {
+                let written = sizes.written_at(last.lsn).unwrap_or(wall_clock_micros);
+                sizes.bytes_from(last.lsn) >= Span::STRIDE_BYTES
+                    || wall_clock_micros.saturating_sub(written) >= Span::STRIDE_MICROS
+            });
+        if !is_due {
             self.since_mark += 1;
             return;
         }
         self.since_mark = 1;
         self.marks.push(Mark { index, lsn });
         if self.marks.len() >= Span::MARKS_MAX {
-            let mut place = 0_usize;
-            self.marks.retain(|_| {
-                place += 1;
-                place % 2 == 1
-            });
-            self.stride = self.stride.saturating_mul(2);
+            thin(&mut self.marks);
         }
     }
 
     /// The record from which on everything behind `index` is read.
     fn lsn_behind(&self, index: u64) -> Lsn {
-        let behind = self.marks.partition_point(|mark| mark.index <= index);
+        let next = index.saturating_add(1);
+        let behind = self.marks.partition_point(|mark| mark.index <= next);
         let mark = behind.checked_sub(1).and_then(|at| self.marks.get(at));
         mark.map_or(self.first_lsn, |mark| mark.lsn)
     }
+}
+
+/// Takes away every second of the older half: what is new stays exact.
+pub(super) fn thin<T>(samples: &mut Vec<T>) {
+    let (half, mut place) = (samples.len() / 2, 0_usize);
+    samples.retain(|_| {
+        place += 1;
+        place > half || place % 2 == 1
+    });
 }
 
 /// One piece of an index, for a checkpoint.
@@ -265,10 +283,13 @@ impl Index {
                 span
             }
         };
+        // What lies between the record before and this one changed nothing.
+        let index = span.end_index.saturating_add(1);
         span.last = head.position;
         span.end_index = span.end_index.max(head.position.index);
         span.last_lsn = lsn;
-        span.mark(head.position.index, first);
+        let written = head.wall_clock_micros;
+        span.mark(index, first, written, &self.sizes);
     }
 
     fn note_lineage(&mut self, lsn: Lsn, lineage: &Lineage) {

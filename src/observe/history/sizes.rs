@@ -1,9 +1,11 @@
 //! How much of the history was written when: samples, so that the bytes and the age of what a reader
-//! has not read yet are known without reading it.
+//! has not read yet are known without reading it. The newest are close together, the older ones thinned.
 //!
 //! Not here: limits on either (`settings`, `retention`).
 
 use torrens_journal::Lsn;
+
+use super::index::thin;
 
 /// How much had been written before one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +22,7 @@ pub struct Sample {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sizes {
     samples: Vec<Sample>,
-    /// Bytes between two samples.
+    /// Bytes between two new samples.
     stride: u64,
     bytes: u64,
 }
@@ -36,10 +38,13 @@ impl Default for Sizes {
 }
 
 impl Sizes {
-    /// Most samples; then every second goes.
+    /// Most samples; then every second of the older half goes.
     const SAMPLES_MAX: usize = 4096;
-    /// Bytes between two samples of a short history.
+    /// Bytes between two new samples.
     const STRIDE: u64 = 4096;
+    /// Microseconds between two new samples, however little was written: without them an age would be that
+    /// of whatever was written before.
+    const STRIDE_MICROS: u64 = 1_000_000;
     /// What a record takes in a journal beside its payload, padding included.
     const RECORD_BYTES: u64 = 28;
 
@@ -50,20 +55,19 @@ impl Sizes {
 
     /// Takes a record in.
     pub(super) fn note(&mut self, lsn: Lsn, payload_bytes: usize, wall_clock_micros: u64) {
-        let due = self.samples.last().map(|last| last.bytes + self.stride);
-        if due.is_none_or(|due| self.bytes >= due) {
+        let is_due = self.samples.last().is_none_or(|last| {
+            let passed = wall_clock_micros.saturating_sub(last.wall_clock_micros);
+            let grown = self.bytes.saturating_sub(last.bytes);
+            grown >= self.stride || passed >= Sizes::STRIDE_MICROS
+        });
+        if is_due {
             self.samples.push(Sample {
                 lsn,
                 bytes: self.bytes,
                 wall_clock_micros,
             });
             if self.samples.len() >= Sizes::SAMPLES_MAX {
-                let mut place = 0_usize;
-                self.samples.retain(|_| {
-                    place += 1;
-                    place % 2 == 1
-                });
-                self.stride = self.stride.saturating_mul(2);
+                thin(&mut self.samples);
             }
         }
         let bytes = payload_bytes as u64 + Sizes::RECORD_BYTES;
@@ -92,6 +96,11 @@ impl Sizes {
         let floor = self.bytes.saturating_sub(bytes);
         let at = self.samples.partition_point(|sample| sample.bytes < floor);
         self.samples.get(at).map(|sample| sample.lsn)
+    }
+
+    /// The last sampled record.
+    pub fn last(&self) -> Lsn {
+        self.samples.last().map_or(Lsn::FIRST, |sample| sample.lsn)
     }
 
     /// The first sampled record that was written at or after that moment.
@@ -132,20 +141,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_and_times_are_known_to_within_a_stride_however_long_it_is() {
+    fn what_is_written_slowly_has_its_own_time() {
+        let mut sizes = Sizes::default();
+        let day = 86_400_000_000_u64;
+        for lsn in 1..=20_000_u64 {
+            sizes.note(Lsn::new(lsn), 10, lsn * day);
+        }
+        assert!(sizes.samples.len() < Sizes::SAMPLES_MAX);
+        for lsn in [19_000, 19_999, 20_000_u64] {
+            let told = sizes.written_at(Lsn::new(lsn)).unwrap();
+            assert_eq!(told, lsn * day);
+        }
+        assert_eq!(sizes.since(20_001 * day), None);
+    }
+
+    #[test]
+    fn bytes_and_times_are_known_however_long_it_is_and_the_newest_to_within_a_stride() {
         let mut sizes = Sizes::default();
         for lsn in 1..=200_000_u64 {
             sizes.note(Lsn::new(lsn), 100, lsn);
         }
         assert!(sizes.samples.len() < Sizes::SAMPLES_MAX);
         assert_eq!(sizes.bytes(), 200_000 * 128);
-        for lsn in [1, 77, 100_000, 199_999] {
+        for lsn in [1, 77, 100_000, 199_000, 199_999] {
             let exact = (200_001 - lsn) * 128;
             let told = sizes.bytes_from(Lsn::new(lsn));
-            assert!(
-                (exact..=exact + sizes.stride + 128).contains(&told),
-                "{lsn}"
-            );
+            let most = exact + exact / 256 + Sizes::STRIDE + 128;
+            assert!((exact..=most).contains(&told), "{lsn}: {told} of {exact}");
             assert!(sizes.written_at(Lsn::new(lsn)).unwrap() <= lsn);
         }
         let from = sizes.within(1_000_000).unwrap();

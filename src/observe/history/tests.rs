@@ -160,6 +160,7 @@ fn what_comes_again_is_recognised_and_a_gap_begins_anew() {
     let history = history(&disk);
     history.append_entry(&head(1, 6, 5), &batch("a", 1));
     history.append_entry(&head(1, 8, 6), &batch("a", 2));
+    assert_eq!(history.start(RegionId(1), 6), Start::At(Lsn::new(1)));
     history.append_entry(&head(1, 8, 6), &batch("a", 9));
     history.append_entry(&head(1, 6, 5), &batch("a", 9));
     assert_eq!(all(&history, true), vec![(1, 6, 1), (1, 8, 2)]);
@@ -215,7 +216,7 @@ fn changes_go_on_behind_an_event_and_across_a_snapshot_only_with_one() {
         ..head(2, 6, 5)
     };
     history.append_entry(&child, &batch("x", 1));
-    assert_eq!(history.start(RegionId(2), 5), Start::At(Lsn::new(2)));
+    assert_eq!(history.start(RegionId(2), 5), Start::At(Lsn::new(3)));
     // The parent has not been read to its event by who is at 6.
     assert_eq!(history.start(RegionId(1), 6), Start::At(Lsn::new(1)));
     assert_eq!(history.start(RegionId(1), 7), Start::End);
@@ -231,7 +232,7 @@ fn changes_go_on_behind_an_event_and_across_a_snapshot_only_with_one() {
     history.append_lineage(snapshot);
     history.append_entry(&head(1, 61, 60), &batch("a", 3));
     assert!(matches!(history.start(RegionId(1), 7), Start::At(lsn) if lsn <= Lsn::new(4)));
-    assert_eq!(history.start(RegionId(1), 60), Start::At(Lsn::new(5)));
+    assert_eq!(history.start(RegionId(1), 60), Start::At(Lsn::new(6)));
     history.append_lineage(lineage(13, 1, 61, LineageEvent::Destroyed));
     assert!(history.newest(RegionId(1)).unwrap().is_closed);
     assert!(matches!(history.start(RegionId(1), 61), Start::At(_)));
