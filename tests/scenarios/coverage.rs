@@ -111,18 +111,6 @@ pub(super) const FAMILIES: &[Family] = &[
                 "observer-too-many-regions",
                 "65 536 regions in one request. `src/lifecycle/tests/observers.rs`",
             ),
-            (
-                "observer-generation-stale",
-                "an acknowledgement of an earlier generation. `src/lifecycle/tests/observers.rs`",
-            ),
-            (
-                "observer-beyond-delivered",
-                "an acknowledgement of what was not delivered. `src/lifecycle/tests/observers.rs`",
-            ),
-            (
-                "observer-invalidated",
-                "an acknowledgement after a loss. `src/lifecycle/tests/observers.rs`",
-            ),
         ],
     },
     Family {
@@ -147,9 +135,8 @@ pub(super) const FAMILIES: &[Family] = &[
             ),
             (
                 "bytes",
-                "a limit in bytes. `src/lifecycle/tests/observers.rs`",
+                "a limit in bytes. `tests/engine/observing/retention.rs`",
             ),
-            ("age", "a limit in time. `src/lifecycle/tests/observers.rs`"),
             (
                 "history-lost",
                 "history that is gone. `src/observe/reconcile.rs` tests",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::engine::{
     Ack, AckAnswer, ObserveOptions, TransitionFollower, Transitions, TransitionsError,
 };
-use crate::observe::{FeedItem, Generation, HistorySettings, ObserverId};
+use crate::observe::{FeedItem, Generation, HistorySettings};
 use crate::play::args::Args;
 use crate::play::show;
 use crate::play::spec::{CommandSpec, at, command, many, may};
@@ -25,17 +25,17 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         "How many records the history has had, the oldest that is left, and how many could not be kept."),
     command("retain-history", &[], retain_history,
         "Lets go what nobody needs any more, and what is beyond a limit, after its observers were told."),
-    command("subscribe", &[at("observer", Kind::Number), may("early", YES_NO)], subscribe,
+    command("subscribe", &[at("observer", Kind::Observer), may("early", YES_NO)], subscribe,
         "Opens the subscription of an observer."),
-    command("unsubscribe", &[at("observer", Kind::Number)], unsubscribe,
+    command("unsubscribe", &[at("observer", Kind::Observer)], unsubscribe,
         "Lets a subscription go."),
-    command("next", &[at("observer", Kind::Number), may("count", Kind::Number)], next,
+    command("next", &[at("observer", Kind::Observer), may("count", Kind::Number)], next,
         "What the observer is told next, as far as there is anything now."),
-    command("ack", &[at("observer", Kind::Number), at("region", Kind::Region), at("index", Kind::Number), may("generation", Kind::Number), may("durable", YES_NO)], ack,
+    command("ack", &[at("observer", Kind::Observer), at("region", Kind::Region), at("index", Kind::Number), may("generation", Kind::Generation), may("durable", YES_NO)], ack,
         "Acknowledges everything of a region up to an index, under its current generation unless another is given."),
-    command("progress", &[at("observer", Kind::Number)], progress,
+    command("progress", &[at("observer", Kind::Observer)], progress,
         "Whether everything observed is being told, or what is not."),
-    command("lag", &[at("observer", Kind::Number)], lag,
+    command("lag", &[at("observer", Kind::Observer)], lag,
         "How far the observer is behind in each region."),
     command("transitions", &[may("from", Kind::Number)], transitions,
         "How many transitions the store's journal has from a position on."),
@@ -48,10 +48,6 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
     command("followers", &[], followers,
         "Who follows transitions, how far it is, and how near to losing its place."),
 ];
-
-fn observer(args: &Args) -> Result<ObserverId, Trouble> {
-    args.number("observer").map(ObserverId)
-}
 
 fn is_yes(args: &Args, name: &'static str) -> bool {
     args.opt_word(name) == Some("yes")
@@ -127,7 +123,7 @@ fn subscribe(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
         None => ObserveOptions::default(),
         Some(_) => ObserveOptions::default().early(is_yes(args, "early")),
     };
-    let observer = observer(args)?;
+    let observer = args.observer("observer")?;
     let opened = machine.engine()?.observe(observer, options);
     let subscription = opened.map_err(Trouble::Observe)?;
     machine.subscriptions.insert(observer, subscription);
@@ -135,14 +131,14 @@ fn subscribe(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
 }
 
 fn unsubscribe(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
-    let observer = observer(args)?;
+    let observer = args.observer("observer")?;
     let gone = world.machine()?.subscriptions.remove(&observer);
     let missing = || Trouble::Script(format!("there is no subscription of {observer}"));
     gone.map(|_| vec!["ok".to_owned()]).ok_or_else(missing)
 }
 
 fn next(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
-    let observer = observer(args)?;
+    let observer = args.observer("observer")?;
     let most = args.opt_number("count").unwrap_or(u64::MAX);
     let machine = world.machine()?;
     let missing = || Trouble::Script(format!("there is no subscription of {observer}"));
@@ -227,14 +223,14 @@ fn item_line(item: &FeedItem) -> String {
 }
 
 fn ack(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
-    let (observer, region) = (observer(args)?, args.region("region")?);
+    let (observer, region) = (args.observer("observer")?, args.region("region")?);
     let engine = world.machine()?.engine()?;
     let register = engine.register();
     let attachment = register.observers().attachment(observer, region);
-    let current = attachment.map_or(0, |attachment| attachment.generation.0);
+    let current = attachment.map_or(Generation::NONE, |attachment| attachment.generation);
     let ack = Ack {
         region,
-        generation: Generation(args.opt_number("generation").unwrap_or(current)),
+        generation: args.opt_generation("generation").unwrap_or(current),
         index: args.number("index")?,
     };
     let durable = args.opt_word("durable") != Some("no");
@@ -246,7 +242,7 @@ fn ack(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
 }
 
 fn progress(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
-    let observer = observer(args)?;
+    let observer = args.observer("observer")?;
     let known = world.machine()?.engine()?.observer_progress(observer);
     let Some(progress) = known else {
         return Ok(vec!["no such observer".to_owned()]);
@@ -267,12 +263,17 @@ fn progress(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
 }
 
 fn lag(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
-    let observer = observer(args)?;
+    let observer = args.observer("observer")?;
     let known = world.machine()?.engine()?.observer_lag(observer);
     let Some(lag) = known else {
         return Ok(vec!["no such observer".to_owned()]);
     };
-    let mut lines = vec![format!("{} {} records", lag.stage.as_str(), lag.records)];
+    let mut lines = vec![format!(
+        "{} {} records, {} bytes left",
+        lag.stage.as_str(),
+        lag.records,
+        lag.bytes_left
+    )];
     lines.extend(lag.regions.iter().map(|one| {
         format!(
             "{} {} {} acked {} delivered {} head {} {}",

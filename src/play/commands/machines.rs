@@ -1,6 +1,8 @@
 //! Machines: which one commands are for, opening and closing, crashes, faults, and the work that
 //! otherwise goes on in the background.
 
+use std::time::Duration;
+
 use crate::OpenMode;
 use crate::play::args::Args;
 use crate::play::held::Release;
@@ -81,6 +83,12 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         &[maybe_at("bytes", Kind::Number)],
         capacity,
         "Leaves room for this many more bytes on the disk; without a number, as much as one likes.",
+    ),
+    command(
+        "pass-time",
+        &[at("millis", Kind::Number)],
+        pass_time,
+        "The machine's clock goes on by so many milliseconds.",
     ),
     command(
         "keep-data",
@@ -258,6 +266,12 @@ fn capacity(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
     let (disk, _) = world.machine()?.sim()?;
     let room = args.opt_number("bytes");
     disk.set_capacity(room.map(|room| disk.used_bytes().saturating_add(room)));
+    done()
+}
+
+fn pass_time(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
+    let passed = Duration::from_millis(args.number("millis")?);
+    world.machine()?.sim()?.0.advance_clock(passed);
     done()
 }
 
