@@ -1,5 +1,6 @@
 //! Locks, atomics and the swapped pointer of the rooms whose threads are also run in many orders by a
-//! scheduler (`cfg(shuttle)`, docs/RELIABILITY.md): publishing, the memory of caches, the pins of readers.
+//! scheduler (`cfg(shuttle)`, docs/RELIABILITY.md): publishing, the memory of caches, the pins of readers, whose
+//! changes are kept.
 //!
 //! Without that they are parking_lot's, the standard library's and arc-swap's own, and cost nothing more.
 //! With it nothing else of the crate may be run: a scheduled lock knows only scheduled threads. The scheduler
@@ -61,6 +62,12 @@ mod imp {
 
         pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
             self.0.write().expect(POISONED)
+        }
+    }
+
+    impl<T: Default> Default for RwLock<T> {
+        fn default() -> Self {
+            RwLock::new(T::default())
         }
     }
 

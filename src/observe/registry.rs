@@ -6,12 +6,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use parking_lot::{Mutex, RwLock};
+use std::sync::atomic::Ordering;
 
 use super::{ObserverId, ObserverRanges};
 use crate::lifecycle::Register;
+use crate::sync::{AtomicBool, AtomicU64, Mutex, RwLock};
 use crate::{KeyRange, RegionId};
 
 /// Wait before the second attempt, in microseconds; each further wait is twice the one before.
@@ -304,5 +303,117 @@ mod tests {
         assert!(captures.wants(&of("c", "d")) && !captures.wants(&of("a", "b")));
         captures.end(second, Register::default);
         assert!(!captures.wants(&of("b", "c")));
+    }
+}
+
+#[cfg(all(test, shuttle))]
+mod schedules {
+    use shuttle::thread;
+
+    use super::*;
+    use crate::lifecycle::{Cause, Event, ObserverEvent, Outcome, Record, Stamp, apply, step};
+    use crate::sync::explore;
+    use crate::{ObserverName, ObserverPolicy};
+
+    /// One region, of which each write is kept or not.
+    struct Store {
+        captures: Captures,
+        published: Mutex<Register>,
+        /// The region's latch, and whether each of its writes was kept.
+        writes: Mutex<Vec<bool>>,
+        ranges: ObserverRanges,
+    }
+
+    fn publish(register: &mut Register, event: ObserverEvent) {
+        let Outcome::Accepted(accepted) = step(register, &Event::Observer(event)) else {
+            panic!("refused");
+        };
+        let stamp = Stamp {
+            wall_clock_micros: 0,
+            boot: 1,
+            cause: Cause::Host,
+        };
+        let record = Record::new(register, accepted.change, stamp);
+        let lsn = register.last_lsn().next().expect("there is room");
+        apply(register, lsn, &record).expect("it was decided on this state");
+    }
+
+    impl Store {
+        fn new() -> Arc<Self> {
+            let range = KeyRange::new(b"a".as_slice(), Some(b"c".as_slice())).expect("a range");
+            let store = Store {
+                captures: Captures::default(),
+                published: Mutex::new(Register::default()),
+                writes: Mutex::new(Vec::new()),
+                ranges: ObserverRanges::new(vec![range]).expect("one range"),
+            };
+            Arc::new(store)
+        }
+
+        fn follow(&self) {
+            self.captures.follow(|| self.published.lock().clone());
+        }
+
+        /// As the engine does: captured first, then the position, then the record, then published.
+        fn register(&self, name: &str) -> usize {
+            let published = || self.published.lock().clone();
+            let number = self.captures.begin(&self.ranges, published);
+            let from = self.writes.lock().len();
+            let event = ObserverEvent::Add {
+                name: ObserverName::new(name).expect("a name"),
+                ranges: self.ranges.clone(),
+                policy: ObserverPolicy::default(),
+                starts: Vec::new(),
+            };
+            publish(&mut self.published.lock(), event);
+            self.follow();
+            self.captures.end(number, published);
+            from
+        }
+
+        fn remove(&self, observer: ObserverId) {
+            publish(
+                &mut self.published.lock(),
+                ObserverEvent::Remove { observer },
+            );
+            self.follow();
+        }
+
+        fn write(&self) {
+            let mut writes = self.writes.lock();
+            let kept = self.ranges.iter().any(|range| self.captures.wants(range));
+            writes.push(kept);
+        }
+    }
+
+    /// Whoever registers misses no write behind the position that it was told, whoever else comes or goes.
+    #[test]
+    fn every_write_behind_a_registration_is_kept() {
+        explore(|| {
+            let store = Store::new();
+            let first = ObserverId(1);
+            let _from = store.register("first");
+            let spawn = |work: fn(&Store)| {
+                let store = Arc::clone(&store);
+                thread::spawn(move || work(&store))
+            };
+            let others = [
+                spawn(|store| (0..3).for_each(|_| store.write())),
+                spawn(|store| store.remove(ObserverId(1))),
+                spawn(|store| {
+                    let _from = store.register("other");
+                }),
+            ];
+            let from = store.register("second");
+            store.write();
+            for other in others {
+                other.join().expect("nobody fails");
+            }
+            store.write();
+            let writes = store.writes.lock();
+            let kept = writes.iter().skip(from);
+            assert!(kept.copied().all(|kept| kept), "{from}: {writes:?}");
+            assert!(store.published.lock().observers().get(first).is_none());
+        });
     }
 }
