@@ -19,8 +19,11 @@ use super::process::ABORT_AT;
 use super::protocol::{Command, Do, Event, STORE, Said};
 
 mod convert;
+mod copy;
+mod copy_file;
 mod serve;
 
+use self::copy::Copy;
 use self::serve::Server;
 
 /// Fewer than the parent's questions, so that a kill also finds some that nobody has looked at.
@@ -31,6 +34,8 @@ const SMALL_SEGMENT_BYTES: u64 = 32 * 1024;
 const SEGMENT_BYTES: u64 = 1024 * 1024;
 /// A checkpoint every so many records.
 const CHECKPOINT_RECORDS: u64 = 2_000;
+/// How soon a region that came is found to be led here.
+const AUDIT_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The storage process of `torrens torture`; not for people.
 #[derive(Debug, clap::Args)]
@@ -40,6 +45,9 @@ pub(crate) struct ChildArgs {
     data: Option<PathBuf>,
     #[arg(long)]
     small: bool,
+    /// Keep a consumer's copy of everything in that file.
+    #[arg(long)]
+    copy: Option<PathBuf>,
 }
 
 /// Runs the storage process.
@@ -85,7 +93,8 @@ fn serve(args: &ChildArgs) -> Result<(), Box<dyn std::error::Error>> {
             SEGMENT_BYTES
         })
         .checkpoint_records(CHECKPOINT_RECORDS)
-        .barrier_interval(Duration::from_millis(50));
+        .barrier_interval(Duration::from_millis(50))
+        .observer_audit_interval(AUDIT_INTERVAL);
     let engine = match options.open(&args.dir) {
         Ok((engine, _)) => engine,
         Err(error) => {
@@ -94,7 +103,16 @@ fn serve(args: &ChildArgs) -> Result<(), Box<dyn std::error::Error>> {
             return Ok(());
         }
     };
-    let server = Arc::new(Server::new(engine, data));
+    let copy = args.copy.as_deref();
+    let copy = copy.map(|path| Copy::start(&engine, path)).transpose();
+    let copy = match copy {
+        Ok(copy) => copy,
+        Err(error) => {
+            let code = "copy".to_owned();
+            return Ok(up.tell(&Event::NotOpen(code, error.to_string()))?);
+        }
+    };
+    let server = Arc::new(Server::new(engine, data, copy));
     match server.opened() {
         Ok(opened) => up.tell(&Event::Open(Box::new(opened)))?,
         Err((code, text)) => return Ok(up.tell(&Event::NotOpen(code, text))?),
@@ -166,9 +184,11 @@ fn disk() -> Result<RealDisk, Box<dyn std::error::Error>> {
 
 impl Server {
     fn close(self) -> Result<Said, Said> {
-        self.into_engine()
-            .close()
-            .map(|()| Said::Done)
-            .map_err(|error| serve::failed(&error))
+        let (engine, copy) = self.into_parts();
+        engine.close().map_err(|error| serve::failed(&error))?;
+        match copy.and_then(Copy::join) {
+            Some(text) => Err(Said::Failed("copy".to_owned(), text)),
+            None => Ok(Said::Done),
+        }
     }
 }

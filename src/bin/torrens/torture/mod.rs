@@ -13,6 +13,7 @@
 //! * `workload`, `kills`, `steps`: what happens, when it dies, and every single step of it
 //! * `driver`: the loop; `process`: the child from outside; `child`: the child from inside
 //! * `snapshots`: files from and for other stores; `tally`, `screen`: what is told
+//! * `child/copy`: a consumer in the storage process, whose copy is compared too
 //!
 //! The store under torture is DIR and nothing else is in it; what torture keeps lies in
 //! `DIR.torture`. A run on a directory of an earlier run goes on from there.
@@ -215,6 +216,7 @@ fn random(
         data: args.data.clone(),
         child_log: oracle.beside().child_log(),
         small: false,
+        copy: Some(oracle.beside().copy()),
         abort_at: None,
     };
     let mut driver = Driver {

@@ -63,6 +63,11 @@ impl Beside {
         self.root.join("snapshots")
     }
 
+    /// The copy of a consumer in the storage process.
+    pub(super) fn copy(&self) -> PathBuf {
+        self.root.join("copy")
+    }
+
     /// What the storage process wrote to its standard error.
     pub(super) fn child_log(&self) -> PathBuf {
         self.root.join("child.log")

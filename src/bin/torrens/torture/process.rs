@@ -25,6 +25,8 @@ pub(super) struct Launch {
     pub(super) child_log: PathBuf,
     /// Small segments and frequent checkpoints, so that short histories rotate too.
     pub(super) small: bool,
+    /// Where a consumer keeps its copy; none for no consumer.
+    pub(super) copy: Option<PathBuf>,
     /// Abort at that operation on the disk.
     pub(super) abort_at: Option<u64>,
 }
@@ -61,6 +63,9 @@ impl Process {
         }
         if launch.small {
             spawn.arg("--small");
+        }
+        if let Some(copy) = &launch.copy {
+            spawn.arg("--copy").arg(copy);
         }
         spawn.env_remove(ABORT_AT);
         if let Some(op) = launch.abort_at {

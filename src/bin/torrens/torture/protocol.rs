@@ -184,6 +184,14 @@ pub(super) enum Do {
         region: u64,
         epoch: Epoch,
     },
+    /// Every row that the consumer has of the region, with checksums for values; answered with a digest.
+    Copy {
+        region: u64,
+    },
+    /// The same rows, to say which differ.
+    CopyRows {
+        region: u64,
+    },
     Flush,
     Checkpoint,
     /// Ends the store in order and then the process.
@@ -233,6 +241,8 @@ impl Do {
             Do::Scan { .. } => "scan",
             Do::Digest { .. } => "digest",
             Do::Rows { .. } => "rows",
+            Do::Copy { .. } => "copy",
+            Do::CopyRows { .. } => "copy-rows",
             Do::Flush => "flush",
             Do::Checkpoint => "checkpoint",
             Do::Close => "close",
@@ -258,7 +268,9 @@ impl Do {
             | Do::Read { region, .. }
             | Do::Scan { region, .. }
             | Do::Digest { region, .. }
-            | Do::Rows { region, .. } => vec![*region],
+            | Do::Rows { region, .. }
+            | Do::Copy { region }
+            | Do::CopyRows { region } => vec![*region],
             Do::Flush | Do::Checkpoint | Do::Close => Vec::new(),
         }
     }

@@ -126,6 +126,7 @@ impl Summary<'_> {
             "rows_written": tally.rows_written,
             "rows_resent": tally.rows_resent,
             "rows_verified": tally.rows_verified,
+            "rows_copied": tally.rows_copied,
             "entries_resent": tally.entries_resent,
             "reads": tally.reads,
             "reads_cached": tally.reads_cached,
@@ -202,8 +203,8 @@ impl fmt::Display for Summary<'_> {
         line(
             "rows",
             format!(
-                "{} written, {} sent again, {} verified",
-                tally.rows_written, tally.rows_resent, tally.rows_verified
+                "{} written, {} sent again, {} verified, {} verified in the copy of a consumer",
+                tally.rows_written, tally.rows_resent, tally.rows_verified, tally.rows_copied
             ),
         )?;
         line(

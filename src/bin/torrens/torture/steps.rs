@@ -284,6 +284,8 @@ pub(super) fn run(
             data: data_file.map(Path::to_owned),
             child_log: oracle.beside().child_log(),
             small: true,
+            // A consumer's own operations would move the numbers of all others.
+            copy: None,
             abort_at: None,
         };
         let mut driver = Driver {

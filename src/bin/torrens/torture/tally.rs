@@ -17,6 +17,8 @@ pub(super) struct Tally {
     pub(super) rows_written: u64,
     pub(super) rows_resent: u64,
     pub(super) rows_verified: u64,
+    /// Rows that a consumer had rebuilt from what it was told.
+    pub(super) rows_copied: u64,
     pub(super) entries_resent: u64,
     pub(super) reads: u64,
     pub(super) reads_cached: u64,

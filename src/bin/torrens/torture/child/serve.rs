@@ -15,6 +15,7 @@ use torrens::{
 use super::convert::{
     change_of, description_of, epoch_of, incarnation_of, position_of, raft_position_of, split_of,
 };
+use super::copy::Copy;
 use crate::torture::data::DataSet;
 use crate::torture::protocol::{
     Digest, Digester, Do, Epoch, Key, Opened, OpenedRegion, RowChange, Said, SnapshotLine,
@@ -26,6 +27,7 @@ use crate::torture::snapshots::region_of;
 pub(super) struct Server {
     engine: Engine,
     data: DataSet,
+    copy: Option<Copy>,
 }
 
 /// An error with all its causes, on one line.
@@ -49,12 +51,12 @@ fn failed_io(error: &io::Error) -> Said {
 }
 
 impl Server {
-    pub(super) fn new(engine: Engine, data: DataSet) -> Server {
-        Server { engine, data }
+    pub(super) fn new(engine: Engine, data: DataSet, copy: Option<Copy>) -> Server {
+        Server { engine, data, copy }
     }
 
-    pub(super) fn into_engine(self) -> Engine {
-        self.engine
+    pub(super) fn into_parts(self) -> (Engine, Option<Copy>) {
+        (self.engine, self.copy)
     }
 
     /// What opening found, and all that the store now says of itself.
@@ -215,6 +217,17 @@ impl Server {
                 });
                 Ok(Said::Rows(rows.collect::<Result<_, Said>>()?))
             }
+            Do::Copy { region } => {
+                let mut digester = Digester::default();
+                for (key, checksum) in self.copied(*region)? {
+                    digester.add(&key, &checksum.to_le_bytes());
+                }
+                Ok(Said::Digest(digester.finish()))
+            }
+            Do::CopyRows { region } => {
+                let rows = self.copied(*region)?.into_iter();
+                Ok(Said::Rows(rows.map(|(key, sum)| (Key(key), sum)).collect()))
+            }
             Do::Flush => engine
                 .flush()
                 .map(|_| Said::Done)
@@ -225,6 +238,14 @@ impl Server {
                 .map_err(|error| failed(&error)),
             Do::Close => Ok(Said::Done),
         }
+    }
+
+    /// The consumer's rows of a region.
+    fn copied(&self, region: u64) -> Result<Vec<(Vec<u8>, u32)>, Said> {
+        let failed = |text: String| Said::Failed("copy".to_owned(), text);
+        let copy = self.copy.as_ref();
+        let copy = copy.ok_or_else(|| failed("there is no consumer".to_owned()))?;
+        copy.rows(RegionId(region)).map_err(failed)
     }
 
     fn view(&self, region: u64, epoch: Epoch) -> Result<RegionView, Said> {

@@ -2,13 +2,18 @@
 //! lacks, ask again what was in flight.
 
 use super::life::{AskedKind, Life, OUTSTANDING_MAX};
-use crate::torture::protocol::{Do, Position};
+use crate::torture::protocol::{Digester, Do, Position};
+
+/// The consumer's copy is compared at every so many openings, and at every orderly end.
+const COPY_EVERY: u64 = 8;
 
 /// What must be done for one region before new work.
 #[derive(Debug)]
 pub(super) enum Errand {
     /// Compare all rows with the model's at the acknowledged index.
     Digest,
+    /// Compare all rows of the consumer's copy.
+    Copy,
     /// Send a committed entry again.
     Resend { what: Do, at: Position },
     /// Ask again what was in flight.
@@ -30,6 +35,9 @@ impl Life<'_, '_> {
                     .or_default()
                     .push_back(Errand::Digest);
             }
+        }
+        if self.driver.kills.kills % COPY_EVERY == COPY_EVERY - 1 {
+            self.plan_copies();
         }
         let reissued: Vec<(u64, Do)> = self
             .model()
@@ -86,6 +94,7 @@ impl Life<'_, '_> {
             }
             match errand {
                 Some(Errand::Digest) => self.ask_digest(region),
+                Some(Errand::Copy) => self.ask_copy(region),
                 Some(Errand::Resend { what, at }) => {
                     // The one in flight when the process died is acknowledged only now.
                     match self.model().flight_at(region, at.index) {
@@ -100,6 +109,36 @@ impl Life<'_, '_> {
                 None => {}
             }
         }
+    }
+
+    /// Compares the consumer's copy of every region, if there is a consumer.
+    pub(super) fn plan_copies(&mut self) {
+        if self.driver.launch.copy.is_none() {
+            return;
+        }
+        let regions: Vec<u64> = self.model().normals().map(|(id, _)| id).collect();
+        for region in regions {
+            self.errands
+                .entry(region)
+                .or_default()
+                .push_back(Errand::Copy);
+        }
+    }
+
+    fn ask_copy(&mut self, region: u64) {
+        let Some(peer) = self.model().normal(region) else {
+            return;
+        };
+        let mut digester = Digester::default();
+        for (key, row) in peer.state.rows_at(peer.acked) {
+            let value = self.driver.oracle.data().value(row.row, row.revision);
+            let checksum = crc32fast::hash(&value.unwrap_or_default());
+            digester.add(&key, &checksum.to_le_bytes());
+        }
+        let expected = digester.finish();
+        let op = self.driver.oracle.take_op();
+        let kind = AskedKind::Digest { region, expected };
+        self.ask(op, Do::Copy { region }, kind);
     }
 
     pub(super) fn ask_digest(&mut self, region: u64) {

@@ -120,20 +120,27 @@ impl Life<'_, '_> {
             Said::Digest(found)
                 if (found.rows, found.checksum) == (expected.rows, expected.checksum) =>
             {
-                self.driver.tally.rows_verified += found.rows;
+                match what {
+                    Do::Copy { .. } => self.driver.tally.rows_copied += found.rows,
+                    _ => self.driver.tally.rows_verified += found.rows,
+                }
                 None
             }
             Said::Digest(found) => {
                 let found = *found;
                 // Which rows? The answer ends this life.
-                let epoch = match what {
-                    Do::Digest { epoch, .. } => *epoch,
+                let named = match what {
+                    Do::Digest { epoch, .. } => Do::Rows {
+                        region,
+                        epoch: *epoch,
+                    },
+                    Do::Copy { .. } => Do::CopyRows { region },
                     _ => return None,
                 };
                 let op = self.driver.oracle.take_op();
                 self.ask(
                     op,
-                    Do::Rows { region, epoch },
+                    named,
                     AskedKind::Rows {
                         region,
                         expected,

@@ -226,6 +226,7 @@ impl Life<'_, '_> {
                         .or_default()
                         .push_back(Errand::Digest);
                 }
+                self.plan_copies();
                 self.dispatch_errands();
                 Ending::LastCheck
             }
