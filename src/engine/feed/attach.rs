@@ -209,6 +209,15 @@ impl Subscription {
             return Ok(None);
         }
         if attachment.reset == Reset::Marker {
+            // What comes here comes from elsewhere: whoever had the same keys here before comes first.
+            for (other, until) in self.left_before(region) {
+                cursor.holds.push(Hold {
+                    region: other,
+                    until,
+                    above: 0,
+                });
+                self.waiting.push(region);
+            }
             let range = self.range_of(region);
             if let Some(range) = range {
                 self.queue.push_back(FeedItem::Reset {

@@ -2,11 +2,12 @@
 //!
 //! The rows are of one moment and durable before the first is told; what is written meanwhile comes
 //! afterwards, out of the history. If the data goes while it is read, the scan begins again, with another
-//! reset. Not here: when a scan is wanted (`attach`).
+//! reset. What regions left that are not here any more is told before: their keys may be the same, and their
+//! changes are older. Not here: when a scan is wanted (`attach`).
 
 use super::subscription::{ObserveError, Subscription};
 use crate::engine::snapshots::Moment;
-use crate::lifecycle::InvalidReason;
+use crate::lifecycle::{Attachment, AttachmentState, InvalidReason, Observer};
 use crate::observe::Generation;
 use crate::observe::feed::{FeedItem, FeedRow};
 use crate::store::{ColumnFamily, Direction, scan_at};
@@ -52,6 +53,10 @@ impl Subscription {
             return Ok(false);
         };
         let done = match &mut scan.at {
+            None if self.is_behind_others(scan.region) => {
+                self.scans.push_back(scan);
+                return Ok(false);
+            }
             None => match self.begin_scan(&scan)? {
                 Some(place) => {
                     scan.at = Some(place);
@@ -76,6 +81,35 @@ impl Subscription {
             true => self.end_scan(&scan)?,
         }
         Ok(true)
+    }
+
+    /// Whether something else comes before the rows: what the region was a part of, or what had its keys.
+    fn is_behind_others(&self, region: RegionId) -> bool {
+        let cursor = self.cursors.get(&region);
+        cursor.is_some_and(|cursor| !cursor.holds.is_empty())
+            || !self.left_before(region).is_empty()
+    }
+
+    /// The regions that went and have something to tell yet, with the end of each if it is known. Not those
+    /// that wait for this region themselves.
+    pub(super) fn left_before(&self, region: RegionId) -> Vec<(RegionId, Option<u64>)> {
+        let published = self.core.published();
+        let Some(known) = published.observers().get(self.shared.observer) else {
+            return Vec::new();
+        };
+        let left = known.attachments().filter_map(|(other, attachment)| {
+            let AttachmentState::Draining(drain) = &attachment.state else {
+                return None;
+            };
+            let told = self.cursors.get(&other).map(|cursor| cursor.delivered);
+            let told = told.or(self.told.get(&other).copied()).unwrap_or(0);
+            let is_told = drain
+                .end
+                .is_some_and(|end| told.max(attachment.acked) >= end);
+            let is_before = other != region && !comes_after(known, attachment, region);
+            (is_before && !is_told).then_some((other, drain.end))
+        });
+        left.collect()
     }
 
     fn begin_scan(&mut self, scan: &Scan) -> Result<Option<Place>, ObserveError> {
@@ -171,6 +205,23 @@ impl Subscription {
         }
         Ok(())
     }
+}
+
+/// Whether the attachment waits for the region, or for one that does.
+fn comes_after(known: &Observer, attachment: &Attachment, region: RegionId) -> bool {
+    let mut origin = attachment.origin.as_deref();
+    for _ in 0..known.attachment_count() {
+        let Some(before) = origin else {
+            return false;
+        };
+        if before.region == region {
+            return true;
+        }
+        let next = known.attachment(before.region);
+        origin = next.and_then(|next| next.origin.as_deref());
+    }
+    // A circle cannot be; whoever is in one is not waited for.
+    true
 }
 
 /// The keys of `range` behind `last`.

@@ -382,7 +382,7 @@ impl History {
         };
         let _one_at_a_time = self.trimming.lock();
         let failed = |first: String| HistoryError::Failed { first };
-        let (index, rotations) = {
+        let (mut index, rotations) = {
             let state = self.state.lock();
             (state.index.clone(), journal.stats().rotations)
         };
@@ -393,6 +393,9 @@ impl History {
         journal
             .wait_durable(last)
             .map_err(|error| failed(error.to_string()))?;
+        // What nobody needs is not written down: after a restart it would be joined to what comes, and the end
+        // of what is gone lies between two marks.
+        index.forget_below(below);
         let (store, folder) = (journal.store(), place.directories().checkpoints);
         let meta = checkpoint::Meta::new(store, last, journal.boot());
         let machine = HistoryMachine::new(index);

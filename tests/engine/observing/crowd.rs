@@ -50,7 +50,7 @@ fn between_two_items_everything_goes_on() {
         assert!(engine.observer_lag(held).is_some() && engine.observer_progress(held).is_some());
         assert!(engine.remove_observer(held).unwrap().holds());
         // What was read already comes, and then the end.
-        while let Some(item) = items.next() {
+        for item in items.by_ref() {
             assert!(item.is_ok());
         }
         assert!(items.next().is_none());

@@ -93,10 +93,10 @@ impl Consumer {
     /// Within a generation indexes rise, an entry comes before its progress, and an end is the last.
     fn demand(&mut self, item: &FeedItem) {
         let generation = item.generation();
-        assert!(
-            !self.ended.contains(&generation),
-            "behind its end: {item:?}"
-        );
+        // A loss is told until the consumer chose.
+        let is_loss = matches!(item, FeedItem::Invalidated { .. });
+        let is_over = self.ended.contains(&generation) && !is_loss;
+        assert!(!is_over, "behind its end: {item:?}");
         let (last, progress) = self.told.get(&generation).copied().unwrap_or_default();
         let told = match item {
             FeedItem::Attached { after, .. } => {

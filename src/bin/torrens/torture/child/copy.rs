@@ -6,6 +6,7 @@
 //! parent knows), the file (`copy_file`).
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -31,8 +32,8 @@ const GROUP_MAX: usize = 2_000;
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long the copy may take to reach what the store holds.
 const BEHIND_MAX: Duration = Duration::from_secs(20);
-/// Why a consumer loses changes without anything having gone wrong: they came in a snapshot.
-const SNAPSHOT: &str = "snapshot";
+/// Why a consumer may be told that it lost changes: a snapshot brought them, or a region's history has a gap.
+const SAID: [&str; 2] = ["snapshot", "history-lost"];
 
 /// This store leads whatever it has.
 struct LeadsAll(Engine);
@@ -274,12 +275,13 @@ impl Consumer {
             FeedItem::Invalidated {
                 reason, first_lost, ..
             } => {
-                if reason.as_str() != SNAPSHOT {
-                    return Err(format!(
-                        "{region} lost {first_lost} on: {}",
-                        reason.as_str()
-                    ));
+                // Said before it happened: a reason to begin anew, and for the log.
+                if !SAID.contains(&reason.as_str()) {
+                    return Err(format!("{region} lost {first_lost} on: {reason:?}"));
                 }
+                let mut log = io::stderr().lock();
+                let _ = writeln!(log, "copy: {region} lost {first_lost} on: {reason:?}");
+                drop(log);
                 let _answer = self
                     .engine
                     .rebase_observer(self.observer, &[region], Rebase::Scan)
