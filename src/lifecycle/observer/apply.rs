@@ -301,7 +301,11 @@ fn rebase(
             (Some(acked), Some(attachment)) => {
                 attachment.acked = acked;
                 attachment.reset = start.reset;
-                attachment.origin = None;
+                // What the region was a part of may have its keys to tell yet, and that is older than the
+                // rows of a scan; who has everything up to there has that, too.
+                if start.reset == Reset::None {
+                    attachment.origin = None;
+                }
                 let reason = WantReason::Rebased;
                 attachment.state = AttachmentState::Wanted { reason };
             }

@@ -252,7 +252,6 @@ fn recover(observer: &mut Observer, region: &Region) {
 /// Everything that is not acknowledged, up to `last_lost`, is lost.
 fn lose(attachment: &mut Attachment, reason: InvalidReason, last_lost: u64) {
     let first_available = last_lost.saturating_add(1);
-    attachment.origin = None;
     match &mut attachment.state {
         // The first reason stands; more is lost now.
         AttachmentState::Invalidated(loss) => {
