@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use torrens::engine::{Ack, AckAnswer, ObserveError, ObserveOptions, Subscription};
-use torrens::lifecycle::Reset;
+use torrens::lifecycle::{ObserverRefusal, Reset};
 use torrens::observe::{ChangeOp, FeedItem};
 use torrens::{
     AddedObserver, Engine, EngineError, Generation, KeyRange, Leadership, LeadershipRole,
@@ -34,6 +34,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 const BEHIND_MAX: Duration = Duration::from_secs(20);
 /// Why a consumer may be told that it lost changes: a snapshot brought them, or a region's history has a gap.
 const SAID: [&str; 2] = ["snapshot", "history-lost"];
+
+/// The code of a refusal that may not come: what is acknowledged was told.
+const BEYOND_DELIVERED: &str = "observer-beyond-delivered";
 
 /// This store leads whatever it has.
 struct LeadsAll(Engine);
@@ -304,6 +307,14 @@ impl Consumer {
         self.group.extend(copied);
     }
 
+    fn ack(&self, acks: &[Ack], is_durable: bool) -> Result<Option<ObserverRefusal>, String> {
+        match self.engine.ack(self.observer, acks, is_durable) {
+            Ok(AckAnswer::Refused(refusal)) => Ok(Some(refusal)),
+            Ok(_) | Err(EngineError::Closed) => Ok(None),
+            Err(error) => Err(super::serve::words(&error)),
+        }
+    }
+
     /// Writes what was told, then acknowledges it.
     fn write(&mut self) -> Result<(), String> {
         if !self.group.is_empty() {
@@ -322,15 +333,14 @@ impl Consumer {
         if !acks.is_empty() {
             self.groups += 1;
             let is_durable = self.groups.is_multiple_of(4);
-            match self.engine.ack(self.observer, &acks, is_durable) {
-                Ok(AckAnswer::Refused(refusal))
-                    if refusal.code() == "observer-beyond-delivered" =>
-                {
+            if let Some(refusal) = self.ack(&acks, is_durable)? {
+                if refusal.code() == BEYOND_DELIVERED {
                     return Err(refusal.to_string());
                 }
-                // What ended meanwhile is told again under its next generation.
-                Ok(_) | Err(EngineError::Closed) => {}
-                Err(error) => return Err(super::serve::words(&error)),
+                // All or none: what ended meanwhile is told again, the others are acknowledged alone.
+                for one in &acks {
+                    let _ended = self.ack(&[*one], false)?;
+                }
             }
         }
         self.shared.changed.notify_all();
