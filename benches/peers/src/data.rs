@@ -193,7 +193,12 @@ impl Plan<'_> {
             if costs {
                 let turn = measured / 4;
                 let work = DataWork::CachedWrite { rows, turn };
-                cell("data.cached_write", 1, &everyone[..1], work);
+                cell(
+                    "data.cached_write",
+                    1,
+                    &[("torrens", "torrens", "default")],
+                    work,
+                );
             }
             if timed {
                 let who = [

@@ -33,7 +33,7 @@ pub(crate) fn row_key(n: u64, row: u64) -> [u8; 19] {
         b"t",
         &(table | 1 << 63).to_be_bytes(),
         b"_r",
-        &((place << 20) + row | 1 << 63).to_be_bytes(),
+        &(((place << 20) + row) | (1 << 63)).to_be_bytes(),
     ];
     for (into, byte) in key.iter_mut().zip(parts.into_iter().flatten()) {
         *into = *byte;
