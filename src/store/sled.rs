@@ -8,6 +8,10 @@
 //!   that a power cut can take what was flushed long before; its files are marked so that the belief
 //!   is true (`write_through`). Where they cannot be, an end of the machine that was not in order puts
 //!   the whole store in doubt, and it says so ([`DataStore::doubt`]).
+//! * sled writes a table of its pages at each opening, first under a name that ends with `.generating`,
+//!   and takes the unfinished file of a process that was killed meanwhile for the newest table; it then
+//!   refuses to open (`Read corrupted data at file offset None`). Such a file is removed, and sled
+//!   opened again.
 //! * sled panics on files that a power cut left; every call runs inside `panic_guard`, opening
 //!   included, and a store that panicked or failed to write is refused for good.
 //!
@@ -24,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::device_sync::{DeviceSync, create_dir};
+use super::device_sync::{DeviceSync, create_dir, file_names};
 use super::panic_guard::catch;
 use super::refusing::Refusing;
 use super::write_through::{Incumbent, mark, mark_file};
@@ -37,6 +41,9 @@ use super::{
 const LOG_FILE: &str = "db";
 /// sled's directory of values that are too long for its log; a file there is written once.
 const BLOB_DIR: &str = "blobs";
+/// How sled's tables of its pages are named, and those that it has not finished.
+const TABLE_PREFIX: &str = "snap.";
+const UNFINISHED_TABLE_SUFFIX: &str = ".generating";
 /// File of ours in sled's directory: which boot and mount wrote there last.
 const INCUMBENT_FILE: &str = "incumbent";
 /// Pause between two tries for sled's lock.
@@ -388,6 +395,8 @@ fn open_sled(dir: &Path, options: &SledOptions) -> Result<sled::Db, StoreOpenErr
             .flush_every_ms(None);
         let error = match catch(|| config.open()) {
             Ok(Ok(db)) => return Ok(db),
+            // Whether it was about that file, the next try shows.
+            Ok(Err(sled::Error::Corruption { .. })) if remove_unfinished_tables(dir) => continue,
             Ok(Err(error)) => error,
             Err(message) => {
                 return Err(StoreOpenError::Panicked {
@@ -421,6 +430,21 @@ fn open_sled(dir: &Path, options: &SledOptions) -> Result<sled::Db, StoreOpenErr
             },
         });
     }
+}
+
+/// Removes tables of pages that a process was still writing when it ended; whether there was one. The
+/// finished one before it is there as long as it has not its final name, and without any sled reads its
+/// whole log.
+fn remove_unfinished_tables(dir: &Path) -> bool {
+    let names = file_names(dir).unwrap_or_default();
+    let unfinished = names.iter().filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with(TABLE_PREFIX) && name.ends_with(UNFINISHED_TABLE_SUFFIX)
+    });
+    // One that cannot be removed is no reason to try again.
+    unfinished.fold(false, |removed, name| {
+        fs::remove_file(dir.join(name)).is_ok() || removed
+    })
 }
 
 /// sled tells a lock conflict only by its text; the version is pinned and a test holds it to that.

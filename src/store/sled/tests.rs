@@ -109,6 +109,56 @@ fn flush_is_seen_to_reach_the_device() {
 }
 
 #[test]
+fn a_table_that_sled_was_writing_when_it_was_killed_does_not_stop_it() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("data");
+    let store = open(&dir).unwrap();
+    for key in 0..50 {
+        put(&store, key, 100).unwrap();
+    }
+    store.flush().unwrap();
+    drop(store);
+    drop(open(&dir).unwrap());
+    let tables = || {
+        let names = file_names(&dir).unwrap().into_iter();
+        let names = names.map(|name| name.to_string_lossy().into_owned());
+        let tables: Vec<String> = names
+            .filter(|name| name.starts_with(TABLE_PREFIX))
+            .collect();
+        tables
+    };
+    let [table] = tables().try_into().unwrap();
+    let bytes = std::fs::read(dir.join(&table)).unwrap();
+    let ends = bytes.len();
+    // As far as each of its writes gets, and in the middle of each.
+    for written in [
+        0,
+        1,
+        ends / 2,
+        ends - 12,
+        ends - 8,
+        ends - 4,
+        ends - 1,
+        ends,
+    ] {
+        let unfinished = dir.join(format!("snap.7FFFFFFFFFFFFFFF{UNFINISHED_TABLE_SUFFIX}"));
+        std::fs::write(&unfinished, &bytes[..written]).unwrap();
+        let store = open(&dir).unwrap_or_else(|error| panic!("{written} of {ends}: {error:?}"));
+        for key in 0..50_u32 {
+            let value = store.get(&key.to_be_bytes()).unwrap();
+            assert_eq!(value, Some(vec![key as u8; 100]), "{written} of {ends}");
+        }
+        drop(store);
+        let _ = std::fs::remove_file(&unfinished);
+    }
+    // A finished one that is damaged is damage.
+    let [table] = tables().try_into().unwrap();
+    std::fs::write(dir.join(&table), &bytes[..ends - 1]).unwrap();
+    let error = open(&dir).unwrap_err();
+    assert!(matches!(error, StoreOpenError::Corrupt { .. }), "{error:?}");
+}
+
+#[test]
 fn what_opens_is_synced_before_it_is_shown() {
     let place = tempfile::tempdir().unwrap();
     let store = open(&place.path().join("deep/er/data")).unwrap();
