@@ -25,7 +25,9 @@ use super::collect::ReadPin;
 use super::core::Core;
 use super::layout::Layout;
 use super::{EngineError, Options};
-use crate::lifecycle::{INITIAL_POSITION, Normal, PeerStage, Register, RegisterHead, RegisterItem};
+use crate::lifecycle::{
+    INITIAL_POSITION, Normal, PeerStage, Refusal, Register, RegisterHead, RegisterItem,
+};
 use crate::machine::RegisterMachine;
 use crate::snapshot::{
     SnapshotError, SnapshotMeta, SnapshotReader, SnapshotWriter, StagedSnapshot,
@@ -111,6 +113,10 @@ pub enum BackupError {
     /// The new data store does not open.
     #[error("the new data store")]
     OpenData(#[from] StoreOpenError),
+    /// A region cannot be copied now: after opening its host has not sent its log again yet
+    /// ([`Refusal::DataBehind`]).
+    #[error("a region cannot be copied now: {0}")]
+    Refused(Refusal),
     /// The engine takes nothing any more.
     #[error("the engine")]
     Engine(#[from] EngineError),
@@ -140,6 +146,7 @@ impl BackupError {
             BackupError::Checkpoint(_) => "backup-checkpoint",
             BackupError::Journal(_) => "backup-journal",
             BackupError::Data(_) | BackupError::OpenData(_) => "backup-data-store",
+            BackupError::Refused(refusal) => refusal.code(),
             BackupError::Engine(source) => source.code(),
             BackupError::Io { .. } => "backup-io",
         }
@@ -167,10 +174,11 @@ impl Core {
         self.check_open()?;
         self.barriers.check()?;
         let disk = &*self.disk;
-        prepare(disk, target)?;
+        must_be_empty(disk, target)?;
         // No key is taken away while this is held.
         let _effects = self.effects.lock();
         let (register, parts) = self.one_moment()?;
+        prepare(disk, target)?;
         let (uuid, boot) = self.journal.store_and_boot()?;
         let store = register.store().expect("opening gives the store its id");
         let lsn = register.last_lsn();
@@ -213,6 +221,9 @@ impl Core {
         incarnation: Incarnation,
         normal: &Normal,
     ) -> Result<Part, BackupError> {
+        if let Some(refusal) = self.data_behind(region, incarnation) {
+            return Err(BackupError::Refused(refusal));
+        }
         // One look at the row: its index and its sequence belong together.
         let mut position = INITIAL_POSITION;
         let pin = self.pins.pin(&normal.region.range, |_| {
@@ -247,17 +258,20 @@ impl Core {
     }
 }
 
-/// Makes the folders of a backup in a target that is missing or empty.
-fn prepare(disk: &dyn Disk, target: &Path) -> Result<(), BackupError> {
+fn must_be_empty(disk: &dyn Disk, target: &Path) -> Result<(), BackupError> {
     match disk.list(target) {
-        Ok(entries) if entries.is_empty() => {}
+        Ok(entries) if entries.is_empty() => Ok(()),
         Ok(_) => {
             let path = target.to_owned();
-            return Err(BackupError::NotEmpty { path });
+            Err(BackupError::NotEmpty { path })
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(source) => return Err(io_error("list", target)(source)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(io_error("list", target)(source)),
     }
+}
+
+/// Makes the folders of a backup.
+fn prepare(disk: &dyn Disk, target: &Path) -> Result<(), BackupError> {
     for folder in [target, &target.join(CHECKPOINT), &target.join(DATA)] {
         disk.create_dir_all(folder)
             .map_err(io_error("create", folder))?;
@@ -300,16 +314,7 @@ pub(super) fn restore(
     let register = moved(&backed_up, options.store, generation)?;
 
     let layout = Layout::of(dir.to_owned());
-    match disk.list(dir) {
-        Ok(entries) if !entries.is_empty() => {
-            return Err(BackupError::NotEmpty {
-                path: dir.to_owned(),
-            });
-        }
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(source) => return Err(io_error("list", dir)(source)),
-    }
+    must_be_empty(&*disk, dir)?;
     for folder in [dir, &layout.checkpoints, &layout.snapshots] {
         disk.create_dir_all(folder)
             .map_err(io_error("create", folder))?;

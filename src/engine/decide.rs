@@ -79,7 +79,10 @@ impl Core {
         let mut accepted = match step(&decided, event) {
             Outcome::Accepted(accepted) => accepted,
             Outcome::Wait(reason) => return Ok(no_change(&decided, Answer::Wait(reason))),
-            Outcome::AlreadyApplied => return Ok(no_change(&decided, Answer::AlreadyApplied)),
+            Outcome::AlreadyApplied => {
+                self.note_sent(event);
+                return Ok(no_change(&decided, Answer::AlreadyApplied));
+            }
             Outcome::Refused(refusal) => {
                 return Ok(no_change(&decided, Answer::Refused(refusal)));
             }
@@ -101,6 +104,7 @@ impl Core {
             prepare(made, &mut left)
         })?;
         drop(decided);
+        self.note_sent(event);
         // Not under the lock, which whoever syncs needs.
         self.journal.relieve();
         Ok(Decision {
@@ -110,6 +114,13 @@ impl Core {
             basis: lsn,
             durability,
         })
+    }
+
+    /// An entry of a region's log that holds: the host has sent everything before it.
+    fn note_sent(&self, event: &Event) {
+        if let (Some(region), Some(position)) = (event.region(), event.position()) {
+            self.rows.note_sent(region, position.index);
+        }
     }
 
     /// Appends the record of a change that was decided on `decided`, and moves that.

@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
+use torrens_journal::Lsn;
 use torrens_journal::disk::Disk;
 use torrens_recovery::Directories;
+
+use super::set_aside;
 
 /// Where everything of one store lies.
 #[derive(Clone, Debug)]
@@ -41,7 +44,7 @@ impl Layout {
             "data",
             "history",
         ];
-        names.contains(&name) || name.starts_with(SET_ASIDE) || name.starts_with(HISTORY_SET_ASIDE)
+        names.contains(&name) || set_aside::is_one(name)
     }
 
     /// The part that recovery looks at.
@@ -59,16 +62,8 @@ impl Layout {
             .is_ok_and(|entries| !entries.is_empty())
     }
 
-    /// Where a data store that cannot be used is kept.
-    pub(super) fn set_aside(&self, unique: u64) -> PathBuf {
-        self.root.join(format!("{SET_ASIDE}{unique:016x}"))
-    }
-
-    /// Where a history that cannot be used is kept.
-    pub(super) fn set_history_aside(&self, unique: u64) -> PathBuf {
-        self.root.join(format!("{HISTORY_SET_ASIDE}{unique:016x}"))
+    /// Where something that cannot be used is kept.
+    pub(super) fn aside(&self, kind: set_aside::Kind, last: Lsn, unique: u64) -> PathBuf {
+        self.root.join(set_aside::name(kind, last, unique))
     }
 }
-
-const SET_ASIDE: &str = "data.unusable-";
-const HISTORY_SET_ASIDE: &str = "history.unusable-";

@@ -55,6 +55,7 @@ mod read;
 mod report;
 mod row;
 mod rows;
+mod set_aside;
 mod snapshots;
 mod status;
 mod submit;

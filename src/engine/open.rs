@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use torrens_journal::disk::{Disk, DiskLock, EntryKind, LockError};
-use torrens_journal::{Journal, StoreUuid, planted};
+use torrens_journal::{Journal, Lsn, StoreUuid, planted};
 use torrens_recovery::{
     InspectOptions, Recovered, RecoveryError, RecoveryOptions, inspect, recover,
 };
@@ -24,14 +24,16 @@ use super::log::Log;
 use super::report::OpenReport;
 use super::submit::parking;
 use super::trust::StoreFacts;
-use super::{Engine, EngineError, Handle, OpenError, OpenMode, Options, append, trust, unfinished};
+use super::{
+    Engine, EngineError, Handle, OpenError, OpenMode, Options, append, set_aside, trust, unfinished,
+};
 use crate::lifecycle::{CacheEntry, Event, ObserverEvent, Register};
 use crate::machine::RegisterMachine;
 use crate::observe::history::{self as observe_history, History, OpenedHistory, Place};
 use crate::snapshot;
 use crate::store::{
     DataStore, NoStore, RolledBack, StoreBatch, StoreError, StoreOpenMode, VersionedStore,
-    roll_back,
+    holds_data, read_covered, roll_back,
 };
 use crate::{Incarnation, RegionId};
 
@@ -145,7 +147,10 @@ fn bring_up(
     snapshot::remove_unfinished(&**disk, &layout.snapshots)
         .map_err(|source| OpenError::Finish(source.into()))?;
 
-    let opened = open_history(disk, options, &layout, recovered.journal.store())?;
+    let last = recovered.machine.register().last_lsn();
+    let opened = open_history(disk, options, &layout, (recovered.journal.store(), last))?;
+    let set_aside = set_aside::prune(&**disk, &layout.root, options.set_aside_max)
+        .map_err(io_error("list", &layout.root))?;
     let versioned = VersionedStore::open(Arc::clone(&data))
         .map_err(|source| OpenError::Finish(source.into()))?;
     let Recovered {
@@ -159,6 +164,7 @@ fn bring_up(
         created,
         data_store: data.kind(),
         data_store_lost: lost,
+        set_aside,
         rolled_back,
         history_lost: opened.lost,
         damaged,
@@ -246,6 +252,7 @@ fn look(
         created: false,
         data_store: data.kind(),
         data_store_lost: None,
+        set_aside: Vec::new(),
         rolled_back: RolledBack::default(),
         history_lost: None,
         damaged: Vec::new(),
@@ -272,7 +279,7 @@ fn open_history(
     disk: &Arc<dyn Disk>,
     options: &Options,
     layout: &Layout,
-    journal: StoreUuid,
+    (journal, last): (StoreUuid, Lsn),
 ) -> Result<OpenedHistory, OpenError> {
     let place = Place {
         dir: layout.history.clone(),
@@ -280,7 +287,7 @@ fn open_history(
         store: history_uuid(journal),
         options: options.journal(),
     };
-    let aside = layout.set_history_aside(disk.random_u64());
+    let aside = layout.aside(set_aside::Kind::History, last, disk.random_u64());
     observe_history::open(place, options.history.clone(), &aside).map_err(|source| {
         let path = layout.root.clone();
         OpenError::History { path, source }
@@ -465,8 +472,22 @@ fn open_data(
     let facts_of = |data: &dyn DataStore| {
         let facts = StoreFacts::read(data, known)?;
         let is_ours = facts.generation() == register.generation();
-        if is_ours && facts.closed_in() == Some(u64::from(boot.get()).saturating_sub(1)) {
+        // A journal that lost records, and was repaired, may end in the same boot.
+        let is_known = facts.newest_record() <= register.last_lsn();
+        let was_closed = facts.closed_in() == Some(u64::from(boot.get()).saturating_sub(1));
+        if is_ours && was_closed && is_known {
             return Ok((facts, RolledBack::default()));
+        }
+        // Whoever put it there may want it back; one without data is what an opening left that had not
+        // come to its end.
+        if !is_ours && holds_data(data)? {
+            return Err(StoreError::Exchanged);
+        }
+        // A crash leaves one barrier that the journal does not know, at most.
+        let barrier = read_covered(data, u64::MAX)?.barrier;
+        let is_ahead = barrier > known.saturating_add(1) && facts.covered().barrier == 0;
+        if is_ours && is_ahead && holds_data(data)? {
+            return Err(StoreError::Ahead { barrier, known });
         }
         let is_new = facts.generation().is_none();
         if let Some(reason) = data.doubt().filter(|_| !is_new) {
@@ -497,9 +518,13 @@ fn open_data(
         Err(error) if error.is_damage() => error.to_string(),
         Err(error) => return Err(failed(error)),
     };
-    let aside = layout.set_aside(disk.random_u64());
-    disk.rename(&layout.data, &aside)
-        .map_err(io_error("set aside", &layout.data))?;
+    let aside = layout.aside(
+        set_aside::Kind::Data,
+        register.last_lsn(),
+        disk.random_u64(),
+    );
+    let kept = options.data.set_aside(disk, &layout.data, &aside);
+    kept.map_err(io_error("set aside", &layout.data))?;
     disk.sync_dir(&layout.root)
         .map_err(io_error("sync", &layout.root))?;
     let data = open().map_err(failed)?;

@@ -49,6 +49,7 @@ pub struct Options {
     pub(super) cache: CacheSettings,
     pub(super) on_recovery: Option<OnRecovery>,
     pub(super) history: HistorySettings,
+    pub(super) set_aside_max: usize,
 }
 
 /// Told how far recovery is; breaking stops it as long as nothing was changed.
@@ -71,6 +72,7 @@ impl fmt::Debug for Options {
             .field("families", &self.families)
             .field("cache", &self.cache)
             .field("history", &self.history)
+            .field("set_aside_max", &self.set_aside_max)
             .finish_non_exhaustive()
     }
 }
@@ -93,6 +95,7 @@ impl Default for Options {
             cache: CacheSettings::default(),
             on_recovery: None,
             history: HistorySettings::default(),
+            set_aside_max: 2,
         }
     }
 }
@@ -195,6 +198,13 @@ impl Options {
     /// changed later.
     pub fn history(mut self, settings: HistorySettings) -> Self {
         self.history = settings;
+        self
+    }
+
+    /// How many data stores, and how many histories, that could not be used are kept beside the new one;
+    /// default 2. When there are more the oldest are removed at opening; 0 keeps none.
+    pub fn set_aside_max(mut self, max: usize) -> Self {
+        self.set_aside_max = max;
         self
     }
 

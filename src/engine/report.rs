@@ -1,6 +1,7 @@
 //! `OpenReport`: what opening a store found and did, as a value that prints well.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use torrens_recovery::RecoveryReport;
@@ -22,6 +23,8 @@ pub struct OpenReport {
     pub data_store: &'static str,
     /// Why the data store that was there could not be used, if it could not.
     pub data_store_lost: Option<String>,
+    /// Data stores and histories that could not be used, now or at an earlier opening, and are kept.
+    pub set_aside: Vec<PathBuf>,
     /// What was written behind the last barrier and taken away, since nobody can vouch for it after
     /// an end that was not in order. The host sends it again from [`raft_start`](super::Engine::raft_start).
     pub rolled_back: RolledBack,
@@ -68,6 +71,9 @@ impl fmt::Display for OpenReport {
         }
         if let Some(why) = &self.history_lost {
             writeln!(f, "history   new: {why}")?;
+        }
+        for path in &self.set_aside {
+            writeln!(f, "kept      {}", path.display())?;
         }
         for (region, why) in &self.damaged {
             writeln!(f, "damaged   {region}: {why}")?;

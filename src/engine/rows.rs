@@ -6,6 +6,7 @@
 //! its own index; the two are never mixed.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -31,6 +32,11 @@ pub(super) struct Row {
 #[derive(Debug)]
 pub(super) struct Rows {
     state: Mutex<State>,
+    /// Regions whose data was behind their metadata at opening, with the metadata's index, until the
+    /// host has sent its log again up to there. Never grows after opening.
+    behind: Mutex<HashMap<RegionId, (Incarnation, u64)>>,
+    /// Spares everybody the lock once there is none.
+    is_any_behind: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -74,6 +80,8 @@ impl Rows {
                 gone,
                 next_barrier,
             }),
+            behind: Mutex::default(),
+            is_any_behind: AtomicBool::new(false),
         }
     }
 
@@ -103,6 +111,34 @@ impl Rows {
             barrier: 0,
         };
         self.state.lock().by_region.insert(region, row);
+    }
+
+    /// Notes at opening that the entries of a region between its data and `meta_index` are missing.
+    pub(super) fn note_behind(&self, region: RegionId, incarnation: Incarnation, meta_index: u64) {
+        self.behind.lock().insert(region, (incarnation, meta_index));
+        self.is_any_behind.store(true, Ordering::Release);
+    }
+
+    /// Notes that the host sent an entry of the region that took effect, now or earlier. It sends a
+    /// region's log in its order, so one at or above the metadata's index of opening comes after
+    /// everything that was missing.
+    pub(super) fn note_sent(&self, region: RegionId, index: u64) {
+        if !self.is_any_behind.load(Ordering::Acquire) {
+            return;
+        }
+        let mut behind = self.behind.lock();
+        if behind.get(&region).is_some_and(|(_, needed)| *needed <= index) {
+            behind.remove(&region);
+        }
+        self.is_any_behind.store(!behind.is_empty(), Ordering::Release);
+    }
+
+    /// The index up to which the host has to send its log again before the region's rows are those of
+    /// one index; `None` if they are.
+    pub(super) fn missing_up_to(&self, region: RegionId, incarnation: Incarnation) -> Option<u64> {
+        let behind = self.behind.lock();
+        let (of, needed) = behind.get(&region)?;
+        (*of == incarnation).then_some(*needed)
     }
 
     /// Notes a new region of a split, which can be read from where the whole could. Nothing of it
@@ -138,6 +174,8 @@ impl Rows {
             .filter(|row| row.incarnation == incarnation)
             .map_or(Sequence::ZERO, |row| row.oldest);
         state.note(region, incarnation, data, (oldest, sequence));
+        drop(state);
+        self.note_sent(region, data.index);
     }
 
     /// Notes that a snapshot replaced the region's data; as [`note_written`](Self::note_written).
@@ -150,6 +188,8 @@ impl Rows {
     ) {
         let mut state = self.state.lock();
         state.note(region, incarnation, data, (sequence, sequence));
+        drop(state);
+        self.note_sent(region, data.index);
     }
 
     /// Starts a barrier: its number, and the rows that it will make durable. Rows beyond what one
@@ -229,6 +269,7 @@ impl Rows {
         let known = state.by_region.get(&region);
         if known.is_some_and(|row| row.incarnation == incarnation) {
             state.by_region.remove(&region);
+            self.behind.lock().remove(&region);
             state.dirty.remove(&region);
             state.gone.insert(region);
         }
@@ -271,6 +312,36 @@ mod tests {
                 }
             )]
         );
+    }
+
+    #[test]
+    fn what_is_missing_after_opening_is_there_when_the_log_reached_the_metadata_again() {
+        let second = Incarnation::new(Lsn::new(9));
+        let behind = || {
+            let rows = Rows::new(1);
+            rows.note_clean(REGION, FIRST, at(6), Sequence::ZERO);
+            rows.note_behind(REGION, FIRST, 9);
+            assert_eq!(rows.missing_up_to(REGION, FIRST), Some(9));
+            assert_eq!(rows.missing_up_to(REGION, second), None);
+            rows.note_written(REGION, FIRST, at(8), Sequence::new(2));
+            rows.note_sent(REGION, 8);
+            rows.note_sent(RegionId(2), 9);
+            assert_eq!(rows.missing_up_to(REGION, FIRST), Some(9));
+            rows
+        };
+        let rows = behind();
+        rows.note_sent(REGION, 9);
+        assert_eq!(rows.missing_up_to(REGION, FIRST), None);
+        let rows = behind();
+        rows.note_written(REGION, FIRST, at(10), Sequence::new(3));
+        assert_eq!(rows.missing_up_to(REGION, FIRST), None);
+        let rows = behind();
+        rows.note_ingested(REGION, FIRST, at(12), Sequence::new(3));
+        assert_eq!(rows.missing_up_to(REGION, FIRST), None);
+        let rows = behind();
+        rows.forget(REGION, FIRST);
+        rows.note_clean(REGION, FIRST, at(6), Sequence::ZERO);
+        assert_eq!(rows.missing_up_to(REGION, FIRST), None);
     }
 
     #[test]

@@ -36,7 +36,8 @@ const RECEIVE_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
 pub enum Taken {
     /// The file is complete, checksummed and synced, in the store's snapshot folder.
     Snapshot(StagedSnapshot),
-    /// The region may not be read with that epoch.
+    /// The region may not be read with that epoch, or the host has not sent its log again yet
+    /// ([`Refusal::DataBehind`]).
     Refused(Refusal),
 }
 
@@ -59,7 +60,8 @@ pub struct RegionDigest {
 pub enum Digested {
     /// It was computed while writes went on; all of it is of one applied index.
     Digest(RegionDigest),
-    /// The region may not be read with that epoch.
+    /// The region may not be read with that epoch, or the host has not sent its log again yet
+    /// ([`Refusal::DataBehind`]).
     Refused(Refusal),
 }
 
@@ -108,6 +110,9 @@ impl Core {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let (description, incarnation) = (admitted.region, admitted.incarnation);
+        if let Some(refusal) = self.data_behind(region, incarnation) {
+            return Ok(Err(refusal));
+        }
         let fence = self.fences.current(region);
         drop(published);
         // The description is as new as the last change of it, which may be later than the last write:
@@ -125,6 +130,21 @@ impl Core {
             pin,
             fence,
         }))
+    }
+
+    /// The refusal for whoever asks for a region's rows at one index while, after opening, entries
+    /// below its metadata's index are missing.
+    pub(super) fn data_behind(
+        &self,
+        region: RegionId,
+        incarnation: Incarnation,
+    ) -> Option<Refusal> {
+        let meta_index = self.rows.missing_up_to(region, incarnation)?;
+        Some(Refusal::DataBehind {
+            region,
+            data_index: self.data_position(region, incarnation).index,
+            meta_index,
+        })
     }
 
     /// Gives every row of that moment away; the refusal if the data went away meanwhile.

@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 
+use torrens_journal::Lsn;
 use torrens_journal::disk::Disk;
 use torrens_recovery::Recovered;
 
@@ -85,6 +86,13 @@ impl StoreFacts {
     /// The boot in which the store was last closed in order.
     pub(super) fn closed_in(&self) -> Option<u64> {
         self.closed
+    }
+
+    /// The newest record of the journal that any region's data rests on.
+    pub(super) fn newest_record(&self) -> Lsn {
+        let records = self.rows.values();
+        let records = records.map(|row| row.meta_lsn.max(row.incarnation.lsn()));
+        records.max().unwrap_or_default()
     }
 
     /// The column families that the store was opened with so far, if any.
@@ -199,8 +207,6 @@ pub(super) fn judge_data(
 
 #[cfg(test)]
 mod tests {
-    use torrens_journal::Lsn;
-
     use super::*;
 
     const REGION: RegionId = RegionId(7);

@@ -114,7 +114,13 @@ impl Core {
         self.barriers.know(facts.covered(), facts.floors().clone());
         self.with_decided(|register| {
             for (region, incarnation, normal) in register.normal_peers() {
-                if let Some(row) = facts.row(region, incarnation) {
+                let row = facts.row(region, incarnation);
+                let have = row.map_or(INITIAL_POSITION.index, |row| row.data_index);
+                if have < normal.meta_index.index {
+                    self.rows
+                        .note_behind(region, incarnation, normal.meta_index.index);
+                }
+                if let Some(row) = row {
                     let data = RaftPosition {
                         index: row.data_index,
                         term: row.data_term,

@@ -320,6 +320,19 @@ pub enum Refusal {
         /// The index that it would have to be above (or at, for a damaged peer).
         have: u64,
     },
+    /// After opening the region's data is behind its description: entries between the two are missing
+    /// until the host has sent its log again, so its rows are of no index that could be named.
+    #[error(
+        "the data of {region} is at index {data_index}, its description at {meta_index}: entries between are missing"
+    )]
+    DataBehind {
+        /// The region asked for.
+        region: RegionId,
+        /// Last entry whose data is here.
+        data_index: u64,
+        /// The entry up to which the host has to send its log again.
+        meta_index: u64,
+    },
     /// The snapshot's range belongs to another live region.
     #[error("the range of {region} overlaps {with}")]
     RangeOverlap {
@@ -577,6 +590,7 @@ impl Refusal {
             Refusal::BootstrapUnconfirmed { .. } => "bootstrap-unconfirmed",
             Refusal::SnapshotOfOther { .. } => "snapshot-other-region",
             Refusal::StaleSnapshot { .. } => "snapshot-stale",
+            Refusal::DataBehind { .. } => "data-behind",
             Refusal::RangeOverlap { .. } => "range-overlap",
             Refusal::RangeReserved { .. } => "range-reserved",
             Refusal::RangeBusy { .. } => "range-busy",

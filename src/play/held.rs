@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle, ThreadId};
 
 use parking_lot::{Condvar, Mutex};
+use torrens_journal::disk::Disk;
 
 use crate::store::{
     DataStore, Direction, RangeDeletions, RawRange, RawRows, StoreBatch, StoreError, StoreFactory,
@@ -198,6 +199,10 @@ impl<F: StoreFactory> StoreFactory for GatedFactory<F> {
         let inner = self.inner.open(dir, mode)?;
         let gate = self.gate.clone();
         Ok(Arc::new(Gated { inner, gate }))
+    }
+
+    fn set_aside(&self, disk: &dyn Disk, dir: &Path, aside: &Path) -> io::Result<()> {
+        self.inner.set_aside(disk, dir, aside)
     }
 }
 

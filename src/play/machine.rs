@@ -45,6 +45,9 @@ pub enum Crash {
     Kill,
     /// The power went, and each unsynced sector, length and name is there or not, by seed.
     Sectors(u64),
+    /// The power went, and each change of the data store since its last flush is there or not, by seed,
+    /// without regard to batches and order.
+    Scattered(u64),
 }
 
 /// What stands below an engine.
@@ -304,6 +307,10 @@ impl Machine {
                 let (disk, data) = match crash {
                     Crash::Power => cut(CutChoice::LoseAll),
                     Crash::Sectors(seed) => cut(CutChoice::Seeded(seed)),
+                    Crash::Scattered(seed) => (
+                        disk.power_cut(CutChoice::LoseAll),
+                        data.power_cut(Lost::Scattered(seed)),
+                    ),
                     Crash::Kill => {
                         let kept = batches.map_or(usize::MAX, |_| kept);
                         let data = data.process_kill(Lost::AllButBatches(kept));
@@ -562,6 +569,10 @@ impl StoreFactory for FolderedFactory {
             })?;
         }
         self.inner.open(dir, mode)
+    }
+
+    fn set_aside(&self, disk: &dyn Disk, dir: &Path, aside: &Path) -> std::io::Result<()> {
+        self.inner.set_aside(disk, dir, aside)
     }
 }
 

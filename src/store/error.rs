@@ -52,6 +52,19 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+    /// It holds data, and is not the store that the journal speaks of: another one's directory was put in
+    /// place, or a copy from before it was lost.
+    #[error("it is not the data store that the journal knows")]
+    Exchanged,
+    /// Every barrier that it remembers is one that the journal does not know: records were lost that its
+    /// data rests on.
+    #[error("its last barrier is {barrier}, and the journal, which lost records, knows {known}")]
+    Ahead {
+        /// The last barrier of the store.
+        barrier: u64,
+        /// The last barrier of the journal.
+        known: u64,
+    },
     /// An earlier failure of this open store; reopening is the way back.
     #[error("the store is refused since {operation} failed: {reason}")]
     Refused {
@@ -104,6 +117,8 @@ impl StoreError {
             self,
             StoreError::Corrupt { .. }
                 | StoreError::Doubtful { .. }
+                | StoreError::Exchanged
+                | StoreError::Ahead { .. }
                 | StoreError::BadEntry { .. }
                 | StoreError::BadRegionRow { .. }
                 | StoreError::BadStoreRow { .. }

@@ -132,6 +132,17 @@ impl MemoryStore {
         DurableImage(Arc::new(self.state.lock().durable.clone()))
     }
 
+    /// Takes everything away, as if it were kept under another name.
+    fn empty(&self) -> io::Result<()> {
+        let mut state = self.state.lock();
+        if state.dead {
+            return Err(dead());
+        }
+        (state.live, state.durable) = Default::default();
+        state.unflushed.clear();
+        Ok(())
+    }
+
     /// The store as the next process finds it after the power went: only durable things, and
     /// what `lost` spares.
     pub fn power_cut(&self, lost: Lost) -> MemoryStore {

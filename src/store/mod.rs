@@ -19,9 +19,12 @@
 //! Not here: which index is where, floors, barriers (`engine`).
 
 use std::fmt;
+use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+
+use torrens_journal::disk::Disk;
 
 mod acks;
 mod clear;
@@ -65,7 +68,7 @@ pub use keys::{DataKey, KeyError, StoreKey};
 pub use memory::{DurableImage, Lost, MemoryFactory, MemoryStore, StoreFault, StoreHook};
 pub use none::NoStore;
 pub use range_deletions::{RangeDeletion, RangeDeletions, range_deletions};
-pub use roll_back::{RolledBack, roll_back};
+pub use roll_back::{RolledBack, holds_data, roll_back};
 pub use rows::{
     RegionRow, RegionRowFound, RowError, StoreGeneration, read_barrier, read_closed, read_families,
     read_generation, read_region_row, region_rows,
@@ -291,4 +294,13 @@ pub trait StoreFactory: Send + Sync + fmt::Debug {
     /// # Errors
     /// See [`StoreOpenError`]; a store that panics while it opens is one of them.
     fn open(&self, dir: &Path, mode: StoreOpenMode) -> Result<Arc<dyn DataStore>, StoreOpenError>;
+
+    /// Keeps the closed store of `dir` as `aside`, a name beside it, so that [`open`](Self::open) makes
+    /// a new one in `dir`. Renames the directory, if not said otherwise.
+    ///
+    /// # Errors
+    /// The operating system refused; the store may be under either name.
+    fn set_aside(&self, disk: &dyn Disk, dir: &Path, aside: &Path) -> io::Result<()> {
+        disk.rename(dir, aside)
+    }
 }

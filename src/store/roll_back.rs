@@ -82,6 +82,23 @@ pub fn roll_back(store: &dyn DataStore, barrier: Option<u64>) -> Result<RolledBa
     Ok(done)
 }
 
+/// Whether a store holds anything of a region: a version, a range deletion, a region's row.
+///
+/// # Errors
+/// The store did not answer, or cannot be read.
+pub fn holds_data(store: &dyn DataStore) -> Result<bool, StoreError> {
+    for item in store.scan(&RawRange::all(), Direction::Forward) {
+        let (raw_key, _) = item?;
+        if version_sequence(&raw_key).is_some() {
+            return Ok(true);
+        }
+    }
+    region_rows(store)
+        .next()
+        .transpose()
+        .map(|row| row.is_some())
+}
+
 /// Each region's entry in the newest barrier at or below `barrier`.
 fn floors(store: &dyn DataStore, barrier: u64) -> Result<HashMap<RegionId, Floored>, StoreError> {
     let mut floors = HashMap::new();

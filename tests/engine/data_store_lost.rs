@@ -200,3 +200,122 @@ fn a_store_that_cannot_promise_what_it_flushed_damages_its_regions_after_the_end
     let (_engine, report) = open();
     assert_eq!(report.data_store_lost, None, "{report}");
 }
+
+#[test]
+fn a_data_store_put_there_by_mistake_is_kept_as_it_is() {
+    let place = tempfile::tempdir().unwrap();
+    let [ours, theirs] = ["ours", "theirs"].map(|name| place.path().join(name));
+    let open = |dir: &std::path::Path, set_aside_max| {
+        let options = Engine::options().store(STORE).set_aside_max(set_aside_max);
+        options.open(dir).unwrap()
+    };
+    for (dir, rows) in [(&ours, ["a", "b"]), (&theirs, ["c", "d"])] {
+        let (engine, _) = open(dir, 2);
+        bootstrap(&engine).unwrap();
+        write(&engine, 1, EPOCH, 6, &rows);
+        engine.close().unwrap();
+    }
+    let spare = place.path().join("spare");
+    std::fs::rename(ours.join("data"), &spare).unwrap();
+    std::fs::rename(theirs.join("data"), ours.join("data")).unwrap();
+    let (engine, report) = open(&ours, 2);
+    let lost = report.data_store_lost.clone().unwrap_or_default();
+    assert!(
+        lost.contains("not the data store that the journal knows"),
+        "{report}"
+    );
+    assert_eq!(report.damaged.len(), 1, "{report}");
+    let [kept] = report.set_aside.as_slice() else {
+        panic!("{report}");
+    };
+    drop(engine);
+
+    // Put back where it belongs nothing of it is missing.
+    std::fs::rename(kept, theirs.join("data")).unwrap();
+    let (engine, report) = open(&theirs, 2);
+    assert!(
+        report.damaged.is_empty() && report.data_store_lost.is_none(),
+        "{report}"
+    );
+    let view = engine.view(RegionId(1), EPOCH).unwrap();
+    assert_eq!(
+        view.get(b"c").unwrap().as_deref(),
+        Some(b"value".as_slice())
+    );
+    drop(view);
+    engine.close().unwrap();
+
+    // One that was lost and comes back late is kept as well; how many are kept is bounded.
+    let late = theirs.join("data");
+    for (set_aside_max, from) in [(2, &spare), (1, &late), (0, &late)] {
+        std::fs::remove_dir_all(ours.join("data")).unwrap();
+        copy(from, &ours.join("data"));
+        let (engine, report) = open(&ours, set_aside_max);
+        assert!(report.data_store_lost.is_some(), "{report}");
+        assert_eq!(report.set_aside.len(), set_aside_max.min(1), "{report}");
+        let names = std::fs::read_dir(&ours).unwrap();
+        let kept = names.filter(|entry| {
+            let name = entry.as_ref().unwrap().file_name();
+            name.to_string_lossy().starts_with("data.unusable-")
+        });
+        assert_eq!(kept.count(), set_aside_max.min(1));
+        drop(engine);
+    }
+}
+
+/// After a repair that cut records away the data store is of a later moment than the journal.
+#[test]
+fn data_that_rests_on_records_that_are_lost_is_not_served() {
+    for later_barriers in [0, 1, 2, 3] {
+        let world = World::new(3);
+        let (engine, _) = world.open().unwrap();
+        bootstrap(&engine).unwrap();
+        write(&engine, 1, EPOCH, 6, &["a", "z"]);
+        engine.flush().unwrap();
+        let mut early = world.kill(Lost::Unflushed);
+        split_at_m(&engine).unwrap();
+        let now = epoch(&engine, 1);
+        for n in 0..later_barriers {
+            write(&engine, 2, now, 6 + n, &["y"]);
+            engine.flush().unwrap();
+        }
+        write(&engine, 1, now, 8, &["b"]);
+        write(&engine, 2, now, 6 + later_barriers, &["x"]);
+        engine.close().unwrap();
+        early.data = world.kill(Lost::Unflushed).data;
+
+        let (engine, report) = early.open().unwrap();
+        let region = engine.region(RegionId(1)).unwrap();
+        match region.stage {
+            // The store remembers the barrier that the journal ends with, and is there again.
+            "normal" => {
+                assert_eq!(
+                    engine.raft_start(RegionId(1)).unwrap().data.index,
+                    6,
+                    "{report}"
+                );
+                let view = engine.view(RegionId(1), EPOCH).unwrap();
+                let keys: Vec<_> = view.scan(..).map(|row| row.unwrap().0.to_vec()).collect();
+                assert_eq!(keys, [b"a".to_vec(), b"z".to_vec()], "{report}");
+            }
+            stage => {
+                assert_eq!((stage, later_barriers > 0), ("damaged", true), "{report}");
+                let lost = report.data_store_lost.clone().unwrap_or_default();
+                assert!(lost.contains("which lost records"), "{report}");
+            }
+        }
+    }
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}

@@ -194,6 +194,11 @@ const REFUSALS: Rows = &[
         "Nothing: the snapshot is late.",
     ),
     (
+        "data-behind",
+        "After opening the region's data ends below its description: a snapshot, digest or backup would miss entries.",
+        "Send the committed log again from `raft_start` up to the named index, and ask again.",
+    ),
+    (
         "range-overlap",
         "The range overlaps that of another region with a peer here.",
         "Wait until the other one is split, merged or destroyed.",

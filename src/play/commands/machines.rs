@@ -14,7 +14,7 @@ use crate::play::value::Kind;
 use crate::play::world::{Lines, Trouble, World};
 use crate::store::{DataStore, Lost, RegionRow, StoreBatch, read_region_row};
 
-const CRASHES: Kind = Kind::Word(&["power", "kill", "sectors"]);
+const CRASHES: Kind = Kind::Word(&["power", "kill", "sectors", "scattered"]);
 const WHEN: Kind = Kind::Word(&["before", "midway", "after"]);
 const FAILURES: Kind = Kind::Word(&["error", "full", "short", "lies"]);
 const MODES: Kind = Kind::Word(&["create", "existing", "read-only"]);
@@ -53,7 +53,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             may("batches", Kind::Number),
         ],
         crash,
-        "The machine dies now. `batches` says how many unflushed batches of the data store survive.",
+        "The machine dies now. `batches` says how many unflushed batches of the data store survive; after `scattered` any of their changes do, by seed.",
     ),
     command(
         "arm",
@@ -215,6 +215,7 @@ fn crash_of(args: &Args) -> Result<Crash, Trouble> {
     Ok(match args.word("how")? {
         "power" => Crash::Power,
         "sectors" => Crash::Sectors(args.opt_number("seed").unwrap_or(1)),
+        "scattered" => Crash::Scattered(args.opt_number("seed").unwrap_or(1)),
         _ => Crash::Kill,
     })
 }

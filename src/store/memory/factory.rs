@@ -1,9 +1,11 @@
 //! `MemoryFactory`: lets the engine open a memory store as it opens one on disk.
 
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
+use torrens_journal::disk::Disk;
 
 use super::MemoryStore;
 use crate::store::{DataStore, StoreFactory, StoreOpenError, StoreOpenMode};
@@ -50,5 +52,9 @@ impl StoreFactory for MemoryFactory {
         });
         *holder = Arc::downgrade(&handle);
         Ok(handle)
+    }
+
+    fn set_aside(&self, _: &dyn Disk, _: &Path, _: &Path) -> io::Result<()> {
+        self.store.empty()
     }
 }

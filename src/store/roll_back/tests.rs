@@ -121,6 +121,35 @@ fn nothing_behind_the_barrier_stays_and_nothing_before_it_goes() {
 }
 
 #[test]
+fn a_store_with_nothing_but_its_own_rows_holds_no_data() {
+    let empty = MemoryStore::new();
+    let mut batch = StoreBatch::new();
+    batch.put_generation(&[7; 16]);
+    batch.put_covered(at(3, 10), at(4, 20));
+    empty.apply(&batch).unwrap();
+    assert!(!holds_data(&empty).unwrap());
+    let with = |fill: &dyn Fn(&mut StoreBatch)| {
+        let store = MemoryStore::new();
+        let mut batch = StoreBatch::new();
+        fill(&mut batch);
+        store.apply(&batch).unwrap();
+        holds_data(&store).unwrap()
+    };
+    assert!(with(&|batch| batch.put_version(
+        CF,
+        b"k",
+        Sequence::new(1),
+        None
+    )));
+    assert!(with(&|batch| batch.delete_range(
+        CF,
+        &KeyRange::all(),
+        Sequence::new(1)
+    )));
+    assert!(with(&|batch| batch.put_region_row(RegionId(1), &row(4, 6))));
+}
+
+#[test]
 fn of_a_store_that_is_another_ones_nothing_is_left() {
     let store = store();
     let done = roll_back(&store, None).unwrap();

@@ -355,7 +355,18 @@ impl Run {
         settled.map_err(|why| {
             self.said.push(("check".to_owned(), vec![why.clone()]));
             self.wrong(vec!["ok".to_owned()])
-        })
+        })?;
+        // Without caches and without views there is nothing that could be charged.
+        for (name, _) in std::mem::take(&mut self.views) {
+            self.say(&format!("drop-view {name}"));
+        }
+        for id in self.model.serving() {
+            self.say(&format!("evict r{id}"));
+        }
+        self.want("wait-idle", "ok")?;
+        self.want("tick", "ok")?;
+        self.want("wait-idle", "ok")?;
+        self.want("cache-bytes", "none")
     }
 }
 
