@@ -127,10 +127,14 @@ impl Rows {
             return;
         }
         let mut behind = self.behind.lock();
-        if behind.get(&region).is_some_and(|(_, needed)| *needed <= index) {
+        if behind
+            .get(&region)
+            .is_some_and(|(_, needed)| *needed <= index)
+        {
             behind.remove(&region);
         }
-        self.is_any_behind.store(!behind.is_empty(), Ordering::Release);
+        self.is_any_behind
+            .store(!behind.is_empty(), Ordering::Release);
     }
 
     /// The index up to which the host has to send its log again before the region's rows are those of

@@ -19,8 +19,8 @@ use std::ops::ControlFlow;
 
 use super::keys::{region_row_key, version_sequence};
 use super::{
-    Covered, DataStore, Floored, RawRange, RegionRow, StoreBatch, StoreError, floored_rows,
-    read_covered, region_rows,
+    Covered, DataStore, Direction, Floored, RawRange, RegionRow, StoreBatch, StoreError,
+    floored_rows, read_covered, region_rows,
 };
 use crate::{RegionId, Sequence};
 

@@ -432,19 +432,17 @@ fn open_sled(dir: &Path, options: &SledOptions) -> Result<sled::Db, StoreOpenErr
     }
 }
 
-/// Removes tables of pages that a process was still writing when it ended; whether there was one. The
+/// Removes a table of pages that a process was still writing when it ended; whether there was one. The
 /// finished one before it is there as long as it has not its final name, and without any sled reads its
 /// whole log.
 fn remove_unfinished_tables(dir: &Path) -> bool {
     let names = file_names(dir).unwrap_or_default();
-    let unfinished = names.iter().filter(|name| {
+    let mut unfinished = names.iter().filter(|name| {
         let name = name.to_string_lossy();
         name.starts_with(TABLE_PREFIX) && name.ends_with(UNFINISHED_TABLE_SUFFIX)
     });
     // One that cannot be removed is no reason to try again.
-    unfinished.fold(false, |removed, name| {
-        fs::remove_file(dir.join(name)).is_ok() || removed
-    })
+    unfinished.any(|name| fs::remove_file(dir.join(name)).is_ok())
 }
 
 /// sled tells a lock conflict only by its text; the version is pinned and a test holds it to that.

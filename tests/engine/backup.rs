@@ -244,3 +244,68 @@ fn a_backup_that_a_crash_cut_short_is_none() {
     let answer = engine.write(RegionId(1), epoch(&engine, 1), at(9), &WriteBatch::new());
     assert!(matches!(answer.unwrap(), WriteAnswer::Applied { .. }));
 }
+
+#[test]
+fn a_backup_on_a_real_disk_is_one_moment_of_a_store_at_work() {
+    let place = tempfile::tempdir().unwrap();
+    let [dir, target, new] = ["store", "backup", "new"].map(|name| place.path().join(name));
+    let (engine, _) = Engine::options().store(STORE).open(&dir).unwrap();
+    bootstrap(&engine).unwrap();
+    let batch = |index: u64| {
+        let mut batch = WriteBatch::new();
+        for name in ["a", "k", "z"] {
+            batch.put(name.as_bytes(), index.to_string().into_bytes());
+        }
+        // A value that sled keeps in a file of its own, now and then.
+        batch.put(
+            b"long".as_slice(),
+            vec![
+                index as u8;
+                if index.is_multiple_of(50) {
+                    300_000
+                } else {
+                    10
+                }
+            ],
+        );
+        batch
+    };
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let report = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut index = 6;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                written(engine.write(RegionId(1), EPOCH, at(index), &batch(index))).unwrap();
+                index += 1;
+            }
+            index
+        });
+        while engine.raft_start(RegionId(1)).unwrap().data.index < 100 {
+            std::thread::yield_now();
+        }
+        let report = engine.backup(&target).unwrap();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let last = writer.join().unwrap();
+        assert!(last > 100);
+        report
+    });
+    assert_eq!((report.regions, report.rows), (1, 4));
+    engine.close().unwrap();
+    let restored = Engine::options().store(NEW).restore(&target, &new).unwrap();
+    assert_eq!(restored, report);
+    let (engine, opened) = Engine::options().store(NEW).open(&new).unwrap();
+    assert!(opened.damaged.is_empty(), "{opened}");
+    let index = engine.raft_start(RegionId(1)).unwrap().data.index;
+    let view = engine.view(RegionId(1), epoch(&engine, 1)).unwrap();
+    for name in ["a", "k", "z"] {
+        let value = view.get(name.as_bytes()).unwrap().unwrap();
+        assert_eq!(&*value, index.to_string().as_bytes(), "{name}");
+    }
+    assert_eq!(
+        view.get(b"long").unwrap().unwrap().first(),
+        Some(&(index as u8))
+    );
+    // A folder in which there is anything is left alone.
+    let again = engine.backup(&target).unwrap_err();
+    assert_eq!(again.code(), "backup-target-not-empty");
+}

@@ -486,6 +486,44 @@ fn memory_that_is_full_stops_loads_and_evicts_who_writes() {
 }
 
 #[test]
+fn a_write_that_does_not_happen_charges_nothing() {
+    let (world, engine) = furnished();
+    holds(engine.load(ID, EPOCH)).unwrap();
+    engine.wait_idle().unwrap();
+    let charged = engine.cache_bytes();
+    assert!(charged > 0);
+    let row = |key: &str| {
+        let mut batch = WriteBatch::new();
+        batch.put(key.as_bytes(), vec![7; 100_000]);
+        batch
+    };
+    // Refused: another epoch, and an entry that was applied before.
+    let stale = RegionEpoch {
+        conf_ver: 1,
+        version: 9,
+    };
+    assert!(!matches!(
+        engine.write(ID, stale, at(7), &row("b")).unwrap(),
+        torrens::WriteAnswer::Applied { .. }
+    ));
+    assert!(matches!(
+        engine.write(ID, EPOCH, at(6), &row("b")).unwrap(),
+        torrens::WriteAnswer::AlreadyApplied { .. }
+    ));
+    assert_eq!(engine.cache_bytes(), charged);
+    // The data store fails: whether the batch is in it nobody knows, and memory has nothing of it.
+    world.data.fault_at(
+        world.data.calls() + 1,
+        torrens::store::StoreFault::Fails(std::io::ErrorKind::StorageFull),
+    );
+    engine.write(ID, EPOCH, at(7), &row("b")).unwrap_err();
+    assert_eq!(engine.cache_bytes(), charged);
+    holds(engine.evict(ID)).unwrap();
+    engine.wait_idle().unwrap();
+    assert_eq!(engine.cache_bytes(), 0);
+}
+
+#[test]
 fn settings_are_refused_as_a_whole_or_in_force_at_once() {
     let (_world, engine) = furnished();
     let before = engine.cache_settings();

@@ -1,7 +1,7 @@
 //! Everything at once on the real disk: each thread owns a slice of the keys and does all that a host
 //! does to it (writes, splits, destroys, peers made again from snapshots, loads, evictions) while
-//! others look at it, flush and write checkpoints. Each slice is compared with a plain model all the
-//! time, and all of them after a restart.
+//! others look at it, flush, write checkpoints and collect old versions. Each slice is compared with a plain model all the
+//! time, and all of them after a restart. It lasts `TORRENS_STRESS_SECONDS`, or 2.5 s.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +17,13 @@ use crate::support::*;
 
 const SLICES: u64 = 4;
 const LASTS: Duration = Duration::from_millis(2500);
+
+fn lasts() -> Duration {
+    let seconds = std::env::var("TORRENS_STRESS_SECONDS");
+    seconds.map_or(LASTS, |seconds| {
+        Duration::from_secs(seconds.parse().expect("TORRENS_STRESS_SECONDS is a number"))
+    })
+}
 
 type Data = BTreeMap<String, String>;
 
@@ -187,7 +194,7 @@ fn everything_at_once_keeps_each_region_what_its_host_made_it() {
         };
         split(&engine, &part, format!("{slice}/"), (slice, slice * 10));
     }
-    let (until, done) = (Instant::now() + LASTS, AtomicBool::new(false));
+    let (until, done) = (Instant::now() + lasts(), AtomicBool::new(false));
     let parts: Vec<Part> = thread::scope(|scope| {
         let hosts: Vec<_> = (1..=SLICES)
             .map(|slice| {
@@ -212,12 +219,29 @@ fn everything_at_once_keeps_each_region_what_its_host_made_it() {
                 }
             }
         });
+        let collector = scope.spawn(|| {
+            // What no view and no safe point holds goes, while it is written, split and cleared.
+            let (mut collected, mut held) = (0, false);
+            while !done.load(Ordering::Relaxed) {
+                let newest = engine.regions().iter().find_map(|status| {
+                    let region = status.region.as_ref()?;
+                    Some(engine.view(region.id, region.epoch).ok()?.sequence())
+                });
+                held = !held;
+                engine.set_safe_point(newest.filter(|_| held));
+                collected += engine.collect_versions().unwrap();
+            }
+            engine.set_safe_point(None);
+            collected
+        });
         let parts = hosts
             .into_iter()
             .flat_map(|host| host.join().expect("a host ends"))
             .collect();
         done.store(true, Ordering::Relaxed);
         looker.join().expect("the looker ends");
+        let collected = collector.join().expect("the collector ends");
+        assert!(collected > 0, "nothing was collected, seed {seed}");
         parts
     });
     let check = |engine: &Engine| {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use torrens_journal::disk::Disk;
+use torrens_journal::disk::{Disk, OpenMode};
 use torrens_journal::testing::{CutChoice, SimDisk, SimFault};
 use torrens_recovery::facts::WitnessKind;
 use torrens_recovery::{RecoveryOptions, Verdict, WalkOptions, recover, walk};
@@ -71,6 +71,43 @@ fn torn_tail_is_cut_kept_aside_and_reported() {
     let again = try_recover(&disk).expect("it was repaired");
     assert_eq!(again.report.verdict.name(), "clean");
     assert_eq!(disk.contents(&cut.kept), Some(kept));
+}
+
+#[test]
+fn what_is_kept_of_cuts_is_bounded_and_the_oldest_goes_first() {
+    let disk = three_values();
+    let dir = directories().journal.join("cut");
+    disk.create_dir_all(&dir).expect("there is room");
+    // Forty earlier ones of the first boot, in the order of their numbers.
+    let name = |number: u32| format!("{:020}-{:016x}-1-{number}.bin", 1, END);
+    for number in 2..42 {
+        let file = disk
+            .open(&dir.join(name(number)), OpenMode::CreateNew)
+            .expect("there is room");
+        file.write_all_at(0, b"cut").expect("there is room");
+        file.sync_data().expect("nothing fails");
+    }
+    disk.sync_dir(&dir).expect("nothing fails");
+    disk.corrupt(&segment(1), END, b"half of a group")
+        .expect("the segment is there");
+    let recovered = try_recover(&disk).expect("a torn tail opens");
+    let cut = recovered.report.cut.clone().expect("something was cut");
+    let mut kept: Vec<String> = disk
+        .list(&dir)
+        .expect("it is there")
+        .into_iter()
+        .map(|entry| entry.name)
+        .collect();
+    kept.sort();
+    let newest = cut
+        .kept
+        .file_name()
+        .expect("a file")
+        .to_string_lossy()
+        .into_owned();
+    let mut expected: Vec<String> = (11..42).map(name).chain([newest]).collect();
+    expected.sort();
+    assert_eq!(kept, expected);
 }
 
 #[test]
