@@ -57,7 +57,7 @@ const ITEMS_MAX: usize = 100_000;
 pub struct Change {
     /// The file, by its place in [`STORE`]; taken modulo its length.
     pub file: u8,
-    /// Which of the seven changes; taken modulo seven. See [`Change::make`].
+    /// Which of the seven changes; taken modulo seven. See `Change::make`.
     pub what: u8,
     /// A place in the file, in bytes; taken modulo its length.
     pub at: u32,
