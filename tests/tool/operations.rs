@@ -207,7 +207,9 @@ fn every_screen_of_the_guide_is_what_the_tool_prints() {
     let mut rest = guide.as_str();
     while let Some((before, after)) = rest.split_once("```console\n") {
         let (block, behind) = after.split_once("```").unwrap();
-        let widest = before.lines().map(|line| line.chars().count()).max();
+        // The row of a table is one line, however long.
+        let prose = before.lines().filter(|line| !line.starts_with('|'));
+        let widest = prose.map(|line| line.chars().count()).max();
         assert!(
             widest.unwrap_or(0) <= 120,
             "a line before this is too wide: {block}"

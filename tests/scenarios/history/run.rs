@@ -327,6 +327,8 @@ impl Run {
                 .iter()
                 .any(|line| line.starts_with("error view-ended: "))
             {
+                // It holds its memory until it is dropped.
+                self.say(&format!("drop-view {name}"));
                 continue;
             }
             self.rows(answer, &data)?;

@@ -83,6 +83,10 @@ pub(crate) struct Args {
     /// DIR.torture. DIR is not touched, and --seconds does not apply.
     #[arg(long)]
     every_step: bool,
+    /// Also run a consumer that observes every key in the storage process, dies with it, and whose copy
+    /// must be what the store holds.
+    #[arg(long)]
+    consumer: bool,
 }
 
 /// Ends a run by time, by kills, or by an interrupt.
@@ -216,7 +220,7 @@ fn random(
         data: args.data.clone(),
         child_log: oracle.beside().child_log(),
         small: false,
-        copy: Some(oracle.beside().copy()),
+        copy: args.consumer.then(|| oracle.beside().copy()),
         abort_at: None,
     };
     let mut driver = Driver {
