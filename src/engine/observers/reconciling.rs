@@ -2,7 +2,7 @@
 //! due again, and everywhere at an audit.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::AttachFailure;
 use crate::engine::EngineError;
@@ -15,6 +15,7 @@ use crate::lifecycle::{
 use crate::observe::reconcile::{Plan, Scope, Truth, reconcile};
 use crate::observe::registry::Marked;
 use crate::observe::{AuditReport, HistoryFacts, Leadership, Noted, partition};
+use crate::sync::AtomicU64;
 use crate::{Generation, Incarnation, ObserverId, RegionId};
 
 /// The state beside the register, as it is now.

@@ -261,12 +261,11 @@ impl Consumer {
         let known = self.shared.lock().positions.get(&region.0).copied();
         match &item {
             FeedItem::Entry(entry) => {
-                // What the file has already comes again if it was not acknowledged.
-                if known.is_some_and(|known| entry.position.index <= known) {
-                    return Ok(());
+                // What the file has already comes again if it was not acknowledged: then it is now.
+                if known.is_none_or(|known| entry.position.index > known) {
+                    let changes = entry.changes.iter();
+                    self.add(changes.map(|one| copied(&one.change.op)).collect());
                 }
-                let changes = entry.changes.iter();
-                self.add(changes.map(|one| copied(&one.change.op)).collect());
             }
             FeedItem::Rows { rows, .. } => {
                 let put = |row: &torrens::observe::FeedRow| {
@@ -274,7 +273,10 @@ impl Consumer {
                 };
                 self.add(rows.iter().map(put).collect());
             }
-            FeedItem::Reset { range, .. } => self.add(vec![copied_range(range)]),
+            // The region may be another creation, whose entries begin below those of the last.
+            FeedItem::Reset { range, .. } => {
+                self.add(vec![copied_range(range), Copied::Position(region.0, 0)]);
+            }
             FeedItem::Invalidated {
                 reason, first_lost, ..
             } => {
@@ -295,7 +297,11 @@ impl Consumer {
             _ => {}
         }
         if let Some(index) = item.acknowledges() {
-            self.add(vec![Copied::Position(region.0, index)]);
+            let is_further =
+                !matches!(item, FeedItem::Entry(_)) || known.is_none_or(|known| index > known);
+            if is_further {
+                self.add(vec![Copied::Position(region.0, index)]);
+            }
             self.acks.insert(region, (generation, index));
         }
         Ok(())
