@@ -260,12 +260,10 @@ impl Consumer {
         let (region, generation) = (item.region(), item.generation());
         let known = self.shared.lock().positions.get(&region.0).copied();
         match &item {
-            FeedItem::Entry(entry) => {
-                // What the file has already comes again if it was not acknowledged: then it is now.
-                if known.is_none_or(|known| entry.position.index > known) {
-                    let changes = entry.changes.iter();
-                    self.add(changes.map(|one| copied(&one.change.op)).collect());
-                }
+            // What the file has already comes again if it was not acknowledged: then it is now.
+            FeedItem::Entry(entry) if known.is_none_or(|known| entry.position.index > known) => {
+                let changes = entry.changes.iter();
+                self.add(changes.map(|one| copied(&one.change.op)).collect());
             }
             FeedItem::Rows { rows, .. } => {
                 let put = |row: &torrens::observe::FeedRow| {
