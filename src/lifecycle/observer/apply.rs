@@ -3,7 +3,7 @@
 
 use torrens_journal::Lsn;
 
-use super::follow::observed_regions;
+use super::follow::{lose_parts, observed_regions, waiting_parts};
 use super::step::{
     Serving, acknowledged, is_attached, is_catching_up, is_endless, is_here, is_new_loss,
     may_attach, restart,
@@ -278,6 +278,9 @@ fn invalidate(
             attachment.state = AttachmentState::Invalidated(Box::new(lost.loss));
         }
     }
+    for lost in losses {
+        lose_parts(known, lost.region, lost.loss.reason);
+    }
     Ok(())
 }
 
@@ -297,6 +300,14 @@ fn rebase(
     check(starts.iter().all(fits), kind)?;
     let known = known(&mut register.observers, observer, kind)?;
     for start in starts {
+        if start.reset == Reset::Scan {
+            // The scan is of what the region is now: parts that wait for it need their own.
+            for part in waiting_parts(known, start.region) {
+                if let Some(attachment) = known.attachments.get_mut(part) {
+                    attachment.reset = attachment.reset.max(Reset::Scan);
+                }
+            }
+        }
         match (start.acked, known.attachments.get_mut(start.region)) {
             (Some(acked), Some(attachment)) => {
                 attachment.acked = acked;

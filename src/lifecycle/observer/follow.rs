@@ -247,6 +247,7 @@ fn recover(observer: &mut Observer, region: &Region) {
         InvalidReason::Recovered,
         INITIAL_INDEX.max(first_lost),
     );
+    lose_parts(observer, region.id, InvalidReason::Recovered);
 }
 
 /// Everything that is not acknowledged, up to `last_lost`, is lost.
@@ -269,6 +270,39 @@ fn lose(attachment: &mut Attachment, reason: InvalidReason, last_lost: u64) {
             }));
         }
     }
+}
+
+/// A region lost what it had to tell. Parts that were split off above what is acknowledged of it were born
+/// with rows that only that would have told, so they lose those, and so do parts of theirs.
+pub(super) fn lose_parts(observer: &mut Observer, whole: RegionId, reason: InvalidReason) {
+    let mut wholes = vec![whole];
+    while let Some(whole) = wholes.pop() {
+        for part in waiting_parts(observer, whole) {
+            let Some(attachment) = observer.attachments.get_mut(part) else {
+                continue;
+            };
+            attachment.acked = attachment.acked.min(INITIAL_INDEX.saturating_sub(1));
+            lose(attachment, reason, INITIAL_INDEX);
+            wholes.push(part);
+        }
+    }
+}
+
+/// The parts that wait for something that is not acknowledged of `whole`, and have lost nothing themselves.
+pub(super) fn waiting_parts(observer: &Observer, whole: RegionId) -> Vec<RegionId> {
+    let Some(acked) = observer.attachments.get(whole).map(|whole| whole.acked) else {
+        return Vec::new();
+    };
+    let waits = |attachment: &Attachment| {
+        let origin = attachment.origin.as_deref();
+        origin.is_some_and(|origin| origin.region == whole && origin.index > acked)
+            && lost_because(attachment).is_none()
+            && !matches!(attachment.state, AttachmentState::Draining(_))
+    };
+    let waiting = observer
+        .attachments()
+        .filter(|(_, attachment)| waits(attachment));
+    waiting.map(|(region, _)| region).collect()
 }
 
 fn lost_because(attachment: &Attachment) -> Option<InvalidReason> {
@@ -379,6 +413,7 @@ fn replace(observer: &mut Observer, description: &Region, index: u64) {
     let attachment = observer.attachment_or(region, new);
     if attachment.acked < index {
         lose(attachment, InvalidReason::Snapshot, index);
+        lose_parts(observer, region, InvalidReason::Snapshot);
     } else if lost_because(attachment).is_none() {
         let reason = WantReason::Snapshot;
         attachment.state = AttachmentState::Wanted { reason };

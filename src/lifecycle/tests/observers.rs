@@ -372,6 +372,57 @@ fn parts_of_a_split_begin_behind_their_parent() {
 }
 
 #[test]
+fn parts_lose_with_their_whole_what_only_it_would_have_told() {
+    const THREE: RegionId = RegionId(3);
+    let begin_snapshot = |world: &mut World| {
+        let incarnation = world.register.incarnation(ONE).unwrap();
+        world.accept(&Event::BeginSnapshot {
+            region: ONE,
+            incarnation,
+            description: region(1, "", "m", (1, 2)),
+            snapshot: snapshot(20),
+            sources: Vec::new(),
+        });
+    };
+    let mut world = observed();
+    world.accept(&split(1, epoch(1, 1), 9, "m", 2, Derive::Left));
+    world.accept(&split(2, epoch(1, 2), 8, "t", 3, Derive::Left));
+    begin_snapshot(&mut world);
+    for part in [TWO, THREE] {
+        let part = attachment(&world, part);
+        let loss = Loss {
+            reason: InvalidReason::Snapshot,
+            first_lost: 5,
+            first_available: 6,
+        };
+        assert_eq!(part.state, AttachmentState::Invalidated(Box::new(loss)));
+        assert_eq!(part.acked, 4);
+    }
+    // What was told up to the split was told.
+    let mut world = observed();
+    world.accept(&split(1, epoch(1, 1), 9, "m", 2, Derive::Left));
+    world.accept(&ack(ONE, 1, 9));
+    begin_snapshot(&mut world);
+    let reason = WantReason::Split;
+    assert_eq!(
+        attachment(&world, TWO).state,
+        AttachmentState::Wanted { reason }
+    );
+    // A scan is of what the whole is now.
+    let mut world = observed();
+    world.accept(&split(1, epoch(1, 1), 9, "m", 2, Derive::Left));
+    world.accept(&Event::Observer(ObserverEvent::Rebase {
+        observer: O1,
+        starts: vec![Rebased {
+            region: ONE,
+            acked: Some(12),
+            reset: Reset::Scan,
+        }],
+    }));
+    assert_eq!(attachment(&world, TWO).reset, Reset::Scan);
+}
+
+#[test]
 fn a_merge_ends_the_source_before_the_target_goes_on() {
     let merge = |world: &mut World| {
         let target = world
