@@ -203,6 +203,8 @@ impl Inner {
     /// next look; `None` if there is nothing left to do.
     fn idle(&self, seen: &mut Seen) -> Option<Duration> {
         if self.is_ended() {
+            // What was appended and is lost is no reason to look again.
+            seen.appended = self.appended();
             return None;
         }
         let pause = self.options.get_idle();
