@@ -180,7 +180,7 @@ pub struct Inspection<M> {
 /// # Errors
 /// [`RecoveryError::NotAJournal`], or [`RecoveryError::Purged`] if the position asked for is older
 /// than what the directory still holds. Damage of any sort is a verdict in the report.
-pub fn inspect<M: StateMachine>(
+pub fn inspect<M: StateMachine + Clone>(
     disk: &dyn Disk,
     directories: &Directories,
     machine: M,
@@ -190,11 +190,26 @@ pub fn inspect<M: StateMachine>(
     inspect_watched(disk, directories, machine, options, &mut unwatched)
 }
 
+/// How often a live directory is looked at, while its writer takes away what a look is reading.
+const LOOKS: u32 = 16;
+
+/// Whether a look found damage and the writer purged meanwhile, so that it may be the purge that it saw.
+fn has_moved_under<M>(
+    look: &Look<'_>,
+    found: &Result<(Evidence, RecoveryReport, Applied<M>), RecoveryError>,
+) -> bool {
+    match found {
+        Ok((evidence, report, _)) => report.verdict.is_corruption() && evidence.is_outdated(look),
+        // The checkpoint that it began with is gone.
+        Err(error) => matches!(error, RecoveryError::Checkpoint(_)),
+    }
+}
+
 /// [`inspect`], telling `progress` the bytes of segments read so far and in all, now and then.
 ///
 /// # Errors
 /// As [`inspect`], and [`RecoveryError::Aborted`] if `progress` breaks.
-pub fn inspect_watched<M: StateMachine>(
+pub fn inspect_watched<M: StateMachine + Clone>(
     disk: &dyn Disk,
     directories: &Directories,
     machine: M,
@@ -211,7 +226,14 @@ pub fn inspect_watched<M: StateMachine>(
         trust_close: false,
         progress,
     };
-    let (evidence, mut report, applied) = examine(&mut look, machine)?;
+    let mut looks = 1;
+    let (evidence, mut report, applied) = loop {
+        let found = examine(&mut look, machine.clone());
+        if looks == LOOKS || !look.live || !has_moved_under(&look, &found) {
+            break found?;
+        }
+        looks += 1;
+    };
     if let (Some(asked), Some(oldest)) = (options.until, evidence.purged) {
         return Err(RecoveryError::Purged { asked, oldest });
     }

@@ -227,7 +227,7 @@ impl Inspector {
             .map(|(picture, NoState)| picture)
     }
 
-    fn look_once<M: StateMachine>(
+    fn look_once<M: StateMachine + Clone>(
         &self,
         machine: M,
         writer: Writer,
@@ -373,6 +373,7 @@ fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Inspe
 }
 
 /// A machine without a state, for looks at the bytes alone.
+#[derive(Clone)]
 struct NoState;
 
 impl StateMachine for NoState {

@@ -124,6 +124,14 @@ pub(crate) fn collect(
     walk(look, seen, feed)
 }
 
+impl Evidence {
+    /// Whether the directory begins elsewhere by now, or has another checkpoint.
+    pub(crate) fn is_outdated(&self, look: &Look<'_>) -> bool {
+        let first = self.segments.first().and_then(|first| first.first_lsn);
+        survey(look).place() != (first, self.checkpoint_lsn())
+    }
+}
+
 fn walk(
     look: &mut Look<'_>,
     survey: Survey,
