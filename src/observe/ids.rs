@@ -104,6 +104,28 @@ pub enum RangesError {
     Order,
 }
 
+/// The keys of `ranges`, in any order and overlapping or not, as ranges in key order that neither overlap nor
+/// touch.
+pub(crate) fn joined(mut ranges: Vec<KeyRange>) -> Vec<KeyRange> {
+    ranges.sort_unstable_by(|a, b| a.start().cmp(b.start()));
+    let mut joined: Vec<KeyRange> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if !is_apart(last, &range) => *last = span(last, &range),
+            Some(_) | None => joined.push(range),
+        }
+    }
+    joined
+}
+
+/// Whether one of `ascending`, as [`joined`] makes them, has a key of `range`.
+pub(crate) fn any_overlaps(ascending: &[KeyRange], range: &KeyRange) -> bool {
+    // The first that does not end before the range starts is the only one that can be first to overlap.
+    let ends_before = |own: &KeyRange| own.end().is_some_and(|end| end <= range.start());
+    let at = ascending.partition_point(ends_before);
+    ascending.get(at).is_some_and(|own| own.overlaps(range))
+}
+
 impl ObserverRanges {
     /// Most ranges of one observer.
     pub const COUNT_MAX: usize = 1024;
@@ -112,16 +134,8 @@ impl ObserverRanges {
     ///
     /// # Errors
     /// [`RangesError`] if there is none, or too many.
-    pub fn new(mut ranges: Vec<KeyRange>) -> Result<Self, RangesError> {
-        ranges.sort_unstable_by(|a, b| a.start().cmp(b.start()));
-        let mut joined: Vec<KeyRange> = Vec::with_capacity(ranges.len());
-        for range in ranges {
-            match joined.last_mut() {
-                Some(last) if !is_apart(last, &range) => *last = span(last, &range),
-                Some(_) | None => joined.push(range),
-            }
-        }
-        Self::ascending(joined)
+    pub fn new(ranges: Vec<KeyRange>) -> Result<Self, RangesError> {
+        Self::ascending(joined(ranges))
     }
 
     /// Ranges that are in order already, as a record has them.
@@ -155,10 +169,7 @@ impl ObserverRanges {
 
     /// Whether any key of `range` is asked for.
     pub fn overlaps(&self, range: &KeyRange) -> bool {
-        // The first that does not end before the range starts is the only one that can be first to overlap.
-        let ends_before = |own: &KeyRange| own.end().is_some_and(|end| end <= range.start());
-        let at = self.0.partition_point(ends_before);
-        self.0.get(at).is_some_and(|own| own.overlaps(range))
+        any_overlaps(&self.0, range)
     }
 
     /// Whether `key` is asked for.

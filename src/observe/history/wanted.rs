@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use crate::{Key, KeyRange};
+use crate::KeyRange;
+use crate::observe::ids::{any_overlaps, joined};
 
 /// Ranges in key order that neither overlap nor touch. Cloning shares them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,25 +16,8 @@ pub(crate) struct Wanted {
 impl Wanted {
     /// What any of `ranges` covers.
     pub(crate) fn of(ranges: impl IntoIterator<Item = KeyRange>) -> Self {
-        let mut given: Vec<KeyRange> = ranges.into_iter().collect();
-        given.sort_by(|a, b| a.start().cmp(b.start()));
-        let mut merged: Vec<KeyRange> = Vec::with_capacity(given.len());
-        for range in given {
-            if let Some(last) = merged.last_mut()
-                && last.end().is_none_or(|end| range.start() <= end)
-            {
-                let end = match (last.end(), range.end()) {
-                    (Some(a), Some(b)) => Some(a.max(b).clone()),
-                    (None, _) | (_, None) => None,
-                };
-                let start: Key = last.start().clone();
-                *last = KeyRange::new(start, end).unwrap_or(range);
-                continue;
-            }
-            merged.push(range);
-        }
         Wanted {
-            ranges: merged.into(),
+            ranges: joined(ranges.into_iter().collect()).into(),
         }
     }
 
@@ -44,13 +28,7 @@ impl Wanted {
 
     /// Whether some key of `range` is wanted.
     pub(crate) fn touches(&self, range: &KeyRange) -> bool {
-        // The first that does not end before the range begins.
-        let at = self
-            .ranges
-            .partition_point(|wanted| wanted.end().is_some_and(|end| end <= range.start()));
-        self.ranges
-            .get(at)
-            .is_some_and(|wanted| wanted.overlaps(range))
+        any_overlaps(&self.ranges, range)
     }
 }
 
