@@ -390,10 +390,12 @@ fn screen(out: &mut dyn Write, args: &Args, json: &Json) -> io::Result<()> {
     }
     match &args.to {
         Some(_) => writeln!(out, "next      torrens verify {}", json.to),
+        None if json.whole => writeln!(out, "next      torrens build {} -o NEWDIR", json.to),
+        // The first hole would end a build.
         None => writeln!(
             out,
-            "next      torrens build {} -o NEWDIR, without its gaps",
-            json.to
+            "next      torrens extract {} --to NEWDIR, for a store",
+            printable(&args.target.path().display().to_string())
         ),
     }
 }
