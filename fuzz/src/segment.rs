@@ -7,12 +7,12 @@ use torrens_journal::disk::{Disk, OpenMode};
 use torrens_journal::testing::SimDisk;
 use torrens_journal::{Expectation, Found, GroupContext, SegmentId, SegmentReader, list};
 
-use crate::group::{SEGMENT_BYTES, header};
+use crate::group::{SEGMENT_BYTES, first_header};
 
 /// Lays the bytes after a good header and walks them as recovery does: groups in a chain, then
 /// whatever verifies by itself behind the first that does not.
 pub fn segment(data: &[u8]) {
-    let header = header();
+    let header = first_header();
     let mut bytes = header.encode();
     bytes.extend(header.encode());
     bytes.extend(data.iter().take(SEGMENT_BYTES as usize - bytes.len()));

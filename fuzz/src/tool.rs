@@ -30,10 +30,10 @@ macro_rules! store_file {
 }
 
 /// A file of the sample store: its name below the directory, and its bytes.
-pub type StoreFile = (&'static str, &'static [u8]);
+type StoreFile = (&'static str, &'static [u8]);
 
 /// The files of the sample store. An input names them by their place in this list.
-pub const STORE: [StoreFile; 6] = [
+const STORE: [StoreFile; 6] = [
     store_file!("journal/00000000000000000001.seg"),
     store_file!("journal/00000000000000000002.seg"),
     store_file!("journal/00000000000000000003.seg"),

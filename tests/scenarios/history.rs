@@ -17,42 +17,28 @@ use std::path::{Path, PathBuf};
 
 use torrens::play::{Place, PlayOptions, parse, play};
 
-use model::Random;
-use run::{Act, Death, Run, Wrong};
+use model::Draw;
+use run::{Act, Run, Wrong};
 
 /// Most plays that shrinking may take.
 const SHRINKING_PLAYS: usize = 4000;
+
+/// Small numbers from a seed (xorshift).
+struct Random(u64);
+
+impl Draw for Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |wish| {
         wish.parse()
             .unwrap_or_else(|_| panic!("{name} is a number"))
-    })
-}
-
-fn how(random: &mut Random) -> String {
-    let batches = match random.below(4) {
-        0 => String::new(),
-        1 => format!(" batches={}", random.below(8)),
-        _ => " batches=1000".to_owned(),
-    };
-    match random.below(6) {
-        0 => format!("power{batches}"),
-        1 | 2 => format!("sectors seed={}{batches}", random.below(1 << 32)),
-        _ => format!("kill{batches}"),
-    }
-}
-
-fn death(random: &mut Random) -> Option<Death> {
-    if random.below(4) > 0 {
-        return None;
-    }
-    let again = (0..random.below(3).saturating_sub(1)).map(|_| (1 + random.below(30), how(random)));
-    let again = again.collect();
-    Some(Death {
-        nth: 1 + random.below(8),
-        how: how(random),
-        again,
     })
 }
 
@@ -72,7 +58,7 @@ fn generate(place: Place, seed: u64, steps: u64, forgets: bool) -> Gone {
             let Some(step) = run.model.choose(&mut random) else {
                 continue;
             };
-            let death = death(&mut random);
+            let death = run::death(&mut random);
             acts.push(Act { step, death });
             if let Some(act) = acts.last() {
                 run.play(act)?;

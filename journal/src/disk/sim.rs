@@ -311,6 +311,13 @@ impl SimDisk {
         state.clock_micros = state.clock_micros.saturating_add(micros);
     }
 
+    /// Somebody sets the clock back by so much.
+    pub fn set_clock_back(&self, by: Duration) {
+        let micros = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
+        let mut state = self.state();
+        state.clock_micros = state.clock_micros.saturating_sub(micros);
+    }
+
     /// The space that files take.
     pub fn used_bytes(&self) -> u64 {
         self.state().used_bytes()

@@ -148,7 +148,9 @@ impl Inner {
             let _housekeeping = self.housekeeping.lock();
             let mut state = self.state.lock();
             if state.closed {
-                return Ok(());
+                drop(state);
+                // Whatever the first close was told, this answer must be true by itself.
+                return self.commit(self.appended()).map_err(CloseError::Sync);
             }
             state.closed = true;
             match state.poison {

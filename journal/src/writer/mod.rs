@@ -425,7 +425,8 @@ impl Journal {
     }
 
     /// Makes everything durable, writes a synced mark that says so, and ends the journal. Closing
-    /// twice is fine. Dropping the last handle does the same and ignores errors.
+    /// twice is fine: the second answer says again whether every record is durable. Dropping the last
+    /// handle does the same and ignores errors.
     ///
     /// Tickets are told before it returns, unless it is called in a callback of one.
     ///

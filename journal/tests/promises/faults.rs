@@ -183,3 +183,31 @@ fn waiting_for_an_lsn_that_nobody_has_is_refused() {
         other => panic!("{other:?}"),
     }
 }
+
+/// Found by fuzzing: whoever closes again, to be sure, must not be told that all is durable when it is not.
+#[test]
+fn closing_again_after_a_close_that_failed_does_not_answer_that_all_is_durable() {
+    let mut failed = 0;
+    for at in 1.. {
+        let disk = SimDisk::new(1);
+        let journal = create(&disk, small());
+        let lsn = journal.append(KIND, 0, &payload(1, 300)).unwrap();
+        disk.fail_at(disk.ops() + at, SimFault::Error(io::ErrorKind::Other));
+        let first = journal.close();
+        let again = journal.close();
+        assert_eq!(
+            again.is_ok(),
+            journal.synced() >= lsn,
+            "{first:?}, then {again:?}"
+        );
+        match first {
+            Ok(()) => break,
+            Err(CloseError::Sync(_)) => {
+                failed += 1;
+                assert!(matches!(again, Err(CloseError::Sync(_))), "{again:?}");
+            }
+            Err(_) => {}
+        }
+    }
+    assert!(failed > 0, "no close failed");
+}

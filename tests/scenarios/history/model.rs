@@ -14,16 +14,10 @@ pub(super) type Puts = BTreeMap<String, Option<String>>;
 /// Behind the last letter.
 pub(super) const END: u8 = b'{';
 
-/// Small numbers from a seed (xorshift).
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
+/// Where choices come from: a seed, or a fuzzer's bytes.
+pub(super) trait Draw {
+    /// A number below `bound`, which is not zero.
+    fn below(&mut self, bound: u64) -> u64;
 
     fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
         let at = self.below(from.len().max(1) as u64) as usize;
@@ -155,17 +149,18 @@ impl Model {
         (at < END).then_some((at, END))
     }
 
-    fn rows(random: &mut Random, start: u8, end: u8) -> Data {
-        let row = |random: &mut Random| {
+    fn rows(random: &mut impl Draw, start: u8, end: u8) -> Data {
+        let count = 1 + random.below(4);
+        let row = |_| {
             let letter = start + random.below(u64::from(end - start)) as u8;
             let key = format!("{}{}", char::from(letter), random.below(3));
             (key, random.below(1000).to_string())
         };
-        (0..1 + random.below(4)).map(|_| row(random)).collect()
+        (0..count).map(row).collect()
     }
 
     /// What could be done now.
-    pub(super) fn choose(&self, random: &mut Random) -> Option<Step> {
+    pub(super) fn choose(&self, random: &mut impl Draw) -> Option<Step> {
         let serving = self.serving();
         let any = random.pick(&serving);
         Some(match random.below(28) {

@@ -6,7 +6,7 @@
 use torrens::StoreId;
 use torrens::play::{Place, World, parse};
 
-use super::model::{Data, Model, Puts, Step, range};
+use super::model::{Data, Draw, Model, Puts, Step, range};
 
 /// How a process dies in a history.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,33 @@ pub(super) struct Death {
 pub(super) struct Act {
     pub(super) step: Step,
     pub(super) death: Option<Death>,
+}
+
+fn how(random: &mut impl Draw) -> String {
+    let batches = match random.below(4) {
+        0 => String::new(),
+        1 => format!(" batches={}", random.below(8)),
+        _ => " batches=1000".to_owned(),
+    };
+    match random.below(6) {
+        0 => format!("power{batches}"),
+        1 | 2 => format!("sectors seed={}{batches}", random.below(1 << 32)),
+        _ => format!("kill{batches}"),
+    }
+}
+
+/// Whether, where and how the process dies in a step.
+pub(super) fn death(random: &mut impl Draw) -> Option<Death> {
+    if random.below(4) > 0 {
+        return None;
+    }
+    let again = (0..random.below(3).saturating_sub(1)).map(|_| (1 + random.below(30), how(random)));
+    let again = again.collect();
+    Some(Death {
+        nth: 1 + random.below(8),
+        how: how(random),
+        again,
+    })
 }
 
 /// A command, and its answer.

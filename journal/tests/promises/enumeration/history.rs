@@ -250,25 +250,32 @@ impl Heard {
 }
 
 /// Plays a script to its end, through all refusals: what fails after a failure must not be
-/// acknowledged either. A journal that nobody closed is forgotten and not dropped, as by a crash.
-pub(super) fn play(disk: &SimDisk, options: JournalOptions, steps: &[Step], heard: &mut Heard) {
+/// acknowledged either. Gives the journal that nobody closed: dropping it would change the disk, so a
+/// crash is looked at before, or it is forgotten.
+#[must_use = "dropping it changes the disk"]
+pub(super) fn play(
+    disk: &SimDisk,
+    options: JournalOptions,
+    steps: &[Step],
+    heard: &mut Heard,
+) -> Option<Journal> {
     let made = Journal::create(Arc::new(disk.clone()), &dir(), STORE, options);
-    let Ok(journal) = made else { return };
-    go_on(disk, journal, options, steps, heard);
+    go_on(disk, made.ok()?, options, steps, heard)
 }
 
-/// Plays a script on an open journal.
+/// Plays a script on an open journal, as [`play`] does.
+#[must_use = "dropping it changes the disk"]
 pub(super) fn go_on(
     disk: &SimDisk,
     journal: Journal,
     options: JournalOptions,
     steps: &[Step],
     heard: &mut Heard,
-) {
+) -> Option<Journal> {
     let mut clients = [Lsn::ZERO; 3];
     let mut journal = Some(journal);
     for step in steps {
-        let Some(open) = &journal else { return };
+        let open = journal.as_ref()?;
         match *step {
             Append(client, bytes) => {
                 if let Some(lsn) = append(open, &[bytes], heard) {
@@ -313,14 +320,12 @@ pub(super) fn go_on(
             Reopen => {
                 drop(journal.take());
                 if disk.is_dead() || settle(disk).is_err() {
-                    return;
+                    return None;
                 }
-                let Some(tail) = walk(disk).tail else { return };
+                let tail = walk(disk).tail?;
                 assert!(tail.last_lsn >= heard.acknowledged, "{heard:?}");
                 *heard = heard.recovered(tail.last_lsn);
-                if clear_behind_in(disk, &dir(), &tail).is_err() {
-                    return;
-                }
+                clear_behind_in(disk, &dir(), &tail).ok()?;
                 let disk = Arc::new(disk.clone());
                 journal = Journal::resume(disk, &dir(), STORE, tail, options).ok();
             }
@@ -331,7 +336,44 @@ pub(super) fn go_on(
             assert!(heard.acknowledged <= open.synced());
         }
     }
-    std::mem::forget(journal);
+    journal
+}
+
+/// What must hold of any device that a crash left.
+pub(super) fn check(image: &SimDisk, heard: &Heard, context: &str) {
+    let found = walk(image);
+    let context = format!("{context}, cut {:?}", image.cut_choice());
+    let last = found.last_lsn();
+    assert!(
+        last >= heard.acknowledged,
+        "{context}: {last} is the last, {} was acknowledged",
+        heard.acknowledged
+    );
+    assert!(
+        found.first_lsn <= heard.needed_from,
+        "{context}: starts with {}, {} is needed",
+        found.first_lsn,
+        heard.needed_from
+    );
+    assert!(
+        found.witnessed <= last,
+        "{context}: {} witnessed, {last} found",
+        found.witnessed
+    );
+    assert!(
+        found.witnessed >= heard.witnessed,
+        "{context}: {} witnessed, {} was told",
+        found.witnessed,
+        heard.witnessed
+    );
+    let first = found.first_lsn.get() as usize;
+    for (lsn, read) in (first..).zip(&found.payloads) {
+        assert_eq!(
+            Some(read),
+            heard.appended.get(lsn - 1),
+            "{context}: record {lsn}"
+        );
+    }
 }
 
 /// Makes durable what can be read, and forgets what only looks as if it were there, as recovery does
