@@ -1,6 +1,11 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+/// The code of docs/EMBEDDING.md compiles, and what it shows is so.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/EMBEDDING.md")]
+struct Embedding;
+
 pub mod cache;
 pub mod codec;
 pub mod engine;
@@ -10,6 +15,7 @@ pub mod inspector;
 mod key_range;
 pub mod lifecycle;
 mod machine;
+pub mod metrics;
 pub mod observe;
 mod persistent_map;
 #[cfg(feature = "play")]
@@ -20,6 +26,7 @@ mod sequence;
 pub mod snapshot;
 pub mod store;
 mod sync;
+pub mod trace;
 
 pub use cache::{CacheCounters, CacheDecision, CacheSettingError, CacheSettings, Label, LabelId};
 pub use engine::{

@@ -6,7 +6,7 @@
 //! thread runs them; with [`Background::Manual`] they run only in
 //! [`Engine::step_background`](super::Engine::step_background), so that a test decides every order.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,7 @@ pub(super) struct Schedule {
 }
 
 /// One piece of background work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Job {
     /// Clear the range of a pending deletion and end it.
     Clear(DeletionId),
@@ -149,7 +149,12 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    jobs: VecDeque<Job>,
+    keeping: Waiting,
+    caching: Waiting,
+    /// Everything that waits in one of them: a storm of loads queues one for each region.
+    queued: HashSet<Job>,
+    /// The place of the next job among those of both lanes.
+    next: u64,
     /// Jobs that wait for somebody, until the next tick.
     later: Vec<Job>,
     /// Jobs that run: one of the thread's, and those of whoever steps by hand.
@@ -159,12 +164,51 @@ struct State {
     failed: Option<EngineError>,
 }
 
+/// The jobs of one lane, with the place of each among those of both.
+type Waiting = VecDeque<(u64, Job)>;
+
+impl State {
+    fn lane(&mut self, lane: Lane) -> &mut Waiting {
+        match lane {
+            Lane::Keeping => &mut self.keeping,
+            Lane::Caching => &mut self.caching,
+        }
+    }
+
+    /// Puts a job behind the others, if it does not wait already.
+    fn push(&mut self, job: Job) {
+        if self.queued.insert(job) {
+            let place = self.next;
+            self.next += 1;
+            self.lane(job.lane()).push_back((place, job));
+        }
+    }
+
+    /// The lane of the job that came first.
+    fn first(&self) -> Option<Lane> {
+        match (self.keeping.front(), self.caching.front()) {
+            (Some((keeping, _)), Some((caching, _))) if caching < keeping => Some(Lane::Caching),
+            (Some(_), _) => Some(Lane::Keeping),
+            (None, Some(_)) => Some(Lane::Caching),
+            (None, None) => None,
+        }
+    }
+
+    fn take(&mut self, lane: Lane) -> Option<Job> {
+        let (_, job) = self.lane(lane).pop_front()?;
+        self.queued.remove(&job);
+        Some(job)
+    }
+
+    /// What waits in either lane.
+    fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.keeping.iter().chain(&self.caching).map(|(_, job)| job)
+    }
+}
+
 impl Queue {
     pub(super) fn push(&self, job: Job) {
-        let mut state = self.state.lock();
-        if !state.jobs.contains(&job) {
-            state.jobs.push_back(job);
-        }
+        self.state.lock().push(job);
         self.changed.notify_all();
     }
 
@@ -198,15 +242,22 @@ impl Queue {
         let mut state = self.state.lock();
         let later = std::mem::take(&mut state.later);
         if !later.is_empty() {
-            state.jobs.extend(later);
+            later.into_iter().for_each(|job| state.push(job));
             self.changed.notify_all();
         }
+    }
+
+    /// How many jobs wait, also those that wait for somebody.
+    #[cfg(feature = "metrics")]
+    pub(super) fn len(&self) -> usize {
+        let state = self.state.lock();
+        state.queued.len() + state.later.len()
     }
 
     /// How many jobs of a kind wait, also those that wait for somebody.
     pub(super) fn waiting(&self, kind: JobKind) -> usize {
         let state = self.state.lock();
-        let waiting = state.jobs.iter().chain(&state.later);
+        let waiting = state.jobs().chain(&state.later);
         waiting.filter(|job| job.kind() == kind).count()
     }
 
@@ -219,7 +270,7 @@ impl Queue {
     /// manual mode that is up to the caller's own steps.
     pub(super) fn wait_idle(&self) -> Result<(), EngineError> {
         let mut state = self.state.lock();
-        while (state.running > 0 || !state.jobs.is_empty()) && !state.stopping {
+        while (state.running > 0 || !state.queued.is_empty()) && !state.stopping {
             self.changed.wait(&mut state);
         }
         state.failed.take().map_or(Ok(()), Err)
@@ -228,9 +279,8 @@ impl Queue {
     /// The next job of a lane, or of any.
     fn take(&self, lane: Option<Lane>) -> Option<Job> {
         let mut state = self.state.lock();
-        let is_ours = |job: &Job| lane.is_none_or(|lane| job.lane() == lane);
-        let at = state.jobs.iter().position(is_ours)?;
-        let job = state.jobs.remove(at)?;
+        let lane = lane.or_else(|| state.first())?;
+        let job = state.take(lane)?;
         state.running += 1;
         Some(job)
     }
@@ -238,7 +288,12 @@ impl Queue {
     /// The name of the next job of any lane.
     #[cfg(feature = "play")]
     pub(super) fn next_name(&self) -> Option<&'static str> {
-        self.state.lock().jobs.front().map(Job::name)
+        let state = self.state.lock();
+        let lane = match state.first()? {
+            Lane::Keeping => &state.keeping,
+            Lane::Caching => &state.caching,
+        };
+        lane.front().map(|(_, job)| job.name())
     }
 
     fn done(&self, failed: Option<EngineError>) {
@@ -403,8 +458,7 @@ impl Drop for Gone<'_> {
 fn run_next(core: &Arc<Core>, lane: Lane, due: Instant) -> bool {
     {
         let mut state = core.queue.state.lock();
-        let has_job = |state: &State| state.jobs.iter().any(|job| job.lane() == lane);
-        while !has_job(&state) && !state.stopping && Instant::now() < due {
+        while state.lane(lane).is_empty() && !state.stopping && Instant::now() < due {
             core.queue.changed.wait_until(&mut state, due);
         }
         if state.stopping {

@@ -23,7 +23,7 @@ use super::rows::Row;
 use super::{Answer, EngineError};
 use crate::lifecycle::{Cause, Event, FloorUpdate};
 use crate::store::{Covered, DataStore, Floored, StoreBatch, StoreError};
-use crate::{Incarnation, RegionId, Sequence};
+use crate::{Incarnation, RegionId, Sequence, trace};
 
 /// Which barriers have come about.
 #[derive(Debug)]
@@ -120,7 +120,11 @@ impl Barriers {
     /// Remembers that the data store failed: nothing is written to it any more.
     pub(super) fn fail(&self, error: StoreError) -> EngineError {
         let mut state = self.state.lock();
-        state.failed.get_or_insert_with(|| error.to_string());
+        if state.failed.is_none() {
+            let text = error.to_string();
+            trace::data_failed(&text);
+            state.failed = Some(text);
+        }
         self.changed.notify_all();
         EngineError::Data(error)
     }
@@ -155,7 +159,7 @@ impl Core {
             state.running = true;
             drop(state);
             let captured = self.capture();
-            let outcome = self.run_barrier(&captured);
+            let outcome = self.counted_barrier(|| self.run_barrier(&captured));
             state = barriers.state.lock();
             state.running = false;
             barriers.changed.notify_all();
@@ -187,6 +191,7 @@ impl Core {
     }
 
     fn run_barrier(&self, captured: &Captured) -> Result<(), EngineError> {
+        let _span = trace::barrier();
         // A floor vouches for the history, too: what lies below it is never sent again.
         self.history.sync();
         let Captured { now, rows, .. } = captured;

@@ -15,6 +15,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use torrens_journal::Lsn;
@@ -25,6 +26,7 @@ use super::background::Queue;
 use super::barrier::Barriers;
 use super::caches::Caches;
 use super::collect::{Collection, ReadPins};
+use super::counting::Counting;
 use super::durable::Follows;
 use super::feed::{Carried, Feeds, Retention};
 use super::fence::Fences;
@@ -35,6 +37,7 @@ use super::observers::Observing;
 use super::publication::Publication;
 use super::rows::Rows;
 use super::submit::parking::Parking;
+use super::timing::SlowLog;
 use crate::lifecycle::Register;
 use crate::observe::history::History;
 use crate::sequence::Sequencer;
@@ -67,6 +70,10 @@ pub(super) struct Core {
     pub(super) sequencer: Sequencer,
     pub(super) queue: Queue,
     pub(super) parking: Parking,
+    pub(super) counting: Counting,
+    pub(super) slow_log: SlowLog,
+    #[cfg(feature = "metrics")]
+    pub(super) histograms: super::export::Histograms,
     /// Held while keys of a range are cleared or ingested: one such effect at a time.
     pub(super) effects: Mutex<()>,
     pub(super) closed: AtomicBool,
@@ -97,6 +104,8 @@ pub(super) struct Parts {
     pub(super) register: Register,
     /// Regions that were cached when the process before ended.
     pub(super) warm: Vec<(RegionId, Incarnation)>,
+    /// From how long on a transition is slow.
+    pub(super) slow_transition_threshold: Duration,
 }
 
 impl Core {
@@ -112,6 +121,7 @@ impl Core {
             families,
             register,
             warm,
+            slow_transition_threshold,
         } = parts;
         let caches = Caches::default();
         caches.remember_warm(warm);
@@ -128,6 +138,10 @@ impl Core {
             observing: Observing::new(&register, Arc::clone(&history) as _),
             queue: Queue::default(),
             parking: Parking::default(),
+            counting: Counting::default(),
+            slow_log: SlowLog::new(slow_transition_threshold),
+            #[cfg(feature = "metrics")]
+            histograms: super::export::Histograms::new(),
             effects: Mutex::new(()),
             closed: AtomicBool::new(false),
             poisoned: AtomicBool::new(false),

@@ -3,17 +3,20 @@
 //!
 //! Not here: what events do (`lifecycle::step`), when a record is durable and what follows then (`durable`).
 
+use std::time::Instant;
+
 use torrens_journal::Lsn;
 
 use super::core::Core;
 use super::durable::{After, Follows};
+use super::timing::Appended;
 use super::{Answer, EngineError};
 use crate::codec;
 use crate::lifecycle::{
     Accepted, Cause, Change, Durability, Effect, Event, Outcome, Record, Register, Stamp, apply,
     preceding, step,
 };
-use crate::{Incarnation, RegionId};
+use crate::{Incarnation, RegionId, trace};
 
 /// What a decision said, and how far the journal must be durable before anyone may hear of it.
 pub(super) struct Decision {
@@ -74,23 +77,25 @@ impl Core {
         prepare: impl FnOnce(&Made<'_>, &mut Vec<Effect>) -> Option<After>,
     ) -> Result<Decision, EngineError> {
         self.check_open()?;
+        let begun = Instant::now();
         let mut decided = self.publication.decided();
         look(&decided);
         let mut accepted = match step(&decided, event) {
             Outcome::Accepted(accepted) => accepted,
-            Outcome::Wait(reason) => return Ok(no_change(&decided, Answer::Wait(reason))),
+            Outcome::Wait(reason) => return Ok(self.no_change(&decided, Answer::Wait(reason))),
             Outcome::AlreadyApplied => {
                 self.note_sent(event);
-                return Ok(no_change(&decided, Answer::AlreadyApplied));
+                return Ok(self.no_change(&decided, Answer::AlreadyApplied));
             }
             Outcome::Refused(refusal) => {
-                return Ok(no_change(&decided, Answer::Refused(refusal)));
+                trace::refused(event.region(), &refusal);
+                return Ok(self.no_change(&decided, Answer::Refused(refusal)));
             }
         };
         if let Some(first) = preceding(&decided, event)
             && let Outcome::Accepted(before) = step(&decided, &first)
         {
-            self.append(&mut decided, before.change, cause, |_| None)?;
+            self.append(&mut decided, before.change, cause, begun, |_| None)?;
             // Building on the new record, with the same answer.
             if let Outcome::Accepted(after) = step(&decided, event) {
                 accepted = after;
@@ -99,7 +104,7 @@ impl Core {
         let Accepted { change, effects } = accepted;
         let durability = change.durability();
         let mut left = Vec::new();
-        let (lsn, subject) = self.append(&mut decided, change, cause, |made| {
+        let (lsn, subject) = self.append(&mut decided, change, cause, begun, |made| {
             left = effects.at(made.lsn);
             prepare(made, &mut left)
         })?;
@@ -123,14 +128,29 @@ impl Core {
         }
     }
 
-    /// Appends the record of a change that was decided on `decided`, and moves that.
+    /// An answer without a record of its own. It rests on everything that was decided so far.
+    fn no_change(&self, decided: &Register, answer: Answer) -> Decision {
+        self.counting.note_unchanged(&answer);
+        Decision {
+            answer,
+            effects: Vec::new(),
+            subject: None,
+            basis: decided.last_lsn(),
+            durability: Durability::Wait,
+        }
+    }
+
+    /// Appends the record of a change that was decided on `decided`, and moves that. Deciding it began at
+    /// `begun`.
     fn append(
         &self,
         decided: &mut Register,
         change: Change,
         cause: Cause,
+        begun: Instant,
         prepare: impl FnOnce(&Made<'_>) -> Option<After>,
     ) -> Result<(Lsn, Option<Incarnation>), EngineError> {
+        let decided_at = Instant::now();
         let (_, boot) = self.journal.store_and_boot()?;
         let (wall_clock_micros, boot) = (self.disk.wall_clock_micros(), boot.get());
         let stamp = Stamp {
@@ -154,7 +174,13 @@ impl Core {
         let picture = self
             .needs_own_picture(&record.change)
             .then(|| decided.clone());
-        let follows = Follows { record, after };
+        self.counting.note_record(record.change.change_kind());
+        let appended = Appended::now(lsn, &record, begun, decided_at);
+        let follows = Follows {
+            record,
+            after,
+            appended,
+        };
         self.publication.push(lsn, picture, follows);
         Ok((lsn, subject))
     }
@@ -175,16 +201,6 @@ impl Core {
         let (answer, effects) = self.settle(decision)?;
         self.queue.push_effects(effects);
         Ok(answer)
-    }
-}
-
-fn no_change(decided: &Register, answer: Answer) -> Decision {
-    Decision {
-        answer,
-        effects: Vec::new(),
-        subject: None,
-        basis: decided.last_lsn(),
-        durability: Durability::Wait,
     }
 }
 

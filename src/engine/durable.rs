@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use torrens_journal::{Lsn, SyncHooks, planted};
 
@@ -14,7 +15,9 @@ use super::EngineError;
 use super::core::Core;
 use super::observers::moves_captures;
 use super::publication::Publication;
+use super::timing::Appended;
 use crate::lifecycle::{Change, ChildFate, Effect, Record, Register, SplitChild};
+use crate::trace;
 
 /// What follows a record when it is published.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(super) struct Follows {
     pub(super) record: Record,
     /// What nobody waits to do.
     pub(super) after: Option<After>,
+    /// How long it took up to its place in the journal.
+    pub(super) appended: Appended,
 }
 
 /// What is left to do once a record is published, whoever publishes it.
@@ -70,9 +75,15 @@ impl Core {
     /// Remembers that the journal is poisoned, for those who do not write to it themselves.
     pub(super) fn note_poison<T>(&self, outcome: Result<T, EngineError>) -> Result<T, EngineError> {
         if let Err(EngineError::Poisoned) = outcome {
-            self.poisoned.store(true, Ordering::Release);
+            self.note_poisoned();
         }
         outcome
+    }
+
+    fn note_poisoned(&self) {
+        if !self.poisoned.swap(true, Ordering::AcqRel) {
+            trace::poisoned();
+        }
     }
 
     /// Waits until the record at `lsn` is durable, and publishes up to it.
@@ -111,7 +122,7 @@ impl Core {
     pub(super) fn is_lost(&self, lsn: Lsn) -> bool {
         let is_lost = self.journal.is_lost(lsn);
         if is_lost {
-            self.poisoned.store(true, Ordering::Release);
+            self.note_poisoned();
         }
         is_lost
     }
@@ -129,6 +140,7 @@ impl Core {
             true => Lsn::new(u64::MAX),
             false => self.journal.synced(),
         };
+        let durable = Instant::now();
         let moves = Cell::new(false);
         let mut concerns_feeds = false;
         let followed = self.publication.publish(synced, |lsn, after, follows| {
@@ -157,6 +169,8 @@ impl Core {
         if followed.is_empty() {
             return;
         }
+        let records = followed.iter();
+        self.note_published(records.map(|each| (&each.record, &each.appended)), durable);
         self.tell_watches();
         for after in followed.into_iter().filter_map(|follows| follows.after) {
             self.finish(after);

@@ -9,9 +9,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
 
+use super::timing;
 use crate::RegionId;
 
 /// Held: nobody else changes this region's data or waits between deciding and durability for it.
@@ -26,14 +28,35 @@ pub(super) struct Latches {
 impl Latches {
     /// Waits for the region's latch.
     pub(super) fn hold(&self, region: RegionId) -> RegionLatch {
+        let (latch, waited) = self.take(region);
+        timing::note_region_wait(waited);
+        latch
+    }
+
+    /// Waits for the region's latch; gives how long, too.
+    fn take(&self, region: RegionId) -> (RegionLatch, Duration) {
         let latch = Arc::clone(self.by_region.lock().entry(region).or_default());
-        latch.lock_arc()
+        // Nobody asks for the time who need not wait.
+        if let Some(latch) = latch.try_lock_arc() {
+            return (latch, Duration::ZERO);
+        }
+        let asked = Instant::now();
+        let latch = latch.lock_arc();
+        (latch, asked.elapsed())
     }
 
     /// Waits for the latches of several regions, in the order of their ids: whoever needs more than
     /// one comes here, so no two can wait for each other.
     pub(super) fn hold_all(&self, regions: &BTreeSet<RegionId>) -> Vec<RegionLatch> {
-        regions.iter().map(|region| self.hold(*region)).collect()
+        let mut waited = Duration::ZERO;
+        let held = regions.iter().map(|region| {
+            let (latch, each) = self.take(*region);
+            waited += each;
+            latch
+        });
+        let held = held.collect();
+        timing::note_region_wait(waited);
+        held
     }
 
     /// Forgets the latches that nobody holds or waits for.
@@ -61,5 +84,35 @@ mod tests {
             "the latch that survived is the one that is held"
         );
         drop(held);
+    }
+
+    /// What the second of two threads waits for the same region, and what is left of that at its next latch.
+    fn waits(latches: &Latches) -> (Duration, Duration) {
+        let held = latches.hold(RegionId(1));
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                drop(latches.hold_all(&BTreeSet::from([RegionId(1), RegionId(2)])));
+                let waited = timing::region_wait();
+                drop(latches.hold(RegionId(1)));
+                (waited, timing::region_wait())
+            });
+            // Ours, the map's, and that of the thread that is about to wait.
+            while Arc::strong_count(&latches.by_region.lock()[&RegionId(1)]) < 3 {
+                std::thread::yield_now();
+            }
+            std::thread::sleep(Duration::from_millis(2));
+            drop(held);
+            other.join().unwrap()
+        })
+    }
+
+    #[test]
+    fn how_long_a_latch_was_waited_for_is_known_and_nothing_is_left_of_an_earlier_wait() {
+        let latches = Latches::default();
+        // A thread that is held up before it asks need not wait; not each time.
+        let found = (0..100)
+            .map(|_| waits(&latches))
+            .find(|(waited, _)| !waited.is_zero());
+        assert_eq!(found.map(|(_, later)| later), Some(Duration::ZERO));
     }
 }

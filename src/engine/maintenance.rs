@@ -1,6 +1,7 @@
 //! Checkpoints, the retention of the journal behind them, and the orderly end.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use torrens_journal::Lsn;
 use torrens_recovery::checkpoint;
@@ -10,6 +11,7 @@ use super::core::Core;
 use crate::lifecycle::Register;
 use crate::machine::RegisterMachine;
 use crate::store::{DataStore, StoreBatch};
+use crate::trace;
 
 /// How many checkpoints are kept: the newest, and one to fall back to.
 const GENERATIONS: usize = 2;
@@ -24,6 +26,7 @@ impl Core {
     pub(super) fn checkpoint(&self) -> Result<Lsn, EngineError> {
         self.check_open()?;
         let _one_at_a_time = self.checkpointing.lock();
+        let _span = trace::checkpoint();
         // Exactly the fold of the records up to its own position, all of them durable; transitions
         // go on while it is written, and copy what they change of what it shares with them.
         let machine = RegisterMachine::new(Register::clone(&self.visible()));
@@ -31,11 +34,16 @@ impl Core {
         if lsn == self.last_checkpoint() {
             return Ok(lsn);
         }
+        self.counted_checkpoint(|| self.write_checkpoint(&machine, lsn))
+    }
+
+    fn write_checkpoint(&self, machine: &RegisterMachine, lsn: Lsn) -> Result<Lsn, EngineError> {
+        let begun = Instant::now();
         // Lineage that a crash takes is added again from the records behind the newest checkpoint.
         self.history.sync();
         let (store, boot) = self.journal.store_and_boot()?;
         let meta = checkpoint::Meta::new(store, lsn, boot);
-        checkpoint::write(&*self.disk, &self.layout.checkpoints, &meta, &machine)
+        checkpoint::write(&*self.disk, &self.layout.checkpoints, &meta, machine)
             .map_err(EngineError::Checkpoint)?;
         self.checkpointed.store(lsn.get(), Ordering::Release);
         let folder = &self.layout.checkpoints;
@@ -43,6 +51,7 @@ impl Core {
             .map_err(EngineError::Checkpoint)?;
         self.end_stalled_followers();
         self.journal.purge_below(pruned.purge_below)?;
+        trace::checkpoint_written(lsn, begun.elapsed());
         Ok(lsn)
     }
 

@@ -33,10 +33,13 @@ mod barrier;
 mod caches;
 mod collect;
 mod core;
+mod counting;
 mod decide;
 mod durable;
 mod effects;
 mod error;
+#[cfg(feature = "metrics")]
+mod export;
 mod feed;
 mod fence;
 mod gate;
@@ -59,6 +62,7 @@ mod set_aside;
 mod snapshots;
 mod status;
 mod submit;
+mod timing;
 mod transitions;
 mod trust;
 mod unfinished;
@@ -73,6 +77,7 @@ pub use caches::{
     LeadershipAnswer, Preload, PreloadOutcome, PreloadRefusal, PreloadTicket,
 };
 pub use collect::CollectionStats;
+pub use counting::EngineCounters;
 pub use effects::{SnapshotProgress, SnapshotStep};
 pub use error::{EngineError, OpenError, ReadError};
 pub use feed::{
@@ -91,6 +96,7 @@ pub use row::{PinnedSlice, Row};
 pub use snapshots::{Digested, RegionDigest, Taken};
 pub use status::{RaftStart, RegionStatus};
 pub use submit::{Submission, TransitionTicket};
+pub use timing::{SlowTransition, TransitionSteps};
 
 use self::core::Core;
 pub(crate) use self::decide::region_tag;
@@ -580,6 +586,33 @@ impl Engine {
         self.core.journal.stats()
     }
 
+    /// Everything that the engine counts. Always on; costs a few locks and reads no region.
+    pub fn counters(&self) -> EngineCounters {
+        self.core.counters()
+    }
+
+    /// The last 64 transitions that took at least [`Options::slow_transition_threshold`], the oldest first,
+    /// each with the time of every step. With the feature `tracing` each is an event as well.
+    pub fn slow_transitions(&self) -> Vec<SlowTransition> {
+        self.core.slow_log.recent()
+    }
+
+    /// Changes [`Options::slow_transition_threshold`].
+    pub fn set_slow_transition_threshold(&self, threshold: std::time::Duration) {
+        self.core.slow_log.set_threshold(threshold);
+    }
+
+    /// Gives every counter and gauge of [`crate::metrics::ENGINE`] to the recorder of the crate `metrics`
+    /// that is installed. Call it right before your numbers are fetched. Looks at each region once: a
+    /// million take some ten milliseconds, and nobody waits for it.
+    ///
+    /// How long things take is given at once and needs no call; for that the recorder has to be installed
+    /// before the store is opened.
+    #[cfg(feature = "metrics")]
+    pub fn export_metrics(&self) {
+        self.core.export_metrics();
+    }
+
     /// Bytes of memory that the caches hold.
     pub fn cache_bytes(&self) -> u64 {
         self.core.caches.bytes()
@@ -641,6 +674,8 @@ impl Engine {
             _ => Ok(()),
         };
         let closed = self.core.close();
-        flushed.and(marked).and(closed)
+        let outcome = flushed.and(marked).and(closed);
+        crate::trace::closed(self.handle.report.store, outcome.is_ok());
+        outcome
     }
 }

@@ -29,6 +29,14 @@ use crate::{
 pub(super) use reconciling::moves_captures;
 pub use status::{ObservedRegion, ObserverReason, ObserverRegions, ObserverStatus};
 
+impl super::core::Core {
+    /// As [`Engine::observers`].
+    #[cfg(feature = "metrics")]
+    pub(super) fn observer_statuses(&self) -> Vec<ObserverStatus> {
+        status::all(self)
+    }
+}
+
 /// What a registration came to.
 #[must_use = "an answer says whether the observer is registered"]
 #[derive(Clone, Debug, PartialEq, Eq)]

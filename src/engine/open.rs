@@ -35,11 +35,12 @@ use crate::store::{
     DataStore, NoStore, RolledBack, StoreBatch, StoreError, StoreOpenMode, VersionedStore,
     holds_data, read_covered, roll_back,
 };
-use crate::{Incarnation, RegionId};
+use crate::{Incarnation, RegionId, trace};
 
 pub(super) fn open(options: Options, dir: &Path) -> Result<(Engine, OpenReport), OpenError> {
     let started = Instant::now();
     options.validate()?;
+    let _span = trace::open(options.store);
     let disk = options
         .open_disk()
         .map_err(io_error("probe the disk for", dir))?;
@@ -98,6 +99,7 @@ pub(super) fn open(options: Options, dir: &Path) -> Result<(Engine, OpenReport),
         schedule: options.schedule(),
         workers: Mutex::new(workers),
     };
+    trace::opened(&report);
     Ok((
         Engine {
             core,
@@ -182,6 +184,7 @@ fn bring_up(
         checkpoint: report.recovery.checkpoint.as_ref().map(|used| used.lsn),
         register: machine.into_register(),
         warm,
+        slow_transition_threshold: options.slow_transition_threshold,
     };
     Ok((parts, report))
 }
@@ -270,6 +273,7 @@ fn look(
         checkpoint: None,
         register: inspection.machine.into_register(),
         warm: Vec::new(),
+        slow_transition_threshold: options.slow_transition_threshold,
     };
     Ok((parts, report))
 }

@@ -50,6 +50,7 @@ pub struct Options {
     pub(super) on_recovery: Option<OnRecovery>,
     pub(super) history: HistorySettings,
     pub(super) set_aside_max: usize,
+    pub(super) slow_transition_threshold: Duration,
 }
 
 /// Told how far recovery is; breaking stops it as long as nothing was changed.
@@ -73,6 +74,7 @@ impl fmt::Debug for Options {
             .field("cache", &self.cache)
             .field("history", &self.history)
             .field("set_aside_max", &self.set_aside_max)
+            .field("slow_transition_threshold", &self.slow_transition_threshold)
             .finish_non_exhaustive()
     }
 }
@@ -96,6 +98,7 @@ impl Default for Options {
             on_recovery: None,
             history: HistorySettings::default(),
             set_aside_max: 2,
+            slow_transition_threshold: Duration::from_millis(100),
         }
     }
 }
@@ -205,6 +208,13 @@ impl Options {
     /// default 2. When there are more the oldest are removed at opening; 0 keeps none.
     pub fn set_aside_max(mut self, max: usize) -> Self {
         self.set_aside_max = max;
+        self
+    }
+
+    /// From how long on a transition goes into the log of the slow ones ([`Engine::slow_transitions`]);
+    /// default 100 ms. Zero takes every one, [`Duration::MAX`] none. It can be changed later.
+    pub fn slow_transition_threshold(mut self, threshold: Duration) -> Self {
+        self.slow_transition_threshold = threshold;
         self
     }
 

@@ -15,6 +15,7 @@ use torrens_journal::planted;
 
 use super::collect::ReadPin;
 use super::core::Core;
+use super::counting::count;
 use super::effects::SnapshotProgress;
 use super::fence::Fence;
 use super::{Answer, EngineError, effects};
@@ -26,7 +27,7 @@ use crate::snapshot::{
     SnapshotWriter, StagedSnapshot,
 };
 use crate::store::{ColumnFamily, RegionRow, visit_at};
-use crate::{Incarnation, RaftPosition, Region, RegionEpoch, RegionId, Sequence};
+use crate::{Incarnation, RaftPosition, Region, RegionEpoch, RegionId, Sequence, trace};
 
 /// Most bytes of a snapshot that is taken in from outside: 64 GiB.
 const RECEIVE_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
@@ -181,6 +182,7 @@ impl Core {
         region: RegionId,
         epoch: RegionEpoch,
     ) -> Result<Taken, EngineError> {
+        let _span = trace::take_snapshot(region);
         let moment = match self.moment(region, epoch)? {
             Ok(moment) => moment,
             Err(refusal) => return Ok(Taken::Refused(refusal)),
@@ -201,7 +203,11 @@ impl Core {
             )?;
         match gone {
             Some(refusal) => Ok(Taken::Refused(refusal)),
-            None => Ok(Taken::Snapshot(writer.finish()?)),
+            None => {
+                let staged = writer.finish()?;
+                count(&self.counting.snapshots_taken);
+                Ok(Taken::Snapshot(staged))
+            }
         }
     }
 
@@ -241,7 +247,10 @@ impl Core {
         let folder = &self.layout.snapshots;
         let families = Some(&self.families);
         match snapshot::receive_only(disk, folder, name, from, RECEIVE_BYTES_MAX, families) {
-            Ok((_, staged)) => Ok(staged),
+            Ok((_, staged)) => {
+                count(&self.counting.snapshots_received);
+                Ok(staged)
+            }
             // Sent twice, or staged before a crash: it is here already, if it is whole.
             Err(SnapshotError::Exists { .. }) => Ok(self.open_snapshot(name)?.verify()?),
             Err(error) => Err(EngineError::Snapshot(error)),
@@ -328,6 +337,7 @@ impl Core {
     ) -> Result<Answer, EngineError> {
         self.check_open()?;
         self.barriers.check()?;
+        let _span = trace::apply_snapshot(region);
         // Held to the end: no write and no other transition comes between begin and end, except a
         // destroy, which waits. Held from before the look at the file, which nobody removes then.
         let mut needed = BTreeSet::from([region]);
@@ -444,6 +454,7 @@ impl Core {
             floor,
         };
         let answer = self.commit(&event, Cause::Host)?;
+        count(&self.counting.snapshots_applied);
         self.remove_snapshot(reader.name())?;
         Ok(answer)
     }

@@ -17,6 +17,7 @@ mod told;
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use torrens_journal::Lsn;
 
@@ -27,7 +28,7 @@ use self::parking::Parked;
 use super::core::Core;
 use super::durable::After;
 use super::latch::RegionLatch;
-use super::{Answer, Engine, EngineError};
+use super::{Answer, Engine, EngineError, timing};
 use crate::lifecycle::Register;
 use crate::{Incarnation, RegionId};
 
@@ -68,6 +69,7 @@ impl Core {
                 latches,
                 submission,
                 told: Arc::default(),
+                since: Instant::now(),
             };
             if !is_durable {
                 let told = Arc::clone(&parked.told);
@@ -76,21 +78,28 @@ impl Core {
                     Some(back) => parked = back,
                 }
             }
-            self.carry_out_behind_barrier(parked.submission, parked.latches)?
+            self.carry_out_behind_barrier(parked.submission, parked.latches, None)?
         };
         self.journal.request_durable(basis);
         Ok(TransitionTicket::new(self, answer, basis))
     }
 
     /// Carries out what needs data durable first, under the latches of the regions concerned. Gives the
-    /// answer, and the last record that it rests on.
+    /// answer, and the last record that it rests on. `parked` is since when it waits for that on another
+    /// thread than the one that took the latches.
     fn carry_out_behind_barrier(
         &self,
         submission: Submission,
         latches: Vec<RegionLatch>,
+        parked: Option<Instant>,
     ) -> Result<(Answer, Lsn), EngineError> {
         for region in submission.durable_first() {
             self.make_durable(region)?;
+        }
+        if let Some(since) = parked {
+            // The wait for the latches was another thread's, and is over.
+            timing::note_region_wait(Duration::ZERO);
+            timing::note_barrier_wait(since);
         }
         match submission {
             Submission::Split(split) => {

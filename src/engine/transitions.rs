@@ -2,6 +2,7 @@
 //! barrier before it, the effects after it.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use torrens_journal::{Lsn, planted};
 
@@ -9,7 +10,7 @@ use super::background::Job;
 use super::core::Core;
 use super::decide::Decision;
 use super::durable::After;
-use super::{Answer, EngineError, RaftStart, status};
+use super::{Answer, EngineError, RaftStart, status, timing};
 use crate::lifecycle::{
     CacheState, Cause, DamageReason, DestroyCause, Event, PeerChange, PeerStage, Refusal, Register,
     Split,
@@ -336,7 +337,11 @@ impl Core {
         let number = || self.rows.get(region, incarnation).map(|row| row.barrier);
         let mut reached = None;
         while let Some(next) = number().filter(|next| Some(*next) != reached) {
-            self.reach_barrier(next)?;
+            if next > self.barriers.completed() {
+                let begun = Instant::now();
+                self.reach_barrier(next)?;
+                timing::note_barrier_wait(begun);
+            }
             reached = Some(next);
         }
         Ok(())

@@ -6,6 +6,7 @@
 use torrens_journal::planted;
 
 use super::core::Core;
+use super::counting::count;
 use super::trust::StoreFacts;
 use super::{EngineError, ReadError, WriteAnswer};
 use crate::lifecycle::{Admitted, Cause, Event, EvictReason, INITIAL_POSITION, Refusal, Register};
@@ -45,6 +46,7 @@ impl Core {
         };
         let data_index = self.data_position(region, incarnation).index;
         if position.index <= data_index {
+            count(&self.counting.writes_already_applied);
             return Ok(WriteAnswer::AlreadyApplied { data_index });
         }
         match batch.check(&range, &self.families) {
@@ -98,12 +100,14 @@ impl Core {
             .note_written(region, incarnation, position, sequence);
         guard.finish();
         self.collection.note_written(batch.len());
+        count(&self.counting.writes_applied);
         Ok(WriteAnswer::Applied { sequence })
     }
 
     /// A refusal may rest on a record that is not durable yet; it is given when that is.
     fn refuse_write(&self, refusal: Refusal) -> Result<WriteAnswer, EngineError> {
         self.wait_durable(self.with_decided(|register| register.last_lsn()))?;
+        count(&self.counting.writes_refused);
         Ok(WriteAnswer::Refused(refusal))
     }
 

@@ -393,6 +393,22 @@ const NOT_FOR_SCENARIOS: &[(&str, &str)] = &[
         "collection_stats",
         "counts of walks and of memory; `collect-versions` says what went",
     ),
+    (
+        "counters",
+        "totals of what each step answers; `tests/observability.rs` looks at them",
+    ),
+    (
+        "slow_transitions",
+        "times, other ones on each machine and in each run",
+    ),
+    (
+        "set_slow_transition_threshold",
+        "from which time on they are kept",
+    ),
+    (
+        "export_metrics",
+        "for a recorder of the process; `tests/observability.rs` is one",
+    ),
 ];
 
 /// Every Rust file below a folder.

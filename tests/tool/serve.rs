@@ -8,6 +8,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use torrens::metrics::{Metric, TOOL};
 
 use super::fixture::{Closed, Store, contents, run, torrens};
 use super::prometheus::{Series, parse};
@@ -178,26 +179,24 @@ fn the_page_its_data_and_the_numbers_are_what_the_report_says() {
 }
 
 #[test]
-fn the_guide_names_every_metric_with_its_kind_and_no_other() {
+fn every_number_of_the_list_is_given_with_its_kind_and_meaning_and_no_other() {
     let store = store();
     let server = Server::of(store.path(), &[]);
     let _ = server.get("/");
     let shown = server.get("/metrics").body;
-    let guide =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/OPERATIONS.md"));
-    let guide = guide.unwrap();
-    let row = |line: &str| -> Option<String> {
-        let (name, rest) = line.strip_prefix("| `torrens_")?.split_once("` | ")?;
-        Some(format!("torrens_{name} {}", rest.split(',').next()?))
+    let head = |line: &str| line.starts_with("# ").then(|| line.to_owned());
+    let mut given: Vec<String> = shown.lines().filter_map(head).collect();
+    let heads = |metric: &Metric| {
+        let (name, kind, meaning) = (metric.name, metric.kind.name(), metric.meaning);
+        [
+            format!("# HELP {name} {meaning}"),
+            format!("# TYPE {name} {kind}"),
+        ]
     };
-    let mut told: Vec<String> = guide.lines().filter_map(row).collect();
-    let kinds = shown
-        .lines()
-        .filter_map(|line| line.strip_prefix("# TYPE "));
-    let mut given: Vec<String> = kinds.map(str::to_owned).collect();
-    told.sort();
+    let mut listed: Vec<String> = TOOL.iter().flat_map(heads).collect();
     given.sort();
-    assert_eq!(told, given);
+    listed.sort();
+    assert_eq!(given, listed);
     // They depend on the machine.
     let timed = [
         "torrens_look_duration_seconds ",

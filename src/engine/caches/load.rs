@@ -13,7 +13,7 @@ use crate::engine::core::Core;
 use crate::engine::{Answer, EngineError};
 use crate::lifecycle::{CacheEntry, CacheState, Cause, Event, EvictReason, LoadReason};
 use crate::store::{StoreError, WriteBatch, visit_at};
-use crate::{Incarnation, KeyRange, RegionEpoch, RegionId, Sequence};
+use crate::{Incarnation, KeyRange, RegionEpoch, RegionId, Sequence, trace};
 
 /// Rows, and bytes, between two looks at whether the load is still wanted and has room.
 const ROWS_PER_LOOK: u64 = 512;
@@ -147,6 +147,7 @@ impl Core {
         region: RegionId,
         incarnation: Incarnation,
     ) -> Result<(), EngineError> {
+        let _span = trace::load(region);
         // Attach and choose the sequence under the latch: no write runs, so every version is either
         // in the store at or below `sequence`, or will be mirrored.
         let latch = self.latches.hold(region);

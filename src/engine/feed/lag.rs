@@ -124,7 +124,7 @@ impl Need {
 }
 
 impl Core {
-    pub(super) fn observer_lag(&self, observer: ObserverId) -> Option<ObserverLag> {
+    pub(in crate::engine) fn observer_lag(&self, observer: ObserverId) -> Option<ObserverLag> {
         let settings = self.history.settings();
         let shared = self.feeds.get(observer);
         let now = self.disk.wall_clock_micros();

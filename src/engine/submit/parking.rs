@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 use torrens_journal::Lsn;
@@ -24,6 +25,8 @@ pub(super) struct Parked {
     pub(super) latches: Vec<RegionLatch>,
     pub(super) submission: Submission,
     pub(super) told: Arc<Told>,
+    /// Since when.
+    pub(super) since: Instant,
 }
 
 /// Those that wait.
@@ -124,9 +127,10 @@ pub(in crate::engine) fn run(core: &Arc<Core>) {
             latches,
             submission,
             told,
+            since,
         } in parked
         {
-            match core.carry_out_behind_barrier(submission, latches) {
+            match core.carry_out_behind_barrier(submission, latches, Some(since)) {
                 Ok((answer, basis)) => {
                     told.complete_when_durable(core, answer, basis);
                     last = last.max(basis);
