@@ -126,7 +126,7 @@ impl SnapshotReader {
     }
 
     /// A stream of the file's bytes as they lie, to send them to another store.
-    pub fn bytes_stream(&self) -> impl Read + Send + 'static {
+    pub fn bytes_stream(&self) -> impl Read + Send + 'static + use<> {
         FileSource::buffered(self.file.clone(), self.bytes)
     }
 

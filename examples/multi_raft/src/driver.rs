@@ -337,7 +337,9 @@ impl Driver {
         let Some(other) = others.choose(&mut rand::rng()) else {
             return Ok(None);
         };
-        let order = match rand::rng().random_range(0..10) {
+        let order = match rand::rng().random_range(0..13) {
+            10..=11 => Some(Order::Load { region }),
+            12 => Some(Order::Reload { region }),
             0..=2 => Some(Order::Transfer {
                 region,
                 to_peer: other.id,

@@ -6,8 +6,10 @@
 
 mod cluster;
 mod command;
+mod copy;
 mod counters;
 mod driver;
+mod feed;
 mod history;
 mod nemesis;
 mod peer;

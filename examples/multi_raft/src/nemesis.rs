@@ -18,6 +18,7 @@ use torrens::inspector::Inspector;
 
 use crate::HostError;
 use crate::cluster::{Cluster, ClusterOptions, line};
+use crate::copy::{Consumers, Counts};
 use crate::history::{Asked, Operation, Seen, is_linearizable};
 use crate::store::engine_dir;
 use crate::wire::{Faults, Frame, StoreStatus, WireDigest};
@@ -215,6 +216,13 @@ impl Tally {
     }
 }
 
+/// What the consumers of changes did.
+struct Copied {
+    /// Regions whose copy was compared with the store that leads them.
+    regions: usize,
+    counts: Counts,
+}
+
 /// Breaks a cluster for a while; whether everything held.
 pub fn run(dir: &Path, options: &ClusterOptions, settings: &Settings) -> Result<bool, HostError> {
     if dir.exists() {
@@ -228,6 +236,7 @@ pub fn run(dir: &Path, options: &ClusterOptions, settings: &Settings) -> Result<
         .iter()
         .map(|id| cluster.client_address(*id))
         .collect();
+    let consumers = Consumers::start(&cluster)?;
     let run = Arc::new(Run {
         began: Instant::now(),
         stop: AtomicBool::new(false),
@@ -253,16 +262,22 @@ pub fn run(dir: &Path, options: &ClusterOptions, settings: &Settings) -> Result<
         None => vec!["the cluster did not come to rest".to_owned()],
     };
     tally.note(&cluster.statuses());
+    let (differences, compared) = consumers.settle(&cluster);
+    let copied = Copied {
+        regions: compared,
+        counts: consumers.stop(),
+    };
     cluster.kill_driver();
     let stopped = cluster.stop_stores();
     let mut problems = fell;
     problems.extend(disagreements);
+    problems.extend(differences);
     if !stopped {
         problems.push("a store did not stop in order".to_owned());
     }
     problems.extend(verify_stores(&cluster));
     problems.extend(check_histories(&run.histories));
-    report(&run, &tally, &deeds, rested.as_deref(), &problems);
+    report(&run, &tally, &deeds, rested.as_deref(), &copied, &problems);
     Ok(problems.is_empty())
 }
 
@@ -577,6 +592,7 @@ fn report(
     tally: &Tally,
     deeds: &Deeds,
     digests: Option<&[(u64, Vec<WireDigest>)]>,
+    copied: &Copied,
     problems: &[String],
 ) {
     let histories = run
@@ -605,6 +621,9 @@ fn report(
     for (family, title) in [
         ("gate", "gate"),
         ("refused", "refused"),
+        ("engine-refused", "by code"),
+        ("evicted", "evicted"),
+        ("observing", "observing"),
         ("snapshot", "snapshots"),
         ("merge", "merges"),
         ("leadership", "leadership"),
@@ -625,18 +644,53 @@ fn report(
         .iter()
         .filter_map(|(name, count)| Some((name.strip_suffix(".accepted")?.to_owned(), *count)));
     println!("transitions  {}", list(transitions));
+    cases(&counters);
+    println!(
+        "observers    {}; {} regions of copies compared",
+        list(copied.counts.clone().into_iter()),
+        copied.regions
+    );
     if let Some(digests) = digests {
         let replicas: usize = digests.iter().map(|(_, digests)| digests.len()).sum();
         println!("replicas     {replicas} compared");
     }
     match problems {
-        [] => println!("result       linearizable, replicas agree, every store verifies"),
+        [] => println!(
+            "result       linearizable, replicas agree, the copies of observers equal the stores, every store verifies"
+        ),
         problems => {
             for problem in problems {
                 println!("PROBLEM      {problem}");
             }
         }
     }
+}
+
+/// How often each of the five cases came about by itself, by what shows it.
+fn cases(counters: &BTreeMap<String, u64>) {
+    let sum = |is_of: &dyn Fn(&str) -> bool| -> u64 {
+        let of = counters.iter().filter(|(name, _)| is_of(name));
+        of.map(|(_, count)| count).sum()
+    };
+    let queued = sum(&|name| name == "record.cache.queue");
+    let over_cache = sum(&|name| name == "case.snapshot-over-a-cache");
+    let split = sum(&|name| name == "case.split-behind-a-snapshot-over-a-cache");
+    let late = sum(&|name| {
+        let is_snapshot = name.starts_with("refused.reserve-snapshot: ")
+            || name.starts_with("refused.apply-snapshot: ");
+        is_snapshot || name == "snapshot.not-for-this-peer"
+    });
+    let uninitialized = sum(&|name| name == "preload.peer-uninitialized");
+    let reports = sum(&|name| name.starts_with("leadership."));
+    let late_reports = sum(&|name| name == "observing.leadership-reports-late");
+    println!("case 1       {queued} loads waited for an eviction");
+    println!("case 2       {over_cache} snapshots ended a cache, {split} splits came behind one");
+    println!("case 3       {late} snapshots came for a peer that could not take them any more");
+    println!("case 4       {uninitialized} hints for a peer without a description");
+    let repaired = sum(&|name| name == "observing.audit-repairs");
+    println!(
+        "case 5       {reports} reports of leadership, {late_reports} of them late, {repaired} repairs by audits"
+    );
 }
 
 fn list(items: impl Iterator<Item = (String, u64)>) -> String {

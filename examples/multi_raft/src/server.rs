@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 use torrens::engine::Digested;
-use torrens::{Engine, StoreId};
+use torrens::{Engine, RegionId, StoreId};
 
 use crate::router::Router;
 use crate::store::{self, Input, Shared};
-use crate::wire::{self, Frame, Response, WireDigest, WireRegion};
+use crate::wire::{self, Frame, RegionRows, Response, WireDigest, WireRange, WireRegion};
 
 /// How long an entry may take to be applied before its proposer gives up.
 pub const APPLY_WAIT: Duration = Duration::from_secs(4);
@@ -80,6 +80,8 @@ fn serve_link(mut stream: TcpStream, context: &Context) -> io::Result<()> {
                 Frame::Status(store::status(context.id, &context.engine, &context.shared))
             }
             Frame::AskDigests => Frame::Digests(digests(&context.engine)),
+            Frame::AskLedRows => Frame::LedRows(led_rows(context)),
+            Frame::Observe(name) => return crate::feed::serve(stream, context, &name),
             _ => return Err(io::ErrorKind::InvalidData.into()),
         };
         wire::send(&mut stream, &answer)?;
@@ -127,6 +129,31 @@ fn digests(engine: &Engine) -> Vec<WireDigest> {
             _ => None,
         })
         .collect()
+}
+
+/// Every row of every region that this store leads.
+fn led_rows(context: &Context) -> Vec<RegionRows> {
+    let beats = context
+        .shared
+        .beats
+        .lock()
+        .expect("nothing panics while it holds the beats")
+        .clone();
+    let rows_of = |beat: crate::wire::RegionBeat| {
+        let region = RegionId(beat.region.id);
+        let described = context.engine.region(region)?.region?;
+        let view = context.engine.view(region, described.epoch).ok()?;
+        let rows: Result<Vec<_>, _> = view
+            .scan(..)
+            .map(|row| row.map(|(key, value)| (key.to_vec(), value.to_vec())))
+            .collect();
+        Some(RegionRows {
+            region: region.0,
+            range: WireRange::from(&described.range),
+            rows: rows.ok()?,
+        })
+    };
+    beats.into_iter().filter_map(rows_of).collect()
 }
 
 /// Serves clients.

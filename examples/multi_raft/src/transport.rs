@@ -82,29 +82,41 @@ impl Transport {
     }
 
     /// Sends a message and the snapshot file that belongs to it, on a thread of its own; tells whether
-    /// the other store has staged it.
-    pub fn send_snapshot(
+    /// the other store has staged it. Faults make it late, lost or sent twice, as they do messages.
+    pub fn send_snapshot<R: Read>(
         &self,
         envelope: Envelope,
         head: SnapshotHead,
-        file: impl Read + Send + 'static,
+        open: impl Fn() -> R + Send + 'static,
         done: impl FnOnce(bool) + Send + 'static,
     ) {
         let address = self.address(envelope.to_store);
-        let cut = {
-            let faults = self
-                .faults
-                .lock()
-                .expect("nothing panics while it holds the faults");
-            let is_lost = rand::rng().random_range(0..1000) < faults.drop;
-            is_lost || faults.unreachable.contains(&envelope.to_store)
-        };
+        let faults = self
+            .faults
+            .lock()
+            .expect("nothing panics while it holds the faults")
+            .clone();
+        let mut random = rand::rng();
+        let mut happens = |thousandths: u32| random.random_range(0..1000) < thousandths;
+        let is_cut = faults.unreachable.contains(&envelope.to_store) || happens(faults.drop);
+        let (is_doubled, is_late) = (happens(faults.duplicate), happens(faults.delay));
+        let late = rand::rng().random_range(0..=faults.delay_max_ms);
         std::thread::spawn(move || {
-            let sent = match (address, cut) {
-                (Some(address), false) => stream_snapshot(&address, envelope, head, file),
+            if is_late {
+                // Messages and other snapshots overtake it.
+                std::thread::sleep(Duration::from_millis(u64::from(late)));
+            }
+            let send = |address: &str| stream_snapshot(address, envelope.clone(), head, open());
+            let sent = match (&address, is_cut) {
+                (Some(address), false) => send(address),
                 _ => Err(io::ErrorKind::NotConnected.into()),
             };
+            let again = address.filter(|_| is_doubled && sent.is_ok());
             done(sent.is_ok());
+            if let Some(address) = again {
+                std::thread::sleep(Duration::from_millis(u64::from(late)));
+                let _ = send(&address);
+            }
         });
     }
 

@@ -285,6 +285,14 @@ pub enum Order {
         source: u64,
         target: u64,
     },
+    /// Have the region in memory.
+    Load {
+        region: u64,
+    },
+    /// Let its memory go and take it again at once: the load has to wait for the eviction.
+    Reload {
+        region: u64,
+    },
 }
 
 /// What a leader tells the driver of its region.
@@ -320,6 +328,59 @@ pub struct WireDigest {
     pub hash: u32,
 }
 
+/// One change of a key, as a consumer is told of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WireChange {
+    Put { key: Vec<u8>, value: Vec<u8> },
+    Delete { key: Vec<u8> },
+    DeleteRange(WireRange),
+}
+
+/// What a consumer of changes is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WireItem {
+    /// Changes of one entry, or a part of them.
+    Changes {
+        region: u64,
+        generation: u64,
+        index: u64,
+        changes: Vec<WireChange>,
+        is_last: bool,
+    },
+    /// What it has of the range may be wrong.
+    Reset {
+        region: u64,
+        generation: u64,
+        range: WireRange,
+        index: u64,
+        is_scanned: bool,
+    },
+    /// Rows of a scan.
+    Rows {
+        region: u64,
+        generation: u64,
+        index: u64,
+        rows: Vec<(Vec<u8>, Vec<u8>)>,
+        is_last: bool,
+    },
+    /// Changes are lost.
+    Invalidated { region: u64, reason: String },
+    /// Nothing for the copy; what it acknowledges, if it does.
+    Moved {
+        region: u64,
+        generation: u64,
+        acknowledges: Option<u64>,
+    },
+}
+
+/// Every row of a region.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegionRows {
+    pub region: u64,
+    pub range: WireRange,
+    pub rows: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
 /// What a store says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreStatus {
@@ -351,6 +412,17 @@ pub enum Frame {
     /// Answered with [`Frame::Digests`]: of every region that can be read here.
     AskDigests,
     Digests(Vec<WireDigest>),
+    /// Answered with [`Frame::LedRows`]: of every region that the store leads.
+    AskLedRows,
+    LedRows(Vec<RegionRows>),
+    /// From a consumer: from now on the connection carries the feed of the observer of that name.
+    Observe(String),
+    /// To a consumer. Without items it says that the store lives.
+    Items(Vec<WireItem>),
+    /// From a consumer: region, generation and index of what it has dealt with.
+    Acks(Vec<(u64, u64, u64)>),
+    /// From a consumer: tell the region anew.
+    Rescan(u64),
     /// To the driver: a store with an empty directory wants a first region. Answered with `Region`.
     AskFirstRegion {
         store: u64,

@@ -227,6 +227,11 @@ impl Store {
             && let Some(task) = self.tasks.get_mut(&region)
         {
             task.bytes /= 2;
+            if std::mem::take(&mut task.snapshot_ended_cache) {
+                self.shared
+                    .counters
+                    .add("case", "split-behind-a-snapshot-over-a-cache");
+            }
         }
         Ok(self.applied("split", &answer))
     }

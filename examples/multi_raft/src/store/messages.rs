@@ -260,6 +260,7 @@ impl Store {
         };
         let region = RegionId(envelope.region);
         if !self.passes(&envelope, MessageKind::Snapshot)? {
+            self.shared.counters.add("snapshot", "not-for-this-peer");
             self.forget_staged(&staged);
             return Ok(());
         }

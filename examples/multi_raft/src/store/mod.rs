@@ -22,7 +22,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use raft::StateRole;
 use torrens::lifecycle::{Mode, ParkingLot};
 use torrens::snapshot::StagedSnapshot;
-use torrens::{Engine, LeadershipRole, RegionEpoch, RegionId, StoreId};
+use torrens::{Engine, EvictReason, LeadershipRole, RegionEpoch, RegionId, StoreId};
 
 use crate::HostError;
 use crate::counters::Counters;
@@ -255,6 +255,7 @@ impl Store {
             self.logs.purge()?;
         }
         if self.ticks.is_multiple_of(4) {
+            self.hint_learners();
             self.publish_beats();
         }
         Ok(())
@@ -454,6 +455,35 @@ pub fn status(id: StoreId, engine: &Engine, shared: &Shared) -> StoreStatus {
             .iter()
             .filter(|status| matches!(status.mode, Mode::Merging(_)))
             .count() as u64,
-        counters: shared.counters.all(),
+        counters: counted(engine, shared),
     }
+}
+
+/// What the host counted, and what the engine did.
+fn counted(engine: &Engine, shared: &Shared) -> BTreeMap<String, u64> {
+    let mut all = shared.counters.all();
+    let counters = engine.counters();
+    for (kind, count) in counters.records.into_iter().filter(|(_, count)| *count > 0) {
+        all.insert(format!("record.{}", kind.name()), count);
+    }
+    for (code, count) in counters.refusals {
+        all.insert(format!("engine-refused.{code}"), count);
+    }
+    for reason in EvictReason::ALL {
+        let count = counters.cache.evictions(reason);
+        if count > 0 {
+            all.insert(format!("evicted.{}", reason.as_str()), count);
+        }
+    }
+    for (name, count) in [
+        ("leadership-reports-late", counters.observers.reports_late),
+        ("audit-repairs", counters.observers.audit_repairs),
+    ] {
+        all.insert(format!("observing.{name}"), count);
+    }
+    all.insert(
+        "engine.slow-transitions".to_owned(),
+        counters.slow_transitions,
+    );
+    all
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use raft::eraftpb::{ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2};
 use torrens::lifecycle::Mode;
-use torrens::{Preload, RegionEpoch, RegionId};
+use torrens::{PeerRole, Preload, RegionEpoch, RegionId};
 
 use super::{Input, Store};
 use crate::command::{Command, PeersCommand, PeersContext};
@@ -44,6 +44,49 @@ impl Store {
             }
             Order::Transfer { region, to_peer } => self.begin_transfer(RegionId(region), to_peer),
             Order::Merge { source, target } => self.order_merge(RegionId(source), RegionId(target)),
+            Order::Load { region } => self.load(RegionId(region)),
+            Order::Reload { region } => {
+                if let Ok(answer) = self.engine.evict(RegionId(region)) {
+                    self.count_answer("evict", &answer);
+                }
+                self.load(RegionId(region));
+            }
+        }
+    }
+
+    /// Asks for a region to be held in memory. It is a wish: what refuses it is counted.
+    fn load(&mut self, region: RegionId) {
+        let Some(described) = self.engine.region(region).and_then(|status| status.region) else {
+            return;
+        };
+        if let Ok(answer) = self.engine.load(region, described.epoch) {
+            self.count_answer("load", &answer);
+        }
+    }
+
+    /// Hints to the stores of learners that they will be needed: one that has no data yet says so.
+    pub(super) fn hint_learners(&mut self) {
+        let mut hints = Vec::new();
+        for (region, task) in &self.tasks {
+            let described = self.engine.region(*region).and_then(|status| status.region);
+            let Some(described) = described.filter(|_| task.leads_for_sure()) else {
+                continue;
+            };
+            let learners = described.peers.iter();
+            let learners = learners.filter(|peer| peer.role == PeerRole::Learner);
+            hints.extend(learners.map(|peer| Envelope {
+                region: region.0,
+                from_store: self.id.0,
+                to_store: peer.store.0,
+                from_peer: task.peer.0,
+                to_peer: peer.id.0,
+                epoch: described.epoch.into(),
+                range: None,
+                body: Body::Preload,
+            }));
+        }
+        for hint in hints {
+            self.transport.send(hint);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use raft::eraftpb::{Message, Snapshot};
 use raft::{Ready, SnapshotStatus};
 use serde::{Deserialize, Serialize};
-use torrens::{Incarnation, RaftPosition, RegionId, Taken};
+use torrens::{CacheState, Incarnation, RaftPosition, RegionId, Taken};
 
 use super::{Input, Store};
 use crate::HostError;
@@ -132,14 +132,18 @@ impl Store {
             return;
         };
         let own = self.own.clone();
-        self.transport
-            .send_snapshot(envelope, data.head, reader.bytes_stream(), move |staged| {
+        self.transport.send_snapshot(
+            envelope,
+            data.head,
+            move || reader.bytes_stream(),
+            move |staged| {
                 let _ = own.send(Input::SnapshotSent {
                     region,
                     to_peer,
                     staged,
                 });
-            });
+            },
+        );
     }
 
     pub(super) fn on_snapshot_sent(&mut self, region: RegionId, to_peer: u64, staged: bool) {
@@ -172,12 +176,17 @@ impl Store {
             return Ok(false);
         };
         task.staged.clear();
+        let status = self.engine.region(region);
+        let was_cached = status.is_some_and(|status| status.cache == CacheState::Active);
         let answer = self
             .engine
             .apply_snapshot_over(region, incarnation, &staged, &sources)?;
         self.count_answer("apply-snapshot", &answer);
         if !answer.holds() {
             return Ok(false);
+        }
+        if was_cached {
+            self.shared.counters.add("case", "snapshot-over-a-cache");
         }
         // The begin is durable, so the old log is nobody's: it begins at the snapshot.
         let described = self.engine.region(region).and_then(|status| status.region);
@@ -201,6 +210,7 @@ impl Store {
         }
         drop(state);
         task.applied = position.index;
+        task.snapshot_ended_cache = was_cached;
         task.needs_snapshot = false;
         task.node.raft.pending_request_snapshot = raft::INVALID_INDEX;
         self.logs.write(changes)?;
