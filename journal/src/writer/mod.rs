@@ -114,6 +114,8 @@ struct Inner {
     completions: Completions,
     hooks: Hooks,
     is_ahead: AtomicBool,
+    /// More waiting threads than this sleep at once.
+    awake_threads_max: u32,
     flusher: Bell,
     preparer: Bell,
 }
@@ -224,6 +226,13 @@ impl Journal {
         let inner = self.inner();
         inner.completions.want(lsn, Durability::Durable);
         inner.nudge_flusher();
+    }
+
+    /// Whether a thread of the journal's own syncs for those who do not wait. Without one (a disk that allows
+    /// no threads, a system that had none left) syncs happen when somebody waits, and who left a callback
+    /// is told then.
+    pub fn has_sync_thread(&self) -> bool {
+        self.inner().has_flusher()
     }
 
     /// Waits until the record at `lsn` and all before it are durable. Threads that wait together
