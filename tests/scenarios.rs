@@ -96,16 +96,7 @@ fn every_scenario_answers_as_expected() {
 fn every_scenario_answers_the_same_on_a_real_disk() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (mut whole, mut steps) = (0, 0);
-    // What is not synced yet is a matter of time on a real disk: the journal syncs by itself after a while.
-    let timed = [
-        "merge/by-ticket.scenario",
-        "peers/submitted-transitions.scenario",
-    ];
     for (number, (name, scenario)) in scenarios().iter().enumerate() {
-        // And feeds show at each step what is durable.
-        if timed.contains(&name.as_str()) || name.starts_with("feed/") {
-            continue;
-        }
         let options = PlayOptions {
             place: Place::Directory(dir.path().join(number.to_string())),
             ..PlayOptions::default()

@@ -122,6 +122,8 @@ impl Machine {
     pub(super) fn real(store: StoreId, dir: &Path, counter: &Counter) -> Result<Machine, Trouble> {
         let options = RealDiskOptions {
             sync: SyncChoice::Auto,
+            // Background work advances by the scenario's steps alone, syncs among it.
+            without_threads: true,
             ..RealDiskOptions::default()
         };
         let disk = RealDisk::with(options)

@@ -24,7 +24,7 @@ impl Place {
     fn real(sync: SyncChoice) -> Option<Place> {
         let disk = match RealDisk::with(RealDiskOptions {
             sync,
-            op_hook: None,
+            ..RealDiskOptions::default()
         }) {
             Ok(disk) => Arc::new(disk),
             Err(error) => {

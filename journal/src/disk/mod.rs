@@ -181,8 +181,8 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
         let _ = dir;
         Err(io::ErrorKind::Unsupported.into())
     }
-    /// Whether a journal may use this disk from threads of its own. A simulated disk says no, so that
-    /// the order of its operations is the caller's.
+    /// Whether a journal may use this disk from threads of its own. A simulated disk says no if it is not told
+    /// otherwise, so that the order of its operations is the caller's.
     fn allows_threads(&self) -> bool {
         true
     }

@@ -66,6 +66,9 @@ pub struct RealDiskOptions {
     pub sync: SyncChoice,
     /// Told of each operation that changes something, before it happens.
     pub op_hook: Option<OpHook>,
+    /// Journals on this disk have no threads of their own: nothing is synced, and no segment prepared, before
+    /// somebody needs it, so what is durable at each moment is the caller's to say.
+    pub without_threads: bool,
 }
 
 impl fmt::Debug for RealDiskOptions {
@@ -73,6 +76,7 @@ impl fmt::Debug for RealDiskOptions {
         f.debug_struct("RealDiskOptions")
             .field("sync", &self.sync)
             .field("op_hook", &self.op_hook.is_some())
+            .field("without_threads", &self.without_threads)
             .finish()
     }
 }
@@ -81,6 +85,7 @@ impl fmt::Debug for RealDiskOptions {
 #[derive(Debug)]
 pub struct RealDisk {
     shared: Arc<Shared>,
+    without_threads: bool,
 }
 
 /// What a disk and its open files have in common.
@@ -114,7 +119,7 @@ impl fmt::Debug for Shared {
 impl RealDisk {
     /// A disk with the default options. Probes io_uring once and does without it if it is refused.
     pub fn new() -> RealDisk {
-        RealDisk::from_parts(Syncer::auto(), None)
+        RealDisk::from_parts(Syncer::auto(), RealDiskOptions::default())
     }
 
     /// A disk with these options.
@@ -122,17 +127,16 @@ impl RealDisk {
     /// # Errors
     /// `Unsupported` if [`SyncChoice::IoUring`] is asked for and the kernel or its policy refuses.
     pub fn with(options: RealDiskOptions) -> io::Result<RealDisk> {
-        Ok(RealDisk::from_parts(
-            Syncer::choose(options.sync)?,
-            options.op_hook,
-        ))
+        let syncer = Syncer::choose(options.sync)?;
+        Ok(RealDisk::from_parts(syncer, options))
     }
 
-    fn from_parts(syncer: Syncer, op_hook: Option<OpHook>) -> RealDisk {
+    fn from_parts(syncer: Syncer, options: RealDiskOptions) -> RealDisk {
         RealDisk {
+            without_threads: options.without_threads,
             shared: Arc::new(Shared {
                 syncer,
-                op_hook,
+                op_hook: options.op_hook,
                 ops: AtomicU64::new(0),
             }),
         }
@@ -266,6 +270,10 @@ impl Disk for RealDisk {
 
     fn probe_direct(&self, dir: &Path) -> io::Result<()> {
         probe_direct(dir)
+    }
+
+    fn allows_threads(&self) -> bool {
+        !self.without_threads
     }
 }
 

@@ -69,6 +69,7 @@ const FIRST_PID: u32 = 1_000;
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
     released: Arc<Condvar>,
+    with_threads: bool,
 }
 
 impl SimDisk {
@@ -95,11 +96,22 @@ impl SimDisk {
         SimDisk {
             state: Arc::new(Mutex::new(state)),
             released: Arc::default(),
+            with_threads: false,
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
+    }
+
+    /// The same disk, on which journals have threads of their own: for what only they do. The order of
+    /// operations is theirs then.
+    #[must_use]
+    pub fn with_threads(&self) -> SimDisk {
+        SimDisk {
+            with_threads: true,
+            ..self.clone()
+        }
     }
 
     /// The device after the power went now: a new disk on which everything is durable, with no
@@ -521,7 +533,7 @@ impl Disk for SimDisk {
     }
 
     fn allows_threads(&self) -> bool {
-        false
+        self.with_threads
     }
 }
 

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use torrens_journal::disk::{Disk, LockError, RealDisk};
+use torrens_journal::disk::{Disk, LockError, RealDisk, RealDiskOptions};
 use torrens_journal::testing::{CutChoice, SimDisk, SimFault};
 use torrens_journal::{
     CommitError, Durability, Journal, JournalOptions, Lsn, MarkError, NewRecord, SyncError, Ticket,
@@ -152,6 +152,31 @@ fn a_failed_sync_is_told_to_every_ticket_and_closing_tells_the_rest() {
     }
     journal.close().unwrap();
     assert_eq!(*told.lock(), [Ok(Lsn::FIRST), Ok(Lsn::new(2))]);
+}
+
+#[test]
+fn a_disk_without_threads_syncs_only_for_those_who_wait() {
+    let temporary = tempfile::tempdir().unwrap();
+    let options = RealDiskOptions {
+        without_threads: true,
+        ..RealDiskOptions::default()
+    };
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::with(options).unwrap());
+    let path = temporary.path().join("journal");
+    let options = small().idle(Duration::from_millis(1));
+    let journal = Journal::create(disk, &path, STORE, options).unwrap();
+    assert!(!journal.has_sync_thread());
+    let told = Told::default();
+    let ticket = submit(&journal, 1, Durability::Durable);
+    ticket.on_durable(note(&told));
+    let ticket = submit(&journal, 2, Durability::Durable);
+    // Not a measurement: a thread that is there would need a small part of this.
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(ticket.outcome().is_none() && told.lock().is_empty());
+    assert_eq!(journal.synced(), Lsn::ZERO);
+    ticket.wait().unwrap();
+    assert_eq!(told.lock().len(), 1, "whoever syncs tells the others");
+    assert!(real(small()).1.has_sync_thread());
 }
 
 #[test]

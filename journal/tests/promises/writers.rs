@@ -100,7 +100,7 @@ fn a_real_directory_goes_from_one_writer_to_the_other_and_back() {
     for sync in [SyncChoice::Fdatasync, SyncChoice::Auto] {
         let options = RealDiskOptions {
             sync,
-            op_hook: None,
+            ..RealDiskOptions::default()
         };
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::with(options).unwrap());
         let _ = std::fs::remove_dir_all(&path);

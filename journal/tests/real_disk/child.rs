@@ -43,7 +43,7 @@ pub(crate) fn ways(test: &str) -> Vec<Way> {
 pub(crate) fn disk(sync: SyncChoice) -> std::io::Result<RealDisk> {
     RealDisk::with(RealDiskOptions {
         sync,
-        op_hook: None,
+        ..RealDiskOptions::default()
     })
 }
 

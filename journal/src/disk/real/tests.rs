@@ -304,7 +304,7 @@ fn other_process_has_no_ring() {
 
     let forced = RealDiskOptions {
         sync: SyncChoice::IoUring,
-        op_hook: None,
+        ..RealDiskOptions::default()
     };
     assert_eq!(
         RealDisk::with(forced).unwrap_err().kind(),
