@@ -1,5 +1,6 @@
 //! The gate of messages, and the keys that are kept free for a snapshot on its way to Raft.
 
+use super::submit::Submission;
 use super::{Answer, Engine, EngineError};
 use crate::lifecycle::{Cause, CreatePermit, Event, GateAnswer, MessageHeader};
 use crate::{Incarnation, RaftPosition, Region, RegionId};
@@ -20,7 +21,12 @@ impl Engine {
             from_store,
             epoch,
         } = permit;
-        self.core.create_peer(region, peer, from_store, epoch)
+        self.core.wait_for(Submission::CreatePeer {
+            region,
+            peer,
+            from_store,
+            epoch,
+        })
     }
 
     /// Keeps the keys of a snapshot free for it, before it is given to Raft: what the apply needs is

@@ -66,6 +66,14 @@ impl Log {
         }
     }
 
+    /// Whether a thread syncs for those who do not wait.
+    pub(super) fn has_sync_thread(&self) -> bool {
+        match self {
+            Log::Writable(journal) => journal.has_sync_thread(),
+            Log::ReadOnly(_) => false,
+        }
+    }
+
     /// Whether it is known that the record at `lsn`, which was appended, will not become durable through
     /// this journal.
     pub(super) fn is_lost(&self, lsn: Lsn) -> bool {

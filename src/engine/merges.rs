@@ -5,12 +5,10 @@
 //! (*metadata never behind data*). Not here: which merge is legal, and what it waits for
 //! (`lifecycle`).
 
-use std::collections::BTreeSet;
-
 use super::core::Core;
-use super::decide::Decision;
 use super::durable::After;
-use super::transitions::cause_of;
+use super::submit::Submission;
+use super::submit::carry::{End, Ends, Rest, Underway};
 use super::{Answer, Engine, EngineError};
 use crate::lifecycle::{Cause, DamageReason, Event, PeerStage, Refusal, Register};
 use crate::{Incarnation, RaftPosition, Region, RegionEpoch, RegionId};
@@ -30,9 +28,8 @@ impl Engine {
         target: Region,
         min_index: u64,
     ) -> Result<Answer, EngineError> {
-        self.core.enter_mode(&Event::PrepareMerge {
+        self.core.wait_for(Submission::PrepareMerge {
             region,
-            incarnation: None,
             epoch,
             position,
             target,
@@ -56,8 +53,13 @@ impl Engine {
         source: Region,
         commit: u64,
     ) -> Result<Answer, EngineError> {
-        self.core
-            .commit_merge(region, epoch, position, source, commit)
+        self.core.wait_for(Submission::CommitMerge {
+            region,
+            epoch,
+            position,
+            source,
+            commit,
+        })
     }
 
     /// Ends a prepared merge without its taking place: the region serves again. Names the attempt by
@@ -69,9 +71,8 @@ impl Engine {
         position: RaftPosition,
         commit: u64,
     ) -> Result<Answer, EngineError> {
-        self.core.enter_mode(&Event::RollbackMerge {
+        self.core.wait_for(Submission::RollbackMerge {
             region,
-            incarnation: None,
             epoch,
             position,
             commit,
@@ -86,9 +87,8 @@ impl Engine {
         epoch: RegionEpoch,
         position: RaftPosition,
     ) -> Result<Answer, EngineError> {
-        self.core.enter_mode(&Event::BeginFlashback {
+        self.core.wait_for(Submission::BeginFlashback {
             region,
-            incarnation: None,
             epoch,
             position,
         })
@@ -101,9 +101,8 @@ impl Engine {
         epoch: RegionEpoch,
         position: RaftPosition,
     ) -> Result<Answer, EngineError> {
-        self.core.enter_mode(&Event::EndFlashback {
+        self.core.wait_for(Submission::EndFlashback {
             region,
-            incarnation: None,
             epoch,
             position,
         })
@@ -111,77 +110,44 @@ impl Engine {
 }
 
 impl Core {
-    /// An entry that changes what its region is in. What is in memory goes with it if it ends
-    /// serving.
-    fn enter_mode(&self, event: &Event) -> Result<Answer, EngineError> {
-        let (Some(region), Some(position)) = (event.region(), event.position()) else {
-            unreachable!("every mode is entered by an entry of a region: {event:?}");
-        };
-        self.check_open()?;
-        let latch = self.latches.hold(region);
-        self.make_durable(region)?;
-        let (decision, ended) = self.decide_mode(event, cause_of(position))?;
-        let (answer, effects) = self.settle(decision)?;
-        if let Some(ended) = ended {
-            self.caches.detach_of(region, ended);
-        }
-        drop(latch);
-        self.queue.push_effects(effects);
-        Ok(answer)
-    }
-
     /// Decides an entry that puts its region into a mode, or takes it out. Its data is durable and its latch
-    /// is held. Gives the incarnation whose memory serves no more: the caller lets that go once the record is
-    /// durable, and has the effects done. Without one, whoever publishes the record has them done.
-    pub(super) fn decide_mode(
-        &self,
-        event: &Event,
-        cause: Cause,
-    ) -> Result<(Decision, Option<Incarnation>), EngineError> {
-        let mut ended = None;
+    /// is held. What is in memory goes with it if it ends serving; if nothing is, whoever publishes the record
+    /// has its effects done.
+    pub(super) fn decide_mode(&self, event: &Event, cause: Cause) -> Result<Underway, EngineError> {
+        let mut ends = Vec::new();
         let look = |_: &Register| {};
         let decision = self.decide_looking(event, cause, look, |made, effects| {
             let region = event.region()?;
             let live = made.register.incarnation(region);
             let serves = live.is_some_and(|live| made.register.serving(region, live).is_some());
             let is_cached = |subject: &Incarnation| self.caches.is_attached(region, *subject);
-            ended = made.subject.filter(|_| !serves).filter(is_cached);
+            let ended = made.subject.filter(|_| !serves).filter(is_cached);
+            ends.extend(ended.map(|incarnation| End {
+                region,
+                incarnation,
+                what: Ends::Memory,
+            }));
             match ended {
                 Some(_) => None,
                 None => After::of(std::mem::take(effects), false),
             }
         })?;
-        Ok((decision, ended))
+        Ok(Underway {
+            basis: decision.basis(),
+            answer: decision.answer,
+            rest: Rest {
+                ends,
+                effects: decision.effects,
+            },
+        })
     }
 
-    fn commit_merge(
+    /// Decides to commit a merge of two regions whose data is durable and whose latches are held.
+    pub(super) fn decide_merge(
         &self,
-        region: RegionId,
-        epoch: RegionEpoch,
-        position: RaftPosition,
-        source: Region,
-        commit: u64,
-    ) -> Result<Answer, EngineError> {
-        self.check_open()?;
-        let source_region = source.id;
-        let _latches = self
-            .latches
-            .hold_all(&BTreeSet::from([region, source_region]));
-        self.make_durable(source_region)?;
-        self.make_durable(region)?;
-        let event = Event::CommitMerge {
-            region,
-            incarnation: None,
-            epoch,
-            position,
-            source,
-            commit,
-        };
-        self.merge(&event, cause_of(position))
-    }
-
-    /// Commits a merge of two regions whose data is durable and whose latches are held.
-    pub(super) fn merge(&self, event: &Event, cause: Cause) -> Result<Answer, EngineError> {
+        event: &Event,
+        cause: Cause,
+    ) -> Result<Underway, EngineError> {
         let &Event::CommitMerge {
             region, ref source, ..
         } = event
@@ -203,23 +169,30 @@ impl Core {
                 );
             }
         })?;
-        let subject = decision.subject;
-        let (answer, effects) = self.settle(decision)?;
-        if let Some(incarnation) = subject {
-            match damaged {
-                Some(_) => self.withdraw(region, incarnation),
-                None => self.caches.detach_of(region, incarnation),
-            }
-        }
-        if let Some(gone) = gone {
-            // Its views were stopped when the merge was published.
-            self.caches.detach_of(source_region, gone);
-            self.rows.forget(source_region, gone);
-        }
-        self.queue.push_effects(effects);
-        Ok(match damaged {
-            Some(reason) => Answer::Refused(Refusal::RegionDamaged { region, reason }),
-            None => answer,
+        let target = decision.subject.map(|incarnation| End {
+            region,
+            incarnation,
+            what: match damaged {
+                Some(_) => Ends::Reading,
+                None => Ends::Memory,
+            },
+        });
+        // Its views are stopped when the merge is published.
+        let source = gone.map(|incarnation| End {
+            region: source_region,
+            incarnation,
+            what: Ends::Row,
+        });
+        Ok(Underway {
+            basis: decision.basis(),
+            answer: match damaged {
+                Some(reason) => Answer::Refused(Refusal::RegionDamaged { region, reason }),
+                None => decision.answer,
+            },
+            rest: Rest {
+                ends: target.into_iter().chain(source).collect(),
+                effects: decision.effects,
+            },
         })
     }
 

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use torrens_journal::{JournalStats, Lsn};
 
 use crate::lifecycle::{
-    Cause, DestroyCause, Event, EvictReason, PeerChange, Register, Split, Tombstone, WitnessSwitch,
+    Cause, DestroyCause, EvictReason, PeerChange, Register, Split, Tombstone, WitnessSwitch,
 };
 use crate::snapshot::{SnapshotName, SnapshotReader, StagedSnapshot};
 use crate::store::{ColumnFamilies, WriteBatch};
@@ -157,7 +157,7 @@ impl Engine {
     /// # Durability
     /// As every transition here: when it answers, the record is durable.
     pub fn bootstrap(&self, region: Region) -> Result<Answer, EngineError> {
-        self.core.bootstrap(region)
+        self.core.wait_for(Submission::Bootstrap { region })
     }
 
     /// Creates a peer because a message for it arrived: it has no range and no data yet.
@@ -168,7 +168,12 @@ impl Engine {
         from_store: StoreId,
         epoch: RegionEpoch,
     ) -> Result<Answer, EngineError> {
-        self.core.create_peer(region, peer, from_store, epoch)
+        self.core.wait_for(Submission::CreatePeer {
+            region,
+            peer,
+            from_store,
+            epoch,
+        })
     }
 
     /// Splits a region into itself and new ones, in one record.
@@ -176,7 +181,7 @@ impl Engine {
     /// Data of the region that is not durable yet is made so first (a barrier that other regions
     /// share and do not wait for).
     pub fn split(&self, split: Split) -> Result<Answer, EngineError> {
-        self.core.split(split)
+        self.core.wait_for(Submission::Split(split))
     }
 
     /// Adds, removes, promotes or demotes one peer. Removing this store's own peer begins its
@@ -188,7 +193,12 @@ impl Engine {
         position: RaftPosition,
         change: PeerChange,
     ) -> Result<Answer, EngineError> {
-        self.core.change_peers(region, epoch, position, change)
+        self.core.wait_for(Submission::ChangePeers {
+            region,
+            epoch,
+            position,
+            change,
+        })
     }
 
     /// Enters joint consensus: two or more changes of peers at once. Removing this store's own
@@ -202,10 +212,8 @@ impl Engine {
         position: RaftPosition,
         changes: Vec<PeerChange>,
     ) -> Result<Answer, EngineError> {
-        let incarnation = None;
-        self.core.conf_change(&Event::EnterJoint {
+        self.core.wait_for(Submission::EnterJoint {
             region,
-            incarnation,
             epoch,
             position,
             changes,
@@ -219,10 +227,8 @@ impl Engine {
         epoch: RegionEpoch,
         position: RaftPosition,
     ) -> Result<Answer, EngineError> {
-        let incarnation = None;
-        self.core.conf_change(&Event::LeaveJoint {
+        self.core.wait_for(Submission::LeaveJoint {
             region,
-            incarnation,
             epoch,
             position,
         })
@@ -239,10 +245,8 @@ impl Engine {
         position: RaftPosition,
         switches: Vec<WitnessSwitch>,
     ) -> Result<Answer, EngineError> {
-        let incarnation = None;
-        self.core.conf_change(&Event::SwitchWitness {
+        self.core.wait_for(Submission::SwitchWitness {
             region,
-            incarnation,
             epoch,
             position,
             switches,
@@ -258,8 +262,12 @@ impl Engine {
         description: Region,
         position: RaftPosition,
     ) -> Result<Answer, EngineError> {
-        self.core
-            .install_witness(region, incarnation, description, position)
+        self.core.wait_for(Submission::InstallWitness {
+            region,
+            incarnation,
+            description,
+            position,
+        })
     }
 
     /// Removes a peer from this store, leaving a tombstone. `epoch` is the region's as the caller
@@ -275,7 +283,13 @@ impl Engine {
         peer: PeerId,
         cause: DestroyCause,
     ) -> Result<Answer, EngineError> {
-        self.core.destroy(region, epoch, incarnation, peer, cause)
+        self.core.wait_for(Submission::Destroy {
+            region,
+            epoch,
+            incarnation,
+            peer,
+            cause,
+        })
     }
 
     /// Writes a snapshot file of the region as it is now, and syncs it.
@@ -551,7 +565,11 @@ impl Engine {
         incarnation: Incarnation,
         first_index: u64,
     ) -> Result<Answer, EngineError> {
-        self.core.report_log_start(region, incarnation, first_index)
+        self.core.wait_for(Submission::ReportLogStart {
+            region,
+            incarnation,
+            first_index,
+        })
     }
 
     /// Runs a barrier: everything written so far is durable when it answers. Answers its number.

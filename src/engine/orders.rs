@@ -1,9 +1,9 @@
 //! What no log says: a bootstrap in steps, and orders of an operator or of the host about this store
 //! alone.
 
-use super::core::Core;
+use super::submit::Submission;
 use super::{Answer, Engine, EngineError};
-use crate::lifecycle::{Cause, Event, Mode, Register};
+use crate::lifecycle::Mode;
 use crate::{PeerId, Region, RegionEpoch, RegionId, StoreId};
 
 impl Engine {
@@ -11,14 +11,7 @@ impl Engine {
     /// [`Engine::confirm_bootstrap`]. After a crash [`Engine::prepared_bootstrap`] finds it, and the
     /// host asks the cluster again.
     pub fn prepare_bootstrap(&self, region: Region) -> Result<Answer, EngineError> {
-        self.core.check_open()?;
-        let _latch = self.core.latches.hold(region.id);
-        let store = self
-            .core
-            .with_decided(Register::store)
-            .expect("opening gives the store its id");
-        let event = Event::PrepareBootstrap { store, region };
-        self.core.commit(&event, Cause::Host)
+        self.core.wait_for(Submission::PrepareBootstrap { region })
     }
 
     /// The region whose bootstrap was prepared and neither confirmed nor abandoned, if there is one.
@@ -30,23 +23,19 @@ impl Engine {
 
     /// Second step: the cluster begins with the region.
     pub fn confirm_bootstrap(&self, region: RegionId) -> Result<Answer, EngineError> {
-        self.core
-            .order(region, &Event::ConfirmBootstrap { region }, Cause::Host)
+        self.core.wait_for(Submission::ConfirmBootstrap { region })
     }
 
     /// Second step of whoever lost: the region goes, its keys are cleared in the background, and it
     /// leaves no tombstone, since nobody ever heard of it.
     pub fn abandon_bootstrap(&self, region: RegionId) -> Result<Answer, EngineError> {
-        self.core
-            .order(region, &Event::AbandonBootstrap { region }, Cause::Host)
+        self.core.wait_for(Submission::AbandonBootstrap { region })
     }
 
     /// Creates a region by order of an operator, over keys whose replicas are all lost: at index 5
     /// and term 5, without data.
     pub fn recover_region(&self, region: Region) -> Result<Answer, EngineError> {
-        let id = region.id;
-        self.core
-            .order(id, &Event::RecoverRegion { region }, Cause::Operator)
+        self.core.wait_for(Submission::RecoverRegion { region })
     }
 
     /// Takes the votes of all peers on `failed` stores, by order of an operator, and ends joint
@@ -58,13 +47,11 @@ impl Engine {
         epoch: RegionEpoch,
         failed: Vec<StoreId>,
     ) -> Result<Answer, EngineError> {
-        let event = Event::ForceVoters {
+        self.core.wait_for(Submission::ForceVoters {
             region,
-            incarnation: None,
             epoch,
             failed,
-        };
-        self.core.order(region, &event, Cause::Operator)
+        })
     }
 
     /// Places a tombstone by order of an operator: no peer of the region up to `peer` ever lives here.
@@ -75,12 +62,11 @@ impl Engine {
         peer: PeerId,
         epoch: RegionEpoch,
     ) -> Result<Answer, EngineError> {
-        let event = Event::PlaceTombstone {
+        self.core.wait_for(Submission::PlaceTombstone {
             region,
             peer,
             epoch,
-        };
-        self.core.order(region, &event, Cause::Operator)
+        })
     }
 
     /// Forgets tombstones whose regions nothing late can come for any more, as the caller knows: the
@@ -95,32 +81,11 @@ impl Engine {
     ) -> Result<Vec<Answer>, EngineError> {
         let collect = |(region, highest_peer): &(RegionId, PeerId)| {
             let (region, highest_peer) = (*region, *highest_peer);
-            let event = Event::CollectTombstone {
+            self.core.wait_for(Submission::CollectTombstone {
                 region,
                 highest_peer,
-            };
-            self.core.order(region, &event, Cause::Host)
+            })
         };
         tombstones.iter().map(collect).collect()
-    }
-}
-
-impl Core {
-    fn order(&self, region: RegionId, event: &Event, cause: Cause) -> Result<Answer, EngineError> {
-        self.check_open()?;
-        let latch = self.latches.hold(region);
-        let held = self.with_decided(|register| register.incarnation(region));
-        let mut gone = None;
-        let decision = self.decide_with(event, cause, |register, _| {
-            gone = held.filter(|_| register.incarnation(region).is_none());
-        })?;
-        let (answer, effects) = self.settle(decision)?;
-        if let Some(gone) = gone {
-            self.withdraw(region, gone);
-            self.rows.forget(region, gone);
-        }
-        drop(latch);
-        self.queue.push_effects(effects);
-        Ok(answer)
     }
 }

@@ -1,5 +1,7 @@
-//! The transitions that a host calls, each with what must hold around its decision: the latch, the
-//! barrier before it, the effects after it.
+//! What transitions need of the engine around their decisions: whether a caller is behind, data made durable,
+//! memory handed to the parts of a split or withdrawn; and where a host's log goes on.
+//!
+//! Not here: how they are carried out (`submit`), merges and modes (`merges`).
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -11,51 +13,10 @@ use super::core::Core;
 use super::decide::Decision;
 use super::durable::After;
 use super::{Answer, EngineError, RaftStart, status, timing};
-use crate::lifecycle::{
-    CacheState, Cause, DamageReason, DestroyCause, Event, PeerChange, PeerStage, Refusal, Register,
-    Split,
-};
-use crate::{Incarnation, PeerId, RaftPosition, Region, RegionEpoch, RegionId, StoreId};
+use crate::lifecycle::{CacheState, Cause, Event, PeerStage, Register, Split};
+use crate::{Incarnation, PeerId, RaftPosition, RegionEpoch, RegionId};
 
 impl Core {
-    pub(super) fn bootstrap(&self, region: Region) -> Result<Answer, EngineError> {
-        self.check_open()?;
-        let _latch = self.latches.hold(region.id);
-        let store = self
-            .with_decided(Register::store)
-            .expect("opening gives the store its id");
-        self.commit(&Event::Bootstrap { store, region }, Cause::Host)
-    }
-
-    pub(super) fn create_peer(
-        &self,
-        region: RegionId,
-        peer: PeerId,
-        from_store: StoreId,
-        epoch: RegionEpoch,
-    ) -> Result<Answer, EngineError> {
-        let _latch = self.latches.hold(region);
-        let event = Event::CreateByMessage {
-            region,
-            peer,
-            from_store,
-            message_epoch: epoch,
-        };
-        self.commit(&event, Cause::Message { from_store })
-    }
-
-    pub(super) fn split(&self, split: Split) -> Result<Answer, EngineError> {
-        let region = split.region;
-        let _latch = self.latches.hold(region);
-        // Data never behind metadata: once the record says that a part of the keys is a child's, the
-        // host will not send that part's older entries again.
-        if !planted!("split-without-a-barrier") {
-            self.make_durable(region)?;
-        }
-        let (answer, _) = self.settle(self.decide_split(split)?)?;
-        Ok(answer)
-    }
-
     /// Decides a split of a region whose data is durable and whose latch is held. Whoever publishes it has
     /// its effects done.
     pub(super) fn decide_split(&self, split: Split) -> Result<Decision, EngineError> {
@@ -68,107 +29,6 @@ impl Core {
             self.share_with_children(made.register, region, &children, new);
             After::of(std::mem::take(effects), false)
         })
-    }
-
-    pub(super) fn change_peers(
-        &self,
-        region: RegionId,
-        epoch: RegionEpoch,
-        position: RaftPosition,
-        change: PeerChange,
-    ) -> Result<Answer, EngineError> {
-        let incarnation = None;
-        self.conf_change(&Event::ChangePeers {
-            region,
-            incarnation,
-            epoch,
-            position,
-            change,
-        })
-    }
-
-    /// An entry that changes the peers of its region, and may take this store's own one away, or
-    /// its data.
-    pub(super) fn conf_change(&self, event: &Event) -> Result<Answer, EngineError> {
-        let (Some(region), Some(position)) = (event.region(), event.position()) else {
-            unreachable!("every change of peers is an entry of a region: {event:?}");
-        };
-        self.check_open()?;
-        let latch = self.latches.hold(region);
-        let mut holds = true;
-        let decision = self.decide_with(event, cause_of(position), |register, _| {
-            let peer = register.peer(region);
-            holds = peer.is_some_and(|peer| peer.stage.holds_data());
-        })?;
-        let gone = decision.subject.filter(|_| !holds);
-        let (answer, effects) = self.settle(decision)?;
-        if let Some(gone) = gone {
-            self.withdraw(region, gone);
-            self.rows.forget(region, gone);
-        }
-        drop(latch);
-        self.queue.push_effects(effects);
-        Ok(answer)
-    }
-
-    pub(super) fn install_witness(
-        &self,
-        region: RegionId,
-        incarnation: Incarnation,
-        description: Region,
-        position: RaftPosition,
-    ) -> Result<Answer, EngineError> {
-        self.check_open()?;
-        let latch = self.latches.hold(region);
-        let event = Event::InstallWitness {
-            region,
-            incarnation,
-            description,
-            position,
-            sources: Vec::new(),
-        };
-        let decision = self.decide(&event, Cause::Host)?;
-        let held = decision.subject;
-        let (answer, effects) = self.settle(decision)?;
-        if let Some(held) = held {
-            self.withdraw(region, held);
-            self.rows.forget(region, held);
-        }
-        drop(latch);
-        self.queue.push_effects(effects);
-        Ok(answer)
-    }
-
-    pub(super) fn destroy(
-        &self,
-        region: RegionId,
-        epoch: RegionEpoch,
-        incarnation: Option<Incarnation>,
-        peer: PeerId,
-        cause: DestroyCause,
-    ) -> Result<Answer, EngineError> {
-        self.check_open()?;
-        let latch = self.latches.hold(region);
-        if let Some((refused, basis)) = self.behind(region, epoch, incarnation, peer) {
-            self.wait_durable(basis)?;
-            return Ok(refused);
-        }
-        let event = Event::Destroy {
-            region,
-            incarnation,
-            peer,
-            cause,
-        };
-        let decision = self.decide(&event, Cause::Host)?;
-        let gone = decision.subject;
-        let (answer, effects) = self.settle(decision)?;
-        if let Some(gone) = gone {
-            self.withdraw(region, gone);
-            self.rows.forget(region, gone);
-        }
-        drop(latch);
-        self.queue.push_effects(effects);
-        Ok(answer)
     }
 
     /// The answer for a caller that would destroy a peer and does not know its region as it is, and the
@@ -232,48 +92,6 @@ impl Core {
             }
             _ => self.caches.detach(whole),
         }
-    }
-
-    pub(super) fn report_log_start(
-        &self,
-        region: RegionId,
-        incarnation: Incarnation,
-        first_index: u64,
-    ) -> Result<Answer, EngineError> {
-        self.check_open()?;
-        let _latch = self.latches.hold(region);
-        let (live, basis) =
-            self.with_decided(|register| (register.incarnation(region), register.last_lsn()));
-        // Whatever is answered without a record of its own rests on what was decided so far.
-        if live != Some(incarnation) {
-            self.wait_durable(basis)?;
-            let given = incarnation;
-            return Ok(Answer::Refused(Refusal::IncarnationGone {
-                region,
-                given,
-                live,
-            }));
-        }
-        let data_index = self.data_position(region, incarnation).index;
-        if first_index <= data_index.saturating_add(1) {
-            self.wait_durable(basis)?;
-            return Ok(Answer::AlreadyApplied);
-        }
-        let reason = DamageReason::LogTruncated {
-            first_index,
-            data_index,
-        };
-        let event = Event::Damage {
-            region,
-            incarnation,
-            reason,
-        };
-        let (answer, effects) = self.settle(self.decide(&event, Cause::Host)?)?;
-        if answer.lsn().is_some() {
-            self.withdraw(region, incarnation);
-        }
-        self.queue.push_effects(effects);
-        Ok(answer)
     }
 
     pub(super) fn raft_start(&self, region: RegionId) -> Result<RaftStart, EngineError> {

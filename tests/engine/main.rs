@@ -25,6 +25,7 @@ mod rolled_back;
 mod snapshots;
 mod stress;
 mod submit;
+mod submit_taking;
 mod support;
 mod threads;
 mod versions;

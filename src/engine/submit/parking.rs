@@ -130,10 +130,11 @@ pub(in crate::engine) fn run(core: &Arc<Core>) {
             since,
         } in parked
         {
-            match core.carry_out_behind_barrier(submission, latches, Some(since)) {
-                Ok((answer, basis)) => {
-                    told.complete_when_durable(core, answer, basis);
-                    last = last.max(basis);
+            match core.undertake(submission, Some(since)) {
+                Ok(underway) => {
+                    last = last.max(underway.basis);
+                    let latches = underway.keeping(latches);
+                    Told::complete_when_durable(&told, core, underway, latches);
                 }
                 Err(error) => told.complete(Err(Lost::from(error))),
             }

@@ -1,11 +1,10 @@
 //! `Submission`: the transitions that can be submitted, as a host names them.
 //!
-//! Not here: what they do (`lifecycle`), how they are carried out.
+//! Not here: which events they are (`event`), what they do (`lifecycle`), how they are carried out (`carry`).
 
 use std::collections::BTreeSet;
 
-use super::super::transitions::cause_of;
-use crate::lifecycle::{Cause, DestroyCause, Event, PeerChange, Split, WitnessSwitch};
+use crate::lifecycle::{DestroyCause, PeerChange, Split, WitnessSwitch};
 use crate::{Incarnation, PeerId, RaftPosition, Region, RegionEpoch, RegionId, StoreId};
 
 /// A transition that can be submitted.
@@ -153,6 +152,58 @@ pub enum Submission {
         /// Why.
         cause: DestroyCause,
     },
+    /// As [`Engine::bootstrap`](crate::Engine::bootstrap).
+    Bootstrap {
+        /// Its description.
+        region: Region,
+    },
+    /// As [`Engine::prepare_bootstrap`](crate::Engine::prepare_bootstrap).
+    PrepareBootstrap {
+        /// Its description.
+        region: Region,
+    },
+    /// As [`Engine::confirm_bootstrap`](crate::Engine::confirm_bootstrap).
+    ConfirmBootstrap {
+        /// The prepared region.
+        region: RegionId,
+    },
+    /// As [`Engine::abandon_bootstrap`](crate::Engine::abandon_bootstrap).
+    AbandonBootstrap {
+        /// The prepared region.
+        region: RegionId,
+    },
+    /// As [`Engine::recover_region`](crate::Engine::recover_region).
+    RecoverRegion {
+        /// Its description.
+        region: Region,
+    },
+    /// As [`Engine::force_voters`](crate::Engine::force_voters).
+    ForceVoters {
+        /// Which region.
+        region: RegionId,
+        /// Its epoch, as the operator knows it.
+        epoch: RegionEpoch,
+        /// The stores that are lost.
+        failed: Vec<StoreId>,
+    },
+    /// As [`Engine::place_tombstone`](crate::Engine::place_tombstone).
+    PlaceTombstone {
+        /// Which region.
+        region: RegionId,
+        /// The peer up to which none ever lives here.
+        peer: PeerId,
+        /// The epoch that the operator knows.
+        epoch: RegionEpoch,
+    },
+    /// As [`Engine::report_log_start`](crate::Engine::report_log_start).
+    ReportLogStart {
+        /// Which region.
+        region: RegionId,
+        /// Which creation of the peer.
+        incarnation: Incarnation,
+        /// The first entry that the host's log has.
+        first_index: u64,
+    },
 }
 
 impl Submission {
@@ -171,7 +222,15 @@ impl Submission {
             | Submission::EndFlashback { region, .. }
             | Submission::InstallWitness { region, .. }
             | Submission::CollectTombstone { region, .. }
-            | Submission::Destroy { region, .. } => *region,
+            | Submission::Destroy { region, .. }
+            | Submission::ConfirmBootstrap { region }
+            | Submission::AbandonBootstrap { region }
+            | Submission::ForceVoters { region, .. }
+            | Submission::PlaceTombstone { region, .. }
+            | Submission::ReportLogStart { region, .. } => *region,
+            Submission::Bootstrap { region }
+            | Submission::PrepareBootstrap { region }
+            | Submission::RecoverRegion { region } => region.id,
             Submission::Split(split) => split.region,
         }
     }
@@ -193,204 +252,44 @@ impl Submission {
             | Submission::SwitchWitness { .. }
             | Submission::InstallWitness { .. }
             | Submission::CollectTombstone { .. }
-            | Submission::Destroy { .. } => BTreeSet::new(),
+            | Submission::Destroy { .. }
+            | Submission::Bootstrap { .. }
+            | Submission::PrepareBootstrap { .. }
+            | Submission::ConfirmBootstrap { .. }
+            | Submission::AbandonBootstrap { .. }
+            | Submission::RecoverRegion { .. }
+            | Submission::ForceVoters { .. }
+            | Submission::PlaceTombstone { .. }
+            | Submission::ReportLogStart { .. } => BTreeSet::new(),
         }
     }
 
-    pub(super) fn into_event(self) -> (Event, Cause) {
-        let incarnation = None;
+    /// Whether it may end what this store's own peer has: its data, or the peer itself. Others are not
+    /// looked at for that.
+    pub(super) fn may_take_away(&self) -> bool {
         match self {
-            Submission::CreatePeer {
-                region,
-                peer,
-                from_store,
-                epoch,
-            } => {
-                let event = Event::CreateByMessage {
-                    region,
-                    peer,
-                    from_store,
-                    message_epoch: epoch,
-                };
-                (event, Cause::Message { from_store })
-            }
-            Submission::ChangePeers {
-                region,
-                epoch,
-                position,
-                change,
-            } => {
-                let event = Event::ChangePeers {
-                    region,
-                    incarnation,
-                    epoch,
-                    position,
-                    change,
-                };
-                (event, cause_of(position))
-            }
-            Submission::EnterJoint {
-                region,
-                epoch,
-                position,
-                changes,
-            } => {
-                let event = Event::EnterJoint {
-                    region,
-                    incarnation,
-                    epoch,
-                    position,
-                    changes,
-                };
-                (event, cause_of(position))
-            }
-            Submission::LeaveJoint {
-                region,
-                epoch,
-                position,
-            } => {
-                let event = Event::LeaveJoint {
-                    region,
-                    incarnation,
-                    epoch,
-                    position,
-                };
-                (event, cause_of(position))
-            }
-            Submission::SwitchWitness {
-                region,
-                epoch,
-                position,
-                switches,
-            } => {
-                let event = Event::SwitchWitness {
-                    region,
-                    incarnation,
-                    epoch,
-                    position,
-                    switches,
-                };
-                (event, cause_of(position))
-            }
-            Submission::Split(split) => {
-                let cause = cause_of(split.position);
-                (Event::Split(split), cause)
-            }
-            Submission::PrepareMerge {
-                region,
-                epoch,
-                position,
-                target,
-                min_index,
-            } => {
-                let event = Event::PrepareMerge {
-                    region,
-                    incarnation,
-                    epoch,
-                    position,
-                    target,
-                    min_index,
-                };
-                (event, cause_of(position))
-            }
-            Submission::CommitMerge {
-                region,
-                epoch,
-                position,
-                source,
-                commit,
-            } => {
-                let event = Event::CommitMerge {
-                    region,
-                    incarnation,
-                    epoch,
-                    position,
-                    source,
-                    commit,
-                };
-                (event, cause_of(position))
-            }
-            Submission::RollbackMerge {
-                region,
-                epoch,
-                position,
-                commit,
-            } => {
-                let event = Event::RollbackMerge {
-                    region,
-                    incarnation,
-                    epoch,
-                    position,
-                    commit,
-                };
-                (event, cause_of(position))
-            }
-            Submission::BeginFlashback {
-                region,
-                epoch,
-                position,
-            } => {
-                let event = Event::BeginFlashback {
-                    region,
-                    incarnation,
-                    epoch,
-                    position,
-                };
-                (event, cause_of(position))
-            }
-            Submission::EndFlashback {
-                region,
-                epoch,
-                position,
-            } => {
-                let event = Event::EndFlashback {
-                    region,
-                    incarnation,
-                    epoch,
-                    position,
-                };
-                (event, cause_of(position))
-            }
-            Submission::InstallWitness {
-                region,
-                incarnation,
-                description,
-                position,
-            } => {
-                let event = Event::InstallWitness {
-                    region,
-                    incarnation,
-                    description,
-                    position,
-                    sources: Vec::new(),
-                };
-                (event, Cause::Host)
-            }
-            Submission::CollectTombstone {
-                region,
-                highest_peer,
-            } => {
-                let event = Event::CollectTombstone {
-                    region,
-                    highest_peer,
-                };
-                (event, Cause::Host)
-            }
-            Submission::Destroy {
-                region,
-                incarnation,
-                peer,
-                cause,
-                ..
-            } => {
-                let event = Event::Destroy {
-                    region,
-                    incarnation,
-                    peer,
-                    cause,
-                };
-                (event, Cause::Host)
-            }
+            Submission::ChangePeers { .. }
+            | Submission::EnterJoint { .. }
+            | Submission::LeaveJoint { .. }
+            | Submission::SwitchWitness { .. }
+            | Submission::InstallWitness { .. }
+            | Submission::CommitMerge { .. }
+            | Submission::AbandonBootstrap { .. }
+            | Submission::Destroy { .. }
+            | Submission::ReportLogStart { .. } => true,
+            Submission::CreatePeer { .. }
+            | Submission::Split(_)
+            | Submission::PrepareMerge { .. }
+            | Submission::RollbackMerge { .. }
+            | Submission::BeginFlashback { .. }
+            | Submission::EndFlashback { .. }
+            | Submission::CollectTombstone { .. }
+            | Submission::Bootstrap { .. }
+            | Submission::PrepareBootstrap { .. }
+            | Submission::ConfirmBootstrap { .. }
+            | Submission::RecoverRegion { .. }
+            | Submission::ForceVoters { .. }
+            | Submission::PlaceTombstone { .. } => false,
         }
     }
 }

@@ -15,6 +15,7 @@ use torrens_journal::Lsn;
 
 use super::super::core::Core;
 use super::super::{Answer, EngineError};
+use super::carry::Underway;
 use super::told::Told;
 
 /// A transition on its way: what it was decided to be is known when its record is durable.
@@ -25,8 +26,8 @@ use super::told::Told;
 #[must_use = "the transition is not durable yet"]
 pub struct TransitionTicket {
     core: Arc<Core>,
-    /// The answer and the last record that it rests on; none while a barrier is waited for, and then it is
-    /// told.
+    /// The answer and the last record that it rests on; none if a barrier is waited for, or something is left
+    /// to do behind the record: then it is told.
     decided: Option<(Answer, Lsn)>,
     /// Made when the first comes who is told instead of asking.
     told: OnceLock<Arc<Told>>,
@@ -52,8 +53,8 @@ impl TransitionTicket {
         }
     }
 
-    /// The ticket of a transition that waits for a barrier.
-    pub(super) fn parked(core: &Arc<Core>, told: Arc<Told>) -> Self {
+    /// The ticket of a transition that somebody else carries on: its outcome is told.
+    pub(super) fn told(core: &Arc<Core>, told: Arc<Told>) -> Self {
         TransitionTicket {
             core: Arc::clone(core),
             decided: None,
@@ -90,7 +91,7 @@ impl TransitionTicket {
                 Ok(answer.clone())
             }
             None => {
-                let outcome = self.told().wait(None);
+                let outcome = self.leave_word().wait(None);
                 outcome.unwrap_or(Err(EngineError::Closed))
             }
         }
@@ -105,7 +106,7 @@ impl TransitionTicket {
             return Some(outcome);
         }
         // No deadline if it lies beyond what the clock can say.
-        self.told().wait(Instant::now().checked_add(timeout))
+        self.leave_word().wait(Instant::now().checked_add(timeout))
     }
 
     /// Calls `tell` once with the answer: now, or on the thread that publishes it. It must be short, and
@@ -114,16 +115,17 @@ impl TransitionTicket {
     pub fn on_answer(self, tell: impl FnOnce(Result<Answer, EngineError>) + Send + 'static) {
         match self.answer() {
             Some(outcome) => tell(outcome),
-            None => self.told().call(tell),
+            None => self.leave_word().call(tell),
         }
     }
 
     /// Where the outcome is left.
-    fn told(&self) -> &Told {
+    fn leave_word(&self) -> &Told {
         self.told.get_or_init(|| {
             let told = Arc::new(Told::default());
             if let Some((answer, basis)) = &self.decided {
-                told.complete_when_durable(&self.core, answer.clone(), *basis);
+                let underway = Underway::unchanged((answer.clone(), *basis));
+                Told::complete_when_durable(&told, &self.core, underway, Vec::new());
             }
             told
         })
@@ -136,7 +138,7 @@ impl Future for TransitionTicket {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.answer() {
             Some(outcome) => Poll::Ready(outcome),
-            None => self.told().poll(context.waker()),
+            None => self.leave_word().poll(context.waker()),
         }
     }
 }

@@ -7,10 +7,11 @@ use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
-use torrens_journal::Lsn;
 
 use super::super::core::Core;
+use super::super::latch::RegionLatch;
 use super::super::{Answer, EngineError};
+use super::carry::Underway;
 
 type OnAnswer = Box<dyn FnOnce(Result<Answer, EngineError>) + Send>;
 
@@ -122,27 +123,38 @@ impl Told {
         }
     }
 
-    /// Has the journal complete it when everything that the answer rests on is durable, or never will be.
+    /// Has the journal complete it when everything that the answer rests on is durable, or never will be:
+    /// what is left to do is done first, and then `latches`, which it needs, are given back.
     pub(super) fn complete_when_durable(
-        self: &Arc<Self>,
+        told: &Arc<Self>,
         core: &Arc<Core>,
-        answer: Answer,
-        basis: Lsn,
+        underway: Underway,
+        latches: Vec<RegionLatch>,
     ) {
-        let told = Arc::clone(self);
+        let Underway {
+            answer,
+            basis,
+            rest,
+        } = underway;
+        let tells = Arc::clone(told);
         // The journal is the core's: what it keeps must not keep the core.
         let weak = Arc::downgrade(core);
         let asked = core.journal.on_durable(basis, move |outcome| {
-            told.complete(match weak.upgrade() {
+            let outcome = match weak.upgrade() {
                 Some(core) => match core.note_durable(outcome, basis) {
-                    Ok(()) => Ok(answer),
+                    Ok(()) => {
+                        core.finish_rest(rest);
+                        Ok(answer)
+                    }
                     Err(_) => Err(Lost::Poisoned),
                 },
                 None => Err(Lost::Closed),
-            });
+            };
+            drop(latches);
+            tells.complete(outcome);
         });
         if asked.is_err() {
-            self.complete(Err(Lost::Closed));
+            told.complete(Err(Lost::Closed));
         }
     }
 }

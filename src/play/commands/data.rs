@@ -2,7 +2,9 @@
 
 use std::ops::Bound;
 
+use super::submissions::{BY, carry_out};
 use super::{creation_of, epoch_of};
+use crate::engine::Submission;
 use crate::play::args::Args;
 use crate::play::show;
 use crate::play::spec::{CommandSpec, at, command, many, may, must};
@@ -132,6 +134,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             at("region", Kind::Region),
             at("index", Kind::Number),
             may("incarnation", Kind::Incarnation),
+            may("by", BY),
         ],
         report_log_start,
         "The host says where its log of the region starts.",
@@ -318,7 +321,12 @@ fn report_log_start(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
     let region = args.region("region")?;
     let incarnation = creation_of(machine, region, args.opt_ordinal("incarnation"))?;
     let index = args.number("index")?;
-    let engine = machine.engine()?;
-    let answer = engine.report_log_start(region, incarnation, index)?;
-    world.answered(answer)
+    let submission = Submission::ReportLogStart {
+        region,
+        incarnation,
+        first_index: index,
+    };
+    carry_out(world, args, "report-log-start", submission, |engine| {
+        engine.report_log_start(region, incarnation, index)
+    })
 }

@@ -1,6 +1,8 @@
 //! What no log says: a bootstrap in steps, and orders about this store alone.
 
 use super::epoch_of;
+use super::submissions::{BY, carry_out};
+use crate::engine::Submission;
 use crate::play::args::Args;
 use crate::play::show;
 use crate::play::spec::{CommandSpec, at, command, many, may, must};
@@ -10,19 +12,19 @@ use crate::{KeyRange, Region, RegionEpoch};
 
 #[rustfmt::skip]
 pub(super) const COMMANDS: &[CommandSpec] = &[
-    command("prepare-bootstrap", &[at("region", Kind::Region), must("peers", Kind::Peers)], prepare_bootstrap,
+    command("prepare-bootstrap", &[at("region", Kind::Region), must("peers", Kind::Peers), may("by", BY)], prepare_bootstrap,
         "The first step of a bootstrap: the region stands here, and the cluster has not agreed yet."),
     command("prepared-bootstrap", &[], prepared_bootstrap,
         "The region whose bootstrap waits for the cluster's word."),
-    command("confirm-bootstrap", &[at("region", Kind::Region)], confirm_bootstrap,
+    command("confirm-bootstrap", &[at("region", Kind::Region), may("by", BY)], confirm_bootstrap,
         "The cluster agreed."),
-    command("abandon-bootstrap", &[at("region", Kind::Region)], abandon_bootstrap,
+    command("abandon-bootstrap", &[at("region", Kind::Region), may("by", BY)], abandon_bootstrap,
         "Another store was first: what was prepared goes."),
-    command("recover-region", &[at("region", Kind::Region), must("peers", Kind::Peers), must("epoch", Kind::Epoch), may("range", Kind::Range)], recover_region,
+    command("recover-region", &[at("region", Kind::Region), must("peers", Kind::Peers), must("epoch", Kind::Epoch), may("range", Kind::Range), may("by", BY)], recover_region,
         "An operator orders a region into being, where nobody has its keys."),
-    command("force-voters", &[at("region", Kind::Region), many("failed", Kind::Store), may("epoch", Kind::Epoch)], force_voters,
+    command("force-voters", &[at("region", Kind::Region), many("failed", Kind::Store), may("epoch", Kind::Epoch), may("by", BY)], force_voters,
         "An operator demotes the voters of failed stores."),
-    command("place-tombstone", &[at("region", Kind::Region), at("peer", Kind::Peer), must("epoch", Kind::Epoch)], place_tombstone,
+    command("place-tombstone", &[at("region", Kind::Region), at("peer", Kind::Peer), must("epoch", Kind::Epoch), may("by", BY)], place_tombstone,
         "An operator fences a region's peers up to one, whether they were here or not."),
     command("collect-tombstone", &[at("region", Kind::Region), at("peer", Kind::Peer)], collect_tombstone,
         "The host says that nothing late can come for these peers any more."),
@@ -35,8 +37,12 @@ fn prepare_bootstrap(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
         epoch: RegionEpoch::BOOTSTRAP,
         peers: args.peers("peers")?,
     };
-    let answer = world.machine()?.engine()?.prepare_bootstrap(region)?;
-    world.answered(answer)
+    let submission = Submission::PrepareBootstrap {
+        region: region.clone(),
+    };
+    carry_out(world, args, "prepare-bootstrap", submission, |engine| {
+        engine.prepare_bootstrap(region)
+    })
 }
 
 fn prepared_bootstrap(world: &mut World, _: &Args) -> Result<Lines, Trouble> {
@@ -47,14 +53,18 @@ fn prepared_bootstrap(world: &mut World, _: &Args) -> Result<Lines, Trouble> {
 
 fn confirm_bootstrap(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
     let region = args.region("region")?;
-    let answer = world.machine()?.engine()?.confirm_bootstrap(region)?;
-    world.answered(answer)
+    let submission = Submission::ConfirmBootstrap { region };
+    carry_out(world, args, "confirm-bootstrap", submission, |engine| {
+        engine.confirm_bootstrap(region)
+    })
 }
 
 fn abandon_bootstrap(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
     let region = args.region("region")?;
-    let answer = world.machine()?.engine()?.abandon_bootstrap(region)?;
-    world.answered(answer)
+    let submission = Submission::AbandonBootstrap { region };
+    carry_out(world, args, "abandon-bootstrap", submission, |engine| {
+        engine.abandon_bootstrap(region)
+    })
 }
 
 fn recover_region(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
@@ -64,24 +74,40 @@ fn recover_region(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
         epoch: args.epoch("epoch")?,
         peers: args.peers("peers")?,
     };
-    let answer = world.machine()?.engine()?.recover_region(region)?;
-    world.answered(answer)
+    let submission = Submission::RecoverRegion {
+        region: region.clone(),
+    };
+    carry_out(world, args, "recover-region", submission, |engine| {
+        engine.recover_region(region)
+    })
 }
 
 fn force_voters(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
     let machine = world.machine()?;
     let region = args.region("region")?;
     let epoch = epoch_of(machine, region, args.opt_epoch("epoch"))?;
-    let engine = machine.engine()?;
-    let answer = engine.force_voters(region, epoch, args.stores("failed"))?;
-    world.answered(answer)
+    let failed = args.stores("failed");
+    let submission = Submission::ForceVoters {
+        region,
+        epoch,
+        failed: failed.clone(),
+    };
+    carry_out(world, args, "force-voters", submission, |engine| {
+        engine.force_voters(region, epoch, failed)
+    })
 }
 
 fn place_tombstone(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
     let (region, peer) = (args.region("region")?, args.peer("peer")?);
-    let engine = world.machine()?.engine()?;
-    let answer = engine.place_tombstone(region, peer, args.epoch("epoch")?)?;
-    world.answered(answer)
+    let epoch = args.epoch("epoch")?;
+    let submission = Submission::PlaceTombstone {
+        region,
+        peer,
+        epoch,
+    };
+    carry_out(world, args, "place-tombstone", submission, |engine| {
+        engine.place_tombstone(region, peer, epoch)
+    })
 }
 
 fn collect_tombstone(world: &mut World, args: &Args) -> Result<Lines, Trouble> {

@@ -22,6 +22,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             must("peers", Kind::Peers),
             may("epoch", Kind::Epoch),
             may("range", Kind::Range),
+            may("by", BY),
         ],
         bootstrap,
         "Creates the first region of a cluster.",
@@ -120,8 +121,12 @@ fn bootstrap(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
         epoch: args.opt_epoch("epoch").unwrap_or(RegionEpoch::BOOTSTRAP),
         peers: args.peers("peers")?,
     };
-    let answer = world.machine()?.engine()?.bootstrap(region)?;
-    world.answered(answer)
+    let submission = Submission::Bootstrap {
+        region: region.clone(),
+    };
+    carry_out(world, args, "bootstrap", submission, |engine| {
+        engine.bootstrap(region)
+    })
 }
 
 fn create_peer(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
