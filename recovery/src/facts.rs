@@ -325,6 +325,9 @@ pub struct Evidence {
     pub bytes_read: u64,
     /// Remarks that change no verdict.
     pub notes: Vec<String>,
+    /// Whether a live writer purged the last segment that was listed before it was walked to its end: there
+    /// are later ones, and the blocks that were read may have been theirs.
+    pub(crate) outrun: bool,
 }
 
 impl CheckpointState {

@@ -36,6 +36,7 @@ pub mod checkpoint;
 mod error;
 mod evidence;
 pub mod facts;
+mod inspect;
 mod machine;
 mod recover;
 pub mod repair;
@@ -48,11 +49,9 @@ mod walk;
 pub use error::RecoveryError;
 pub use evidence::Directories;
 pub use facts::Evidence;
+pub use inspect::{InspectOptions, Inspection, inspect, inspect_watched};
 pub use machine::StateMachine;
-pub use recover::{
-    InspectOptions, Inspection, Progress, ProgressFn, Recovered, RecoveryOptions, Stage, inspect,
-    inspect_watched, recover,
-};
+pub use recover::{Progress, ProgressFn, Recovered, RecoveryOptions, Stage, recover};
 pub use report::{CheckpointUsed, Cut, RecoveryReport, Resolved, Window};
 pub use resolve::{Direction, Resolution, ResolutionRecord, ResolveError, resolve};
 pub use verdict::{Cause, CorruptKind, Corruption, ImpossibleSequence, TornTail, Verdict, judge};

@@ -8,7 +8,9 @@
 //!
 //! On a live directory a writer is at work meanwhile. So the witnesses are read *before* the groups
 //! that they speak of, every segment is held open before the first is walked (a purge may remove it
-//! meanwhile), and a survey that does not hold together is made again.
+//! meanwhile), and a survey that does not hold together is made again. A writer that purges even the
+//! last segment that was listed has outrun the look, which then shows less than was durable when it
+//! began: whoever asked looks again.
 
 use std::num::NonZero;
 use std::ops::ControlFlow;
@@ -248,6 +250,8 @@ fn walk_segments(
             }
         }
     }
+    // Only while it has its name, what was not read in it was not there.
+    evidence.outrun = readers.last().is_some_and(|reader| is_purged(look, reader));
     place_remaining_marks(&mut evidence);
     if (look.progress)(evidence.bytes_read, bytes_total).is_break() {
         return Err(NoEvidence::Aborted);

@@ -11,11 +11,12 @@ use torrens_journal::testing::SimDisk;
 use torrens_journal::{Journal, Lsn};
 use torrens_recovery::checkpoint::{self, Meta};
 use torrens_recovery::{
-    Directories, InspectOptions, RecoveryError, RecoveryOptions, StateMachine, inspect, recover,
+    Directories, InspectOptions, Item, RecoveryError, RecoveryOptions, StateMachine, WalkOptions,
+    inspect, recover, walk,
 };
 
 use crate::host::{self, Host, STORE, options};
-use crate::odd::{OddDisk, Oddity};
+use crate::odd::{Happening, OddDisk, Oddity};
 use crate::tally::{Record, Tally, VALUE};
 
 /// Appends, waits now and then, rotates, checkpoints and purges until told to stop.
@@ -149,4 +150,56 @@ fn a_page_that_was_stored_a_moment_later_is_looked_at_again_beside_a_writer() {
         ("corrupt-mid-log", 1),
         "what stays missing is missing"
     );
+}
+
+/// A disk on which a look that has listed the segments is held up until the writer has gone on, checkpointed, and
+/// purged every one of them, the last one too.
+fn outrun(seed: u64) -> OddDisk {
+    let disk = SimDisk::new(seed);
+    let mut host = Host::create(&disk).expect("nothing fails");
+    for _ in 0..4 {
+        host.put(100).expect("nothing fails");
+    }
+    let happening = Happening::new(move || {
+        for _ in 0..3 {
+            for _ in 0..12 {
+                host.put(3000).expect("nothing fails");
+            }
+            host.checkpoint(1).expect("nothing fails");
+        }
+        assert!(
+            host.disk.contents(&host::segment(1)).is_none(),
+            "segment 1 is still there"
+        );
+        host.vanish();
+    });
+    OddDisk(disk, Oddity::Meanwhile(happening))
+}
+
+#[test]
+fn a_look_that_was_outrun_by_a_purge_is_taken_again() {
+    let found = inspect(
+        &outrun(62),
+        &host::directories(),
+        Tally::default(),
+        InspectOptions::new(true),
+    );
+    let found = found.expect("there is a journal");
+    assert_eq!(found.report.verdict.name(), "clean", "{}", found.report);
+    assert_eq!(found.position, Lsn::new(40), "{}", found.report);
+
+    let mut last = Lsn::ZERO;
+    let report = walk(
+        &outrun(63),
+        &host::directories(),
+        WalkOptions::new(true),
+        &mut |item| {
+            if let Item::Record(item) = item {
+                last = item.record.lsn;
+            }
+            std::ops::ControlFlow::Continue(())
+        },
+    );
+    let report = report.expect("there is a journal");
+    assert_eq!((report.verdict.name(), last), ("clean", Lsn::new(40)));
 }

@@ -1,13 +1,15 @@
 //! A simulated disk with one oddity that the platform is free to have.
 
+use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use torrens_journal::disk::{
     Disk, DiskFile, DiskLock, DiskMap, Entry, LockError, OpenMode, SyncPath,
 };
+use torrens_journal::format::SEGMENT_HEADER_BYTES;
 use torrens_journal::testing::SimDisk;
 
 /// What is odd.
@@ -19,13 +21,42 @@ pub(crate) enum Oddity {
     /// Of every file, the page at this offset reads as zeros this many times: what a look sees that
     /// comes a moment before a group is stored.
     LatePage(u64, Arc<AtomicU64>),
+    /// Something happens before a group is read for the first time: what a look sees that is held up.
+    Meanwhile(Happening),
+}
+
+type OnceOnly = Box<dyn FnOnce() + Send>;
+
+/// What happens once.
+#[derive(Clone)]
+pub(crate) struct Happening(Arc<Mutex<Option<OnceOnly>>>);
+
+impl Happening {
+    pub(crate) fn new(happens: impl FnOnce() + Send + 'static) -> Self {
+        Happening(Arc::new(Mutex::new(Some(Box::new(happens)))))
+    }
+
+    fn happen(&self) {
+        let happens = self.0.lock().expect("nobody panics in it").take();
+        if let Some(happens) = happens {
+            happens();
+        }
+    }
+}
+
+impl fmt::Debug for Happening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Happening")
+    }
 }
 
 #[derive(Debug)]
 pub(crate) struct OddDisk(pub(crate) SimDisk, pub(crate) Oddity);
 
 #[derive(Debug)]
-struct OddFile(Arc<dyn DiskFile>, Oddity);
+struct OddFile(Arc<dyn DiskFile>, Oddity, IsSegment);
+
+type IsSegment = bool;
 
 impl Disk for OddDisk {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -35,7 +66,9 @@ impl Disk for OddDisk {
         self.0.list(dir)
     }
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(OddFile(self.0.open(path, mode)?, self.1.clone())))
+        let is_segment = path.extension().is_some_and(|ending| ending == "seg");
+        let file = self.0.open(path, mode)?;
+        Ok(Arc::new(OddFile(file, self.1.clone(), is_segment)))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.0.rename(from, to)
@@ -68,6 +101,12 @@ impl DiskFile for OddFile {
         self.0.len()
     }
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        if let Oddity::Meanwhile(happening) = &self.1
+            && self.2
+            && offset >= SEGMENT_HEADER_BYTES
+        {
+            happening.happen();
+        }
         self.0.read_exact_at(offset, buffer)?;
         if let Oddity::LatePage(page, hidden) = &self.1
             && let Some(at) = page.checked_sub(offset)
@@ -95,7 +134,7 @@ impl DiskFile for OddFile {
     fn drop_cache(&self) -> io::Result<()> {
         match self.1 {
             Oddity::StickyCache => Ok(()),
-            Oddity::LatePage(..) => self.0.drop_cache(),
+            Oddity::LatePage(..) | Oddity::Meanwhile(_) => self.0.drop_cache(),
         }
     }
     fn map(&self, bytes: u64) -> io::Result<Box<dyn DiskMap>> {
