@@ -36,6 +36,7 @@ pub fn must_fail(data: &[u8]) {
 
 /// Only the address sanitizer sees it.
 #[cfg(fuzzing)]
+#[expect(unsafe_code, reason = "it must do what only the sanitizer sees")]
 fn read_behind(data: &[u8]) {
     let copy = data.to_vec().into_boxed_slice();
     let behind = copy.as_ptr().wrapping_add(copy.len() + 1);

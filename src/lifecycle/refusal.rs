@@ -165,7 +165,7 @@ pub enum Refusal {
         current: RegionEpoch,
     },
     /// The key lies outside the region.
-    #[error("key \"{}\" lies outside {region}", .key.escape_ascii())]
+    #[error("the key lies outside {region}")]
     KeyOutOfRange {
         /// The region asked for.
         region: RegionId,
@@ -521,7 +521,7 @@ pub enum SplitFault {
         children: usize,
     },
     /// A boundary does not lie above the one before and strictly inside the region.
-    #[error("boundary \"{}\" is not above the one before and inside the region", .key.escape_ascii())]
+    #[error("a boundary is not above the one before and inside the region")]
     Boundary {
         /// The boundary.
         key: Key,

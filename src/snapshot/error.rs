@@ -87,7 +87,7 @@ pub enum SnapshotFault {
         row: u64,
     },
     /// A row that does not belong to the region.
-    #[error("row {row} with key \"{}\" lies outside {range}", key.escape_ascii())]
+    #[error("row {row} lies outside the snapshot's range")]
     KeyOutside {
         /// Number of the row, from 0.
         row: u64,

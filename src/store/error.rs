@@ -77,7 +77,7 @@ pub enum StoreError {
     #[error("the store is open for reading only")]
     ReadOnly,
     /// A raw key or value that nobody of this version wrote.
-    #[error("unreadable entry at raw key \"{}\"", raw_key.escape_ascii())]
+    #[error("unreadable entry at a raw key of {} bytes", raw_key.len())]
     BadEntry {
         /// Where.
         raw_key: Vec<u8>,

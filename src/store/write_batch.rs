@@ -57,7 +57,7 @@ pub enum BatchError {
         cf: ColumnFamily,
     },
     /// A key does not belong to the region.
-    #[error("key \"{}\" lies outside {range}", key.escape_ascii())]
+    #[error("a key of {} bytes lies outside the region's range", key.len())]
     KeyOutside {
         /// The key.
         key: Key,

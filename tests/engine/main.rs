@@ -22,6 +22,7 @@ mod observing;
 mod open_modes;
 mod real_faults;
 mod rolled_back;
+mod security;
 mod snapshots;
 mod stress;
 mod submit;

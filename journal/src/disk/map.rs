@@ -166,6 +166,10 @@ impl DiskMap for RealMap {
         self.bytes
     }
 
+    #[expect(
+        unsafe_code,
+        reason = "a store through a map has no safe form: see SAFETY below"
+    )]
     fn store(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let start = store_start(offset, bytes.len(), self.bytes)?;
         self.shared.before(op::STORE);

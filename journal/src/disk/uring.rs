@@ -85,6 +85,10 @@ const ZERO_WRITES: u32 = 8;
 ///
 /// # Errors
 /// The first one, when no write is under way any more.
+#[expect(
+    unsafe_code,
+    reason = "the kernel gets memory and a descriptor that must last"
+)]
 pub(super) fn write_zeros(
     file: &File,
     zeros: &'static [u8],
@@ -165,6 +169,10 @@ fn new_ring() -> io::Result<IoUring> {
 }
 
 /// Submits one operation to an idle ring and waits for its completion.
+#[expect(
+    unsafe_code,
+    reason = "the kernel gets a descriptor that must stay open meanwhile"
+)]
 fn run(ring: &mut IoUring, operation: &squeue::Entry) -> io::Result<()> {
     // SAFETY: the operations used here (no-op and fsync) refer to no memory of ours. A descriptor
     // in them is open until this returns, because the caller borrows its file for that long; once

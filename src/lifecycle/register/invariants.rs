@@ -11,13 +11,13 @@ use crate::{Incarnation, KeyRange, PeerId, RegionError, RegionId};
 #[non_exhaustive]
 pub enum Violation {
     /// The ledger is not what peers and pending deletions own.
-    #[error("the ledger does not say what peers and deletions own, first at {range}")]
+    #[error("the ledger does not say what peers and deletions own")]
     Ledger {
         /// The first range that differs.
         range: KeyRange,
     },
     /// Two owners share a key.
-    #[error("{first} and {second} overlap")]
+    #[error("the ranges of two owners overlap")]
     Overlap {
         /// A range.
         first: KeyRange,

@@ -39,7 +39,7 @@ pub(in crate::lifecycle) struct Claim {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerFault {
     /// The range to be given up is not owned like that.
-    #[error("{range} is not owned by {owner:?}")]
+    #[error("{owner:?} does not own exactly that range")]
     NotOwned {
         /// The range.
         range: KeyRange,
@@ -47,7 +47,7 @@ pub enum LedgerFault {
         owner: Owner,
     },
     /// The range to be taken belongs, in part, to somebody else.
-    #[error("{range} overlaps what {by:?} owns")]
+    #[error("the range overlaps what {by:?} owns")]
     Occupied {
         /// The range.
         range: KeyRange,
