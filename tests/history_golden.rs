@@ -4,11 +4,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+#[path = "support/hex.rs"]
+mod hex;
+
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
+use hex::to_hex;
 use torrens::codec;
 use torrens::observe::*;
 use torrens::{ColumnFamily, Derive, Incarnation, KeyRange, RaftPosition, RegionId, WriteBatch};
@@ -24,18 +27,6 @@ const POSITION: RaftPosition = RaftPosition {
 fn golden(name: &str) -> PathBuf {
     let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/history");
     PathBuf::from(golden).join(format!("{name}.hex"))
-}
-
-fn to_hex(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for line in bytes.chunks(16) {
-        for (at, byte) in line.iter().enumerate() {
-            let space = if at == 0 { "" } else { " " };
-            write!(text, "{space}{byte:02x}").unwrap();
-        }
-        text.push('\n');
-    }
-    text
 }
 
 /// The file's bytes, which are those that were just written.

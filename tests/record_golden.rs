@@ -8,11 +8,15 @@
     reason = "a test that cannot go on says where"
 )]
 
+#[path = "support/hex.rs"]
+mod hex;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
+use hex::to_hex;
 use torrens::codec;
 use torrens::lifecycle::*;
 use torrens::{
@@ -1022,18 +1026,6 @@ fn golden(name: &str) -> PathBuf {
 
 fn is_rewriting() -> bool {
     std::env::var_os("TORRENS_REWRITE_GOLDEN").is_some()
-}
-
-fn to_hex(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for line in bytes.chunks(16) {
-        for (at, byte) in line.iter().enumerate() {
-            let space = if at == 0 { "" } else { " " };
-            write!(text, "{space}{byte:02x}").unwrap();
-        }
-        text.push('\n');
-    }
-    text
 }
 
 fn from_hex(text: &str) -> Vec<u8> {

@@ -5,12 +5,30 @@
     reason = "what a helper cannot do fails the test that called it"
 )]
 
+#[path = "tool/browser.rs"]
+mod browser;
+#[path = "tool/browsing.rs"]
+mod browsing;
 #[path = "tool/bundle.rs"]
 mod bundle;
 #[path = "tool/catalogue.rs"]
 mod catalogue;
+#[path = "tool/checkpoints.rs"]
+mod checkpoints;
+#[path = "tool/crashes.rs"]
+mod crashes;
+#[path = "tool/damage.rs"]
+mod damage;
+#[path = "tool/exits.rs"]
+mod exits;
 #[path = "tool/fixture.rs"]
 mod fixture;
+#[path = "tool/forms.rs"]
+mod forms;
+#[path = "tool/live.rs"]
+mod live;
+#[path = "tool/market.rs"]
+mod market;
 #[path = "tool/mutations.rs"]
 mod mutations;
 #[path = "tool/observers.rs"]
@@ -27,8 +45,12 @@ mod rebuild;
 mod repairs;
 #[path = "tool/report.rs"]
 mod report;
+#[path = "tool/salvage.rs"]
+mod salvage;
 #[path = "tool/schema.rs"]
 mod schema;
+#[path = "tool/security.rs"]
+mod security;
 #[path = "tool/serve.rs"]
 mod serve;
 #[path = "tool/verbs.rs"]
@@ -38,14 +60,27 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
-use fixture::{Closed, Store, answer, contents, run, torrens};
+use damage::{
+    FIRST_GROUP, PAGE, add_impossible_record, closed, damaged_in_the_middle, end_of_journal,
+    impossible, last_group_gone, newer, torn,
+};
+use fixture::{Store, answer, contents, run, torrens};
 use serde_json::Value;
-use torrens::lifecycle::{Cause, Change, DeletionId, Event, Record, RecordHeader};
+use torrens::lifecycle::{Cause, Event};
 use torrens::{PeerId, RegionEpoch, RegionId, StoreId};
-use torrens_journal::Lsn;
+
+/// A message that the known history answers.
+const GATE: [&str; 8] = [
+    "--type",
+    "append",
+    "--region",
+    "1",
+    "--to-peer",
+    "10",
+    "--epoch",
+    "1,2",
+];
 
 /// Every reading command, with arguments that it answers on the known history.
 const LOOKS: [(&str, &[&str]); 16] = [
@@ -62,95 +97,10 @@ const LOOKS: [(&str, &[&str]); 16] = [
     ("lineage", &["--format", "svg"]),
     ("owner", &["--key", "a"]),
     ("why", &["--region", "1"]),
-    (
-        "gate",
-        &[
-            "--type",
-            "append",
-            "--region",
-            "1",
-            "--to-peer",
-            "10",
-            "--epoch",
-            "1,2",
-        ],
-    ),
+    ("gate", &GATE),
     ("tail", &["--count", "1"]),
     ("dump", &["--key", "a", "-o", "ndjson"]),
 ];
-/// Where the first group of a segment begins; each record of the history takes one page.
-const FIRST_GROUP: u64 = 8192;
-const PAGE: u64 = 4096;
-
-fn closed() -> Closed {
-    Store::with_history().close()
-}
-
-/// Where the page behind the last group of segment 1 begins.
-fn end_of_journal(dir: &Path) -> u64 {
-    let picture = torrens::inspector::Inspector::open(dir)
-        .unwrap()
-        .look(None)
-        .unwrap();
-    picture.evidence.segments.last().unwrap().end_offset_bytes
-}
-
-fn torn() -> Closed {
-    let store = closed();
-    store.overwrite(end_of_journal(store.path()), b"half a group");
-    store
-}
-
-fn damaged_in_the_middle() -> Closed {
-    let store = closed();
-    store.overwrite(FIRST_GROUP + 4 * PAGE + 80, b"\xff\xff\xff\xff");
-    store
-}
-
-fn last_group_gone() -> Closed {
-    let store = closed();
-    let end = end_of_journal(store.path());
-    store.overwrite(end - PAGE, &[0; PAGE as usize]);
-    store
-}
-
-fn newer() -> Closed {
-    let store = closed();
-    let mut page = fs::read(store.segment(1)).unwrap();
-    page.truncate(PAGE as usize);
-    page[12] += 1;
-    let crc = crc32fast::hash(&page[12..]);
-    page[8..12].copy_from_slice(&crc.to_le_bytes());
-    store.overwrite(0, &page);
-    store.overwrite(PAGE, &page);
-    store
-}
-
-fn impossible() -> Closed {
-    let mut store = Store::with_history();
-    add_impossible_record(&mut store);
-    store.close()
-}
-
-fn add_impossible_record(store: &mut Store) {
-    let header = RecordHeader {
-        wall_clock_micros: 0,
-        boot: 1,
-        cause: Cause::Host,
-        region: Some(RegionId(777)),
-        incarnation: None,
-        previous: None,
-    };
-    let deletion = DeletionId {
-        lsn: Lsn::new(3),
-        ordinal: 9,
-    };
-    let change = Change::DeletionFinished {
-        region: RegionId(777),
-        deletion,
-    };
-    store.append_unchecked(&Record { header, change });
-}
 
 #[test]
 fn verify_answers_each_kind_of_directory_with_its_own_exit_code() {
@@ -423,162 +373,6 @@ fn a_full_device_is_reported() {
         answer.err.starts_with("torrens: error[output]: "),
         "{}",
         answer.err
-    );
-}
-
-#[test]
-fn bytes_behind_the_end_of_a_live_journal_are_in_flight() {
-    let store = Store::with_history();
-    let lock = store.disk.lock(&store.path().join("LOCK")).unwrap();
-    let end = end_of_journal(store.path());
-    let path = store.path().join("journal").join(format!("{:020}.seg", 1));
-    let mut bytes = fs::read(&path).unwrap();
-    bytes[end as usize..end as usize + 4].copy_from_slice(b"half");
-    fs::write(&path, &bytes).unwrap();
-    let before = contents(store.path());
-
-    let info = run(store.path(), "info", &[]);
-    let open_by = format!("open by process {}", std::process::id());
-    assert!(info.out.contains(&open_by), "{}", info.out);
-    assert_eq!(run(store.path(), "verify", &[]).code, 0);
-    let dump = run(store.path(), "dump", &["-o", "ndjson"]);
-    assert_eq!(
-        (dump.code, dump.out.contains("\"gap\"")),
-        (0, false),
-        "{}",
-        dump.out
-    );
-    assert_eq!(contents(store.path()), before);
-
-    drop(lock);
-    assert_eq!(
-        run(store.path(), "verify", &[]).code,
-        3,
-        "without a writer it is a torn tail"
-    );
-    std::mem::forget(store.journal);
-}
-
-#[test]
-fn a_writer_at_work_never_looks_like_damage() {
-    let mut store = Store::with_segments_of(64 * 1024);
-    store.history();
-    let _lock = store.disk.lock(&store.path().join("LOCK")).unwrap();
-    let dir = store.path().to_owned();
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut number = 0;
-            while !done.load(Ordering::Relaxed) {
-                let region = RegionId(1_000 + number);
-                let message_epoch = RegionEpoch {
-                    conf_ver: 3,
-                    version: 9,
-                };
-                let (peer, from_store) = (PeerId(5_000 + number), StoreId(5));
-                let event = Event::CreateByMessage {
-                    region,
-                    peer,
-                    from_store,
-                    message_epoch,
-                };
-                store.commit(event, Cause::Message { from_store });
-                number += 1;
-                if number % 50 == 0 {
-                    store.checkpoint();
-                    store.purge();
-                }
-            }
-        });
-        for round in 0..3 {
-            for (verb, args) in LOOKS {
-                let answer = run(&dir, verb, args);
-                if answer.code != 0 || !answer.err.is_empty() {
-                    done.store(true, Ordering::Relaxed);
-                    panic!(
-                        "round {round}, {verb}: {} {}{}",
-                        answer.code, answer.out, answer.err
-                    );
-                }
-            }
-        }
-        done.store(true, Ordering::Relaxed);
-    });
-}
-
-#[test]
-fn a_checkpoint_that_is_not_the_fold_of_its_records_is_found() {
-    let mut store = Store::with_history();
-    store.checkpoint();
-    let good = run(store.path(), "verify", &[]);
-    assert!(good.out.contains("equals the fold"), "{}", good.out);
-    // A register that misses the last record, at the last record's position.
-    let earlier = store.register.clone();
-    let from_store = StoreId(5);
-    let message_epoch = RegionEpoch {
-        conf_ver: 3,
-        version: 9,
-    };
-    let (region, peer) = (RegionId(8), PeerId(80));
-    let event = Event::CreateByMessage {
-        region,
-        peer,
-        from_store,
-        message_epoch,
-    };
-    store.commit(event, Cause::Message { from_store });
-    store.checkpoint_of(&earlier);
-    let store = store.close();
-    let answer = run(store.path(), "verify", &[]);
-    assert_eq!(answer.code, 6, "{}", answer.out);
-    assert!(
-        answer.out.contains("DIFFERS from the fold"),
-        "{}",
-        answer.out
-    );
-    assert!(
-        answer.out.contains("LSN 9"),
-        "the older one is still compared: {}",
-        answer.out
-    );
-}
-
-#[test]
-fn a_damaged_checkpoint_is_named_and_the_older_one_is_used() {
-    let mut store = Store::with_history();
-    store.checkpoint();
-    let from_store = StoreId(5);
-    let message_epoch = RegionEpoch {
-        conf_ver: 3,
-        version: 9,
-    };
-    let (region, peer) = (RegionId(8), PeerId(80));
-    let event = Event::CreateByMessage {
-        region,
-        peer,
-        from_store,
-        message_epoch,
-    };
-    store.commit(event, Cause::Message { from_store });
-    store.checkpoint();
-    let store = store.close();
-    let newest = store
-        .path()
-        .join("checkpoints")
-        .join(format!("{:020}.ckpt", 10));
-    let mut bytes = fs::read(&newest).unwrap();
-    let middle = bytes.len() - 100;
-    bytes[middle] ^= 1;
-    fs::write(&newest, bytes).unwrap();
-    let verify = run(store.path(), "verify", &[]);
-    assert_eq!(verify.code, 0, "{}", verify.out);
-    assert!(verify.out.contains("is not valid: "), "{}", verify.out);
-    let info = run(store.path(), "info", &[]);
-    assert!(info.out.contains("NOT VALID"), "{}", info.out);
-    assert!(
-        info.out.contains("a restart replays 1 record from here"),
-        "{}",
-        info.out
     );
 }
 

@@ -270,7 +270,7 @@ fn read_all(inspector: &Inspector) {
         ControlFlow::Continue(())
     });
     assert!(items < ITEMS_MAX, "the walk comes to an end");
-    let _ = inspector.explain();
+    let _ = inspector.explain(&keys);
     let options = TimelineOptions {
         occurrences: true,
         ..TimelineOptions::default()

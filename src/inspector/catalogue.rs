@@ -3,12 +3,16 @@
 //! The same word may be a code in more than one place; then it has an entry for each. A test reads the
 //! sources and fails for a code without an entry.
 //!
-//! * `answers`: refusals, what an entry waits for, what the gate says. * `errors`: verdicts, and errors of
-//!   every part. * `names`: kinds of records, stages, states and reasons.
+//! * `answers`: refusals, what an entry waits for. * `gate`: what the gate says. * `errors`: verdicts, and errors of the
+//!   engine. * `tools`: errors of whoever looks or repairs. * `names`: kinds of records, who asked. * `states`: stages,
+//!   states and reasons.
 
 mod answers;
 mod errors;
+mod gate;
 mod names;
+mod states;
+mod tools;
 
 /// Where a code is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,8 +110,11 @@ type Rows = &'static [(&'static str, &'static str, &'static str)];
 pub fn entries() -> impl Iterator<Item = Entry> {
     let tables = errors::TABLES
         .iter()
+        .chain(tools::TABLES)
         .chain(answers::TABLES)
-        .chain(names::TABLES);
+        .chain(gate::TABLES)
+        .chain(names::TABLES)
+        .chain(states::TABLES);
     tables.flat_map(|(topic, rows)| {
         rows.iter().map(|(code, meaning, advice)| Entry {
             code,

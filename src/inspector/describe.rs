@@ -15,10 +15,11 @@ use torrens_recovery::repair::{REPAIR_RECORD, RepairRecord};
 mod data;
 mod observers;
 mod text;
+mod values;
 
 pub use text::peer_text;
 
-use super::fields::{Field, any_names, field};
+use super::fields::{Field, FieldValue, any_names, field};
 use super::keys::KeyForm;
 use crate::codec;
 use crate::lifecycle::{Cause, Change, Record};
@@ -215,8 +216,8 @@ impl Description {
             What::Record(record) => data::fields(&record.change),
             What::Repair(repair) => data::repair(repair),
             What::Unknown { why, payload } => {
-                let digits: String = payload.iter().map(|byte| format!("{byte:02x}")).collect();
-                vec![field("why", why.clone()), field("payload", digits)]
+                let bytes = FieldValue::Bytes(payload.clone());
+                vec![field("why", why.clone()), field("payload", bytes)]
             }
         }
     }

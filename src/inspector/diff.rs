@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::describe::peer_text;
 use super::fields::FieldValue;
-use super::keys::KeyForm;
+use super::keys::{KeyForm, hex};
 use crate::lifecycle::{CacheState, Mode, Owner, PeerStage, Register};
 use crate::{KeyRange, RegionId};
 
@@ -148,8 +148,7 @@ fn store_facets(register: &Register) -> Facets {
         facets.push(("store", text(store)));
     }
     if let Some(generation) = register.generation() {
-        let digits = generation.iter().map(|byte| format!("{byte:02x}"));
-        facets.push(("generation", Facet::Text(digits.collect())));
+        facets.push(("generation", Facet::Text(hex(&generation))));
     }
     facets.push(("barrier", Facet::Number(register.barrier())));
     facets.push((

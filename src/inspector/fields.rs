@@ -30,6 +30,9 @@ pub enum FieldValue {
     Text(Cow<'static, str>),
     /// A key; how it is shown is up to a [`KeyForm`](super::KeyForm).
     Key(Key),
+    /// Bytes that nothing is known about. They may hold keys, so whoever hides keys hides them too; see
+    /// [`KeyForm::bytes`](super::KeyForm::bytes).
+    Bytes(Vec<u8>),
     /// Values in order.
     List(Vec<FieldValue>),
     /// Named values in order.

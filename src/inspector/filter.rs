@@ -126,6 +126,7 @@ fn compare(found: &FieldValue, operator: Operator, wanted: &Value) -> bool {
                 FieldValue::Key(key) => KeyForm::Auto.text(key),
                 FieldValue::Number(number) => number.to_string(),
                 FieldValue::Text(text) => text.to_string(),
+                FieldValue::Bytes(bytes) => super::hex(bytes),
                 _ => return operator == Operator::Unequal,
             };
             let wanted = match wanted {

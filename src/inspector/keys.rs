@@ -50,7 +50,7 @@ impl KeyForm {
     pub fn text(&self, key: &[u8]) -> String {
         match self {
             KeyForm::Auto => key_text(key),
-            KeyForm::Hex => hex(key),
+            KeyForm::Hex => format!("0x{}", hex(key)),
             KeyForm::Escaped => key.escape_ascii().to_string(),
             KeyForm::Base64 => format!("base64:{}", base64(key)),
             // The empty key is the begin of everything; everybody knows it.
@@ -76,6 +76,15 @@ impl KeyForm {
         format!("{} … {end}", self.quoted(range.start()))
     }
 
+    /// Bytes that nothing is known about, in hexadecimal; how many there are if keys are hidden, since they
+    /// may be among them.
+    pub fn bytes(&self, bytes: &[u8]) -> String {
+        match self.hides() {
+            true => format!("{} hidden bytes", bytes.len()),
+            false => hex(bytes),
+        }
+    }
+
     /// Whether keys are hidden: then words of others that may hold keys must not be shown either.
     pub const fn hides(&self) -> bool {
         matches!(self, KeyForm::Redacted(_))
@@ -89,7 +98,7 @@ pub fn key_text(key: &[u8]) -> String {
     if is_plain {
         return String::from_utf8_lossy(key).into_owned();
     }
-    hex(key)
+    format!("0x{}", hex(key))
 }
 
 /// `"a" … "m"`; a bound that is not printable is given in hexadecimal, without quotes.
@@ -119,10 +128,12 @@ pub fn parse_key(text: &str) -> Result<Key, String> {
     Ok(pairs.iter().map(|[high, low]| high << 4 | low).collect())
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in hexadecimal, two digits each.
+pub fn hex(bytes: &[u8]) -> String {
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    let digits = digits.map(|digit| char::from_digit(digit.into(), 16).unwrap_or('?'));
-    "0x".chars().chain(digits).collect()
+    let mut text = String::with_capacity(bytes.len() * 2);
+    text.extend(digits.map(|digit| char::from_digit(digit.into(), 16).unwrap_or('?')));
+    text
 }
 
 fn base64(bytes: &[u8]) -> String {

@@ -69,7 +69,7 @@ pub use files::{CheckpointFile, PartSize};
 pub use filter::{Filter, FilterError};
 pub use fold::{Folded, HistoryReader, Step};
 pub use follow::{Follow, FollowItem};
-pub use keys::{KeyForm, KeyMask, key_text, parse_key, range_text};
+pub use keys::{KeyForm, KeyMask, hex, key_text, parse_key, range_text};
 pub use point::{Point, PointError};
 pub use segments::SegmentSpan;
 pub use select::{KindPattern, LsnRange, Selection};

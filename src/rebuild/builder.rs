@@ -1,29 +1,27 @@
 //! `Builder`: a new directory put together from parts.
 //!
+//! * `segments`: segments, and bytes in them. * `files`: the mark file and the checkpoints. Here: records become
+//!   groups.
+//!
 //! Not here: the bytes of groups and headers (`torrens_journal::JournalBuilder`).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use torrens_journal::disk::{Disk, DiskFile, OpenMode};
-use torrens_journal::format::{
-    GROUP_PAGES_MAX, MARK_FILE_NAME, MARK_PAGES, PAGE_BYTES, SEGMENT_BYTES_MAX, record_bytes,
-};
+use torrens_journal::disk::{Disk, DiskFile};
+use torrens_journal::format::{GROUP_PAGES_MAX, PAGE_BYTES, record_bytes};
 use torrens_journal::{
-    Boot, BuildFault, GroupFlags, GroupPlan, JournalBuilder, Lsn, NewRecord, Predecessor,
-    RecordKind, SegmentHeader, SegmentId, StoreUuid,
+    Boot, BuildFault, GroupFlags, GroupPlan, JournalBuilder, Lsn, NewRecord, RecordKind, SegmentId,
+    StoreUuid,
 };
 
 use super::error::io_error;
-use super::{FilePart, MarkPart, PagePart, Part, RebuildError, RecordPart, SegmentPart};
+use super::{MarkPart, Part, RebuildError, RecordPart};
+use segments::{OpenSegment, SEGMENT_BYTES};
 
-/// Length of the segments that no part describes.
-const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
-/// The longest checkpoint.
-const FILE_BYTES_MAX: u64 = 1 << 40;
-/// The longest mark file, which holds four pages if it is whole.
-const MARK_FILE_BYTES_MAX: u64 = 1 << 20;
+mod files;
+mod segments;
 
 /// Puts a new directory together. Parts that say where records lie are followed to the byte; records without
 /// any are laid out one behind the other.
@@ -39,16 +37,6 @@ pub struct Builder {
     files: BTreeMap<String, Arc<dyn DiskFile>>,
     boot: Boot,
     records: u64,
-}
-
-#[derive(Debug)]
-struct OpenSegment {
-    id: SegmentId,
-    file: Arc<dyn DiskFile>,
-    path: PathBuf,
-    file_bytes: u64,
-    /// Whether groups can be built in it.
-    has_header: bool,
 }
 
 /// A group whose records are still coming.
@@ -311,193 +299,4 @@ impl Builder {
         let id = end.segment.next().ok_or(BuildFault::LsnsUsedUp)?;
         self.new_segment(id, self.journal.next_lsn(), Some(end))
     }
-
-    /// The first segment, where no part describes it. Records before `first_lsn` are a checkpoint's.
-    fn first_segment(&mut self, first_lsn: Lsn) -> Result<(), RebuildError> {
-        if first_lsn <= Lsn::FIRST {
-            return self.new_segment(SegmentId::FIRST, Lsn::FIRST, None);
-        }
-        let before = Predecessor {
-            segment: SegmentId::FIRST,
-            last_lsn: Lsn::new(first_lsn.get() - 1),
-            end_offset_bytes: torrens_journal::format::SEGMENT_HEADER_BYTES,
-            chain: 0,
-        };
-        self.new_segment(SegmentId::new(2), first_lsn, Some(before))
-    }
-
-    /// Begins at `first_lsn`, with no record yet.
-    ///
-    /// # Errors
-    /// As [`Builder::add`].
-    pub fn begin_at(&mut self, first_lsn: Lsn) -> Result<(), RebuildError> {
-        match self.segment {
-            None => self.first_segment(first_lsn),
-            Some(_) => Ok(()),
-        }
-    }
-
-    fn new_segment(
-        &mut self,
-        id: SegmentId,
-        first_lsn: Lsn,
-        predecessor: Option<Predecessor>,
-    ) -> Result<(), RebuildError> {
-        let header = SegmentHeader {
-            format_minor: torrens_journal::format::FORMAT_MINOR,
-            compat_flags: 0,
-            store: self.store,
-            segment: id,
-            salt: self.disk.random_u64(),
-            first_lsn,
-            file_bytes: self.segment_bytes,
-            boot: self.boot,
-            predecessor,
-            oldest_needed_lsn: first_lsn,
-            wall_clock_micros: self.disk.wall_clock_micros(),
-        };
-        self.segment(&SegmentPart {
-            id,
-            file_bytes: self.segment_bytes,
-            header: Some(header),
-            is_detached: false,
-        })
-    }
-
-    fn segment(&mut self, part: &SegmentPart) -> Result<(), RebuildError> {
-        self.finish_segment()?;
-        if part.file_bytes > SEGMENT_BYTES_MAX {
-            return Err(RebuildError::File {
-                name: part.id.file_name(),
-                end_bytes: part.file_bytes,
-            });
-        }
-        if part.is_detached || part.header.is_none() {
-            self.journal = JournalBuilder::new();
-        }
-        let mut page = None;
-        if let Some(mut header) = part.header {
-            if header.predecessor.is_none() {
-                header.predecessor = self.journal.end();
-            }
-            self.store = header.store;
-            self.boot = self.boot.max(header.boot);
-            page = Some(self.journal.begin_segment(&header)?);
-        }
-        let path = self.dir.join("journal").join(part.id.file_name());
-        let file = self
-            .disk
-            .open(&path, OpenMode::CreateNew)
-            .map_err(io_error("create", &path))?;
-        file.write_zeros(0, part.file_bytes)
-            .map_err(io_error("write", &path))?;
-        self.segment = Some(OpenSegment {
-            id: part.id,
-            file,
-            path,
-            file_bytes: part.file_bytes,
-            has_header: page.is_some(),
-        });
-        match page {
-            Some(page) => {
-                self.write(0, &page)?;
-                self.write(PAGE_BYTES, &page)
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn finish_segment(&mut self) -> Result<(), RebuildError> {
-        match &self.segment {
-            Some(open) => open.file.sync_data().map_err(io_error("sync", &open.path)),
-            None => Ok(()),
-        }
-    }
-
-    fn write(&self, offset_bytes: u64, bytes: &[u8]) -> Result<(), RebuildError> {
-        let open = self.segment.as_ref().ok_or(BuildFault::NoSegment)?;
-        let end = offset_bytes.saturating_add(bytes.len() as u64);
-        if end > open.file_bytes {
-            return Err(RebuildError::Page {
-                segment: open.id,
-                offset_bytes,
-            });
-        }
-        open.file
-            .write_all_at(offset_bytes, bytes)
-            .map_err(io_error("write", &open.path))
-    }
-
-    fn page(&mut self, page: &PagePart<'_>) -> Result<(), RebuildError> {
-        let is_here = self
-            .segment
-            .as_ref()
-            .is_some_and(|open| open.id == page.segment);
-        let fits =
-            page.offset_bytes.is_multiple_of(PAGE_BYTES) && page.bytes.len() as u64 <= PAGE_BYTES;
-        match is_here && fits {
-            true => self.write(page.offset_bytes, page.bytes),
-            false => Err(RebuildError::Page {
-                segment: page.segment,
-                offset_bytes: page.offset_bytes,
-            }),
-        }
-    }
-
-    fn mark(&mut self, part: &MarkPart) -> Result<(), RebuildError> {
-        let mark = part.resolve(self.journal.end_at(part.mark.durable_lsn));
-        self.file(&FilePart {
-            name: &format!("journal/{MARK_FILE_NAME}"),
-            file_bytes: MARK_PAGES * PAGE_BYTES,
-            offset_bytes: mark.page() * PAGE_BYTES,
-            bytes: &mark.encode(),
-        })
-    }
-
-    fn file(&mut self, part: &FilePart<'_>) -> Result<(), RebuildError> {
-        let FilePart {
-            name,
-            file_bytes,
-            offset_bytes,
-            bytes,
-        } = *part;
-        let end_bytes = offset_bytes.saturating_add(bytes.len() as u64);
-        let max = match name.ends_with(MARK_FILE_NAME) {
-            true => MARK_FILE_BYTES_MAX,
-            false => FILE_BYTES_MAX,
-        };
-        if !is_file_of_a_store(name) || end_bytes > file_bytes || file_bytes > max {
-            let name = name.to_owned();
-            return Err(RebuildError::File { name, end_bytes });
-        }
-        let path = self.dir.join(name);
-        let file = match self.files.get(name) {
-            Some(file) => Arc::clone(file),
-            None => {
-                let file = self
-                    .disk
-                    .open(&path, OpenMode::CreateNew)
-                    .map_err(io_error("create", &path))?;
-                if name.ends_with(MARK_FILE_NAME) {
-                    file.write_zeros(0, file_bytes)
-                        .map_err(io_error("write", &path))?;
-                }
-                self.files.insert(name.to_owned(), Arc::clone(&file));
-                file
-            }
-        };
-        file.write_all_at(offset_bytes, bytes)
-            .map_err(io_error("write", &path))
-    }
-}
-
-/// The mark file, or a plain name among the checkpoints: nothing that leads out of the directory.
-fn is_file_of_a_store(name: &str) -> bool {
-    if name == format!("journal/{MARK_FILE_NAME}") {
-        return true;
-    }
-    name.strip_prefix("checkpoints/").is_some_and(|name| {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        !name.is_empty() && !name.starts_with('.') && name.len() < 200 && name.bytes().all(plain)
-    })
 }

@@ -34,7 +34,7 @@ const SOURCES: [(&str, &[Topic]); 40] = [
     ("journal/src/pin.rs", &[Topic::Position]),
     ("recovery/src/repair/mod.rs", &[Topic::Repair]),
     ("recovery/src/verdict.rs", &[Topic::Verdict]),
-    ("recovery/src/walk.rs", &[Topic::Gap, Topic::Verdict]),
+    ("recovery/src/walk/item.rs", &[Topic::Gap, Topic::Verdict]),
     ("src/observe/history/log.rs", &[Topic::Engine]),
     ("src/engine/feed/transitions.rs", &[Topic::Engine]),
     ("src/engine/feed/subscription.rs", &[Topic::Engine]),

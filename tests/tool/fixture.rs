@@ -284,6 +284,13 @@ impl Store {
         "customer-zebulon",
     ];
 
+    /// The secret keys as they may be spelled in a text in small letters.
+    pub(crate) fn secret_spellings() -> Vec<String> {
+        let hex = |key: &str| torrens::inspector::hex(key.as_bytes());
+        let keys = Self::SECRET_KEYS.iter();
+        keys.flat_map(|key| [(*key).to_owned(), hex(key)]).collect()
+    }
+
     /// A region that is split at keys that nobody else may see.
     pub(crate) fn secret_history(&mut self) {
         self.commit(Event::Identify { store: StoreId(4) }, Cause::Host);

@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::fixture::{contents, torrens};
-use super::operations::{committed, copy};
+use super::market::{committed, copy};
 
 /// Directories that are looked at.
 const ROUNDS: u64 = 24;

@@ -11,7 +11,7 @@ use torrens::inspector::stats::GroupBy;
 use torrens::inspector::timeline::TimelineOptions;
 use torrens::inspector::why::Question;
 use torrens::inspector::{
-    FollowItem, InspectError, Inspector, Point, Selected, Selection, parse_key,
+    FollowItem, InspectError, Inspector, KeyForm, Point, Selected, Selection, parse_key,
 };
 use torrens::lifecycle::{
     Cause, DestroyCause, Event, GateAnswer, MessageHeader, NewRegion, PeerChange, RaftPosition,
@@ -471,7 +471,7 @@ fn damage_is_explained_by_the_bit_that_flipped() {
     let offset = FIRST_GROUP + 4 * PAGE + 100;
     let byte = std::fs::read(store.segment(1)).unwrap()[offset as usize];
     store.overwrite(offset, &[byte ^ 0x10]);
-    let explanation = inspector(&store).explain().unwrap();
+    let explanation = inspector(&store).explain(&KeyForm::Auto).unwrap();
     let flipped = explanation.flipped.unwrap();
     assert_eq!(
         (flipped.offset_bytes, flipped.bit, flipped.found),
@@ -505,7 +505,9 @@ fn damage_is_explained_by_the_bit_that_flipped() {
 
 #[test]
 fn every_verdict_has_an_explanation() {
-    let many = inspector(&damaged_in_the_middle()).explain().unwrap();
+    let many = inspector(&damaged_in_the_middle())
+        .explain(&KeyForm::Auto)
+        .unwrap();
     assert!(
         many.flipped.is_none()
             && many
@@ -513,16 +515,18 @@ fn every_verdict_has_an_explanation() {
                 .iter()
                 .any(|one| one.contains("no single flipped bit"))
     );
-    let gone = inspector(&last_group_gone()).explain().unwrap();
+    let gone = inspector(&last_group_gone())
+        .explain(&KeyForm::Auto)
+        .unwrap();
     assert!(
         gone.evidence.iter().any(|one| one.contains("all zero")),
         "{:?}",
         gone.evidence
     );
     assert_eq!((gone.far_side, gone.regions_silent), (None, 3));
-    let torn = inspector(&torn()).explain().unwrap();
+    let torn = inspector(&torn()).explain(&KeyForm::Auto).unwrap();
     assert!(torn.ways.is_empty() && torn.stop.is_some());
-    let cannot = inspector(&impossible()).explain().unwrap();
+    let cannot = inspector(&impossible()).explain(&KeyForm::Auto).unwrap();
     assert_eq!(
         cannot.ways.first().map(|way| way.choice),
         Some(Choice::CutBefore(Lsn::new(10)))
@@ -535,7 +539,7 @@ fn every_verdict_has_an_explanation() {
         "{:?}",
         cannot.evidence
     );
-    let whole = inspector(&closed()).explain().unwrap();
+    let whole = inspector(&closed()).explain(&KeyForm::Auto).unwrap();
     assert!(whole.ways.is_empty() && whole.stop.is_none() && !whole.open_operations.is_empty());
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use jsonschema::Validator;
 use serde_json::{Map, Value};
 
+use super::GATE;
 use super::fixture::{Closed, Store, answer, torrens};
 
 /// Every output with a schema.
@@ -93,17 +94,6 @@ impl Judge {
         }
     }
 }
-
-const GATE: [&str; 8] = [
-    "--type",
-    "append",
-    "--region",
-    "1",
-    "--to-peer",
-    "10",
-    "--epoch",
-    "1,2",
-];
 
 /// Every read verb on one directory.
 fn look(judge: &mut Judge, dir: &Path) {

@@ -14,9 +14,9 @@ use super::fixture::{Closed, Store, contents, run, torrens};
 use super::prometheus::{Series, parse};
 
 /// A server, ended with the test.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Drop for Server {
@@ -34,7 +34,7 @@ struct Answer {
 }
 
 impl Server {
-    fn of(dir: &Path, args: &[&str]) -> Server {
+    pub(crate) fn of(dir: &Path, args: &[&str]) -> Server {
         let mut child = torrens(dir, "serve")
             .args(["--refresh", "1"])
             .args(if args.contains(&"--listen") {
@@ -116,7 +116,7 @@ fn number(series: &[Series], name: &str, label: &str) -> Option<f64> {
     found.next().map(|one| one.value)
 }
 
-fn store() -> Closed {
+pub(crate) fn store() -> Closed {
     let store = Store::with_history();
     store.checkpoint();
     store.close()
@@ -211,6 +211,30 @@ fn every_number_of_the_list_is_given_with_its_kind_and_meaning_and_no_other() {
             },
         );
     super::golden("serve-metrics.txt", &lines.collect::<String>());
+}
+
+#[test]
+fn the_guide_shows_what_the_server_says_when_it_begins() {
+    let stores = super::market::Stores::new();
+    let mut child = stores
+        .command(&["serve", "market", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let read = BufReader::new(child.stdout.take().unwrap()).read_line(&mut line);
+    let _ = child.kill();
+    let _ = child.wait();
+    read.unwrap();
+    let port = line.split("127.0.0.1:").nth(1).unwrap();
+    let port = port.split('/').next().unwrap().to_owned();
+    let shown = format!(
+        "```text\n$ torrens serve market\n{}```",
+        line.replace(&port, "9464")
+    );
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/OPERATIONS.md");
+    let guide = fs::read_to_string(guide).unwrap();
+    assert!(guide.contains(&shown), "{shown}");
 }
 
 #[test]

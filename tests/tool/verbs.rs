@@ -297,6 +297,19 @@ fn ctrl_c_ends_a_build_and_leaves_nothing() {
     assert!(!new.exists() && !aside.exists());
 }
 
+/// Waits until a command catches Ctrl-C, or is gone: before that the system ends it, as it ends any program.
+fn until_it_listens(child: &Child) {
+    let catches = |status: &str| {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        mask.is_none_or(|mask| mask & 2 != 0)
+    };
+    let status = format!("/proc/{}/status", child.id());
+    while fs::read_to_string(&status).is_ok_and(|status| !catches(&status)) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// Whenever Ctrl-C comes, a command that looks at much ends as interrupted, or it was done before.
 #[test]
 fn ctrl_c_ends_every_long_look() {
@@ -338,7 +351,8 @@ fn ctrl_c_ends_every_long_look() {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let child = command.spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(60));
+        until_it_listens(&child);
+        std::thread::sleep(Duration::from_millis(30));
         // It may be gone.
         let id = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
         let _ = rustix::process::kill_process(id, rustix::process::Signal::INT);

@@ -14,9 +14,9 @@ use torrens_journal::disk::{Disk, RealDisk};
 
 use crate::exit::{Exit, Failure, chain};
 use crate::fresh::{Fresh, refused};
-use crate::interrupt;
 use crate::output::Out;
 use crate::parts::{self, Line};
+use crate::progress::{Meter, Shown};
 use crate::render::{count, printable};
 
 /// The longest line: a record with the largest payload in hexadecimal, and its fields.
@@ -37,6 +37,8 @@ pub(crate) struct Args {
     /// The new directory
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
+    #[command(flatten)]
+    progress: Shown,
 }
 
 /// Runs the command.
@@ -48,10 +50,14 @@ pub(crate) fn run(args: &Args) -> Exit {
 }
 
 fn build(args: &Args) -> Result<Exit, Failure> {
-    let input: Box<dyn Read> = match args.input.as_os_str() == "-" {
-        true => Box::new(io::stdin().lock()),
+    // Of what comes through a pipe nobody knows how much there will be.
+    let (input, input_bytes): (Box<dyn Read>, Option<u64>) = match args.input.as_os_str() == "-" {
+        true => (Box::new(io::stdin().lock()), None),
         false => {
-            Box::new(File::open(&args.input).map_err(|error| refused("open", &args.input, &error))?)
+            let refused = |error| refused("open", &args.input, &error);
+            let file = File::open(&args.input).map_err(refused)?;
+            let found = file.metadata().map_err(refused)?;
+            (Box::new(file), found.is_file().then_some(found.len()))
         }
     };
     let fresh = Fresh::at(&args.output, None)?;
@@ -61,7 +67,7 @@ fn build(args: &Args) -> Result<Exit, Failure> {
     let store = StoreUuid(store.concat().try_into().unwrap_or_default());
     let builder = Builder::new(disk, fresh.aside(), store);
     let mut builder = builder.map_err(|error| failure(&error, None))?;
-    let gaps = lines(args, BufReader::new(input), &mut builder)?;
+    let gaps = lines(args, BufReader::new(input), input_bytes, &mut builder)?;
     let Some(gaps) = gaps else {
         return Ok(Exit::INTERRUPTED);
     };
@@ -76,12 +82,14 @@ fn build(args: &Args) -> Result<Exit, Failure> {
 fn lines(
     args: &Args,
     mut input: impl BufRead,
+    input_bytes: Option<u64>,
     builder: &mut Builder,
 ) -> Result<Option<u64>, Failure> {
+    let meter = Meter::new(args.progress.when);
     let mut text = String::new();
-    let mut gaps = 0;
+    let (mut gaps, mut read_bytes) = (0, 0u64);
     for number in 1u64.. {
-        if interrupt::asked() {
+        if meter.bytes(read_bytes, input_bytes).is_break() {
             return Ok(None);
         }
         text.clear();
@@ -93,6 +101,7 @@ fn lines(
         if read == 0 {
             break;
         }
+        read_bytes = read_bytes.saturating_add(read as u64);
         if read as u64 >= LINE_BYTES_MAX && !text.ends_with('\n') {
             return Err(wrong(number, "it is too long"));
         }

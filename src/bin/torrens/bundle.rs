@@ -13,16 +13,17 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
-use torrens::inspector::Inspector;
 use torrens::inspector::clock::timestamp;
+use torrens::inspector::{Inspector, hex};
 
 use crate::exit::{Exit, Failure};
-use crate::fresh::{Fresh, refused};
+use crate::fresh::{self, Fresh, refused};
+use crate::look;
 use crate::output::Out;
+use crate::progress::{Meter, Shown};
 use crate::render::size;
 use crate::sheet::JSON_VERSION;
-use crate::view::Target;
-use crate::{interrupt, look};
+use crate::view::{SECRET_VARIABLE, Target, secret_of};
 
 /// The parts: the file's name, and the command that prints it.
 const PARTS: [(&str, &[&str]); 14] = [
@@ -71,12 +72,14 @@ pub(crate) struct Args {
         default_value = "torrens-bundle.tar.gz"
     )]
     output: PathBuf,
-    /// The same secret gives the same tokens in another bundle, as in one of another store [default: random]
+    /// The same secret gives the same tokens in another bundle, as in one of another store [default: $TORRENS_REDACT_WITH, or random]
     #[arg(long, value_name = "SECRET")]
     redact_with: Option<String>,
     /// Only the last N records in dump.ndjson [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     last: Option<u64>,
+    #[command(flatten)]
+    progress: Shown,
 }
 
 /// What is in the archive, and how it was made.
@@ -120,8 +123,8 @@ fn bundle(args: &Args) -> Result<Exit, Failure> {
     let fresh = Fresh::at(&args.output, Some(&dir))?;
     let file = fresh.file()?;
     let output = |error: io::Error| refused("write", &args.output, &error);
-    let secret = match &args.redact_with {
-        Some(secret) => secret.clone(),
+    let secret = match secret_of(args.redact_with.as_deref()) {
+        Some(secret) => secret,
         None => random_secret()?,
     };
     let mut archive = tar::Builder::new(GzEncoder::new(file, Compression::default()));
@@ -135,8 +138,9 @@ fn bundle(args: &Args) -> Result<Exit, Failure> {
         parts: Vec::new(),
     };
     let mut is_cut = false;
-    for (name, words) in PARTS {
-        if interrupt::asked() {
+    let meter = Meter::new(args.progress.when);
+    for (number, (name, words)) in (0u64..).zip(PARTS) {
+        if meter.parts(number, PARTS.len() as u64, name).is_break() {
             is_cut = true;
             break;
         }
@@ -200,7 +204,9 @@ impl Source {
             [] => (&[][..], &[][..]),
         };
         command.args(verb).arg(".").args(options);
-        command.args(["--keys", "redact", "--redact-with", secret]);
+        command.args(["--keys", "redact"]);
+        // Everybody on the machine can read a command line.
+        command.env(SECRET_VARIABLE, secret);
         command.args(["--progress", "never"]);
         if let (&["dump"], Some(last)) = (verb, args.last) {
             command.args(["--last", &last.to_string()]);
@@ -230,7 +236,7 @@ impl Held {
         let mut name = path.as_os_str().to_owned();
         name.push(".part");
         let path = PathBuf::from(name);
-        let file = File::create_new(&path)?;
+        let file = fresh::create_file(&path)?;
         Ok(Held { file, path })
     }
 
@@ -262,7 +268,7 @@ fn random_secret() -> Result<String, Failure> {
     let mut bytes = [0u8; 32];
     getrandom::fill(&mut bytes)
         .map_err(|error| refused("get", "random bytes for the tokens".as_ref(), &error))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&bytes))
 }
 
 fn summary(out: &mut Out, args: &Args, manifest: &Manifest, bytes: u64) -> io::Result<()> {

@@ -5,9 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Parser;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::Serialize;
-use torrens::inspector::catalogue::{Entry, entries, explain_code, near};
+use torrens::inspector::catalogue::{entries, explain_code, near};
 use torrens::inspector::explain::{Explanation, RegionImpact};
 use torrens_recovery::Verdict;
 
@@ -17,9 +15,17 @@ use crate::look;
 use crate::output::{Out, wrapped};
 use crate::paint::Paint;
 use crate::render::{count, grouped, printable};
-use crate::sheet::{Column, JSON_VERSION, Sheet, left, object};
+use crate::sheet::object;
 use crate::verdict::sentence;
 use crate::view::{Style, View};
+use codes::codes;
+use said::json;
+
+mod codes;
+mod said;
+
+pub(crate) use codes::code_schema;
+pub(crate) use said::schema;
 
 /// Regions and operations that are listed; of more the rest is counted.
 const LISTED_MAX: usize = 12;
@@ -89,7 +95,7 @@ fn explain(args: &Args) -> Result<Exit, Failure> {
         .unwrap_or_else(|| PathBuf::from("."));
     let inspector = args.view.open_path(&dir)?;
     let style = args.view.style(&inspector);
-    let explanation = inspector.explain().map_err(look::failure)?;
+    let explanation = inspector.explain(&style.keys).map_err(look::failure)?;
     let mut out = Out::lock();
     let json = json(&explanation, &style);
     let written = object(&mut out, &style, &json, |out| {
@@ -97,72 +103,6 @@ fn explain(args: &Args) -> Result<Exit, Failure> {
     });
     let code = explanation.picture.report.verdict.exit_code();
     Ok(out.finish(written, Exit::of(code)))
-}
-
-const COLUMNS: [Column; 4] = [
-    left("CODE"),
-    left("IS"),
-    left("MEANING"),
-    left("WHAT TO DO"),
-];
-
-#[derive(JsonSchema, Serialize)]
-struct EntryJson {
-    v: u32,
-    code: &'static str,
-    is: &'static str,
-    meaning: &'static str,
-    advice: &'static str,
-}
-
-/// Entries of the catalogue: as sentences if a person asked for one, as rows otherwise.
-fn codes(args: &Args, found: Vec<Entry>, asked: bool) -> Result<Exit, Failure> {
-    let style = args.view.style_without_store();
-    let mut out = Out::lock();
-    let written = match asked && style.is_for_people() && style.fields.is_empty() {
-        true => found
-            .iter()
-            .try_for_each(|entry| sentences(&mut out, entry, &style)),
-        false => {
-            let mut sheet = Sheet::new(&style, &COLUMNS);
-            let rows = found.iter().try_for_each(|entry| {
-                let Entry {
-                    code,
-                    topic,
-                    meaning,
-                    advice,
-                } = *entry;
-                let row = EntryJson {
-                    v: JSON_VERSION,
-                    code,
-                    is: topic.text(),
-                    meaning,
-                    advice,
-                };
-                let cells = || {
-                    vec![
-                        code.to_owned(),
-                        row.is.to_owned(),
-                        meaning.to_owned(),
-                        advice.to_owned(),
-                    ]
-                };
-                sheet.row(&mut out, Paint::Plain, cells, &row)
-            });
-            rows.and_then(|()| sheet.end(&mut out))
-        }
-    };
-    Ok(out.finish(written, Exit::OK))
-}
-
-fn sentences(out: &mut Out, entry: &Entry, style: &Style) -> io::Result<()> {
-    let code = Paint::Head.on(entry.code, style.color);
-    writeln!(out, "{code}   {}", entry.topic.text())?;
-    wrapped(out, "  ", entry.meaning, style)?;
-    match entry.advice {
-        "" => Ok(()),
-        advice => wrapped(out, "  ", advice, style),
-    }
 }
 
 /// What a region lost, in words.
@@ -379,127 +319,4 @@ fn ways(
         wrapped(out, &format!("{}{letter}) ", head("")), &text, style)?;
     }
     Ok(())
-}
-
-#[derive(JsonSchema, Serialize)]
-struct Json {
-    v: u32,
-    verdict: crate::verdict::VerdictJson,
-    open: bool,
-    evidence: Vec<String>,
-    flipped_bit: Option<FlippedJson>,
-    impact: Option<ImpactJson>,
-    open_operations: Vec<String>,
-    ways: Vec<WayJson>,
-}
-
-#[derive(JsonSchema, Serialize)]
-struct FlippedJson {
-    off: u64,
-    bit: u32,
-    found: u8,
-    candidates: Vec<CandidateJson>,
-}
-
-#[derive(JsonSchema, Serialize)]
-struct CandidateJson {
-    lsn: u64,
-    kind: String,
-    region: Option<u64>,
-    detail: String,
-}
-
-#[derive(JsonSchema, Serialize)]
-struct ImpactJson {
-    last_whole_lsn: u64,
-    far_side_lsn: Option<u64>,
-    regions_hit: u64,
-    regions_whole: u64,
-    regions_silent: u64,
-    regions: Vec<RegionJson>,
-}
-
-#[derive(JsonSchema, Serialize)]
-struct RegionJson {
-    region: u64,
-    hit: bool,
-    known_lsn: Option<u64>,
-    next_lsn: u64,
-    links_to_lsn: Option<u64>,
-}
-
-#[derive(JsonSchema, Serialize)]
-struct WayJson {
-    choice: String,
-    loss: String,
-    first_lost_lsn: Option<u64>,
-    last_lost_lsn: Option<u64>,
-}
-
-fn json(explanation: &Explanation, style: &Style) -> Json {
-    let report = &explanation.picture.report;
-    let verdict = &report.verdict;
-    let number = |lsn: Option<torrens_journal::Lsn>| lsn.map(|lsn| lsn.get());
-    let flipped_bit = explanation.flipped.as_ref().map(|flipped| FlippedJson {
-        off: flipped.offset_bytes,
-        bit: flipped.bit,
-        found: flipped.found,
-        candidates: flipped
-            .candidates
-            .iter()
-            .map(|one| CandidateJson {
-                lsn: one.lsn.get(),
-                kind: one.kind.to_string(),
-                region: one.region().map(|region| region.0),
-                detail: one.detail(&style.keys),
-            })
-            .collect(),
-    });
-    let regions = explanation.impact.iter().map(|one| RegionJson {
-        region: one.region.0,
-        hit: one.is_hit(),
-        known_lsn: number(one.known),
-        next_lsn: one.next.get(),
-        links_to_lsn: number(one.links_to),
-    });
-    Json {
-        v: JSON_VERSION,
-        verdict: crate::verdict::VerdictJson::new(report, verdict.name(), verdict.exit_code()),
-        open: explanation.picture.writer.is_open,
-        evidence: explanation.evidence.clone(),
-        flipped_bit,
-        impact: verdict.is_corruption().then(|| ImpactJson {
-            last_whole_lsn: report.last_lsn.get(),
-            far_side_lsn: number(explanation.far_side),
-            regions_hit: explanation.regions_hit,
-            regions_whole: explanation.regions_whole,
-            regions_silent: explanation.regions_silent,
-            regions: regions.collect(),
-        }),
-        open_operations: explanation
-            .open_operations
-            .iter()
-            .filter_map(|open| operation(open, &style.keys))
-            .collect(),
-        ways: explanation
-            .ways
-            .iter()
-            .map(|way| WayJson {
-                choice: way.choice.to_string(),
-                loss: way.loss.to_string(),
-                first_lost_lsn: number(way.loss.first),
-                last_lost_lsn: number(way.loss.last),
-            })
-            .collect(),
-    }
-}
-
-/// The schema of what is known of a directory.
-pub(crate) fn schema(generator: &mut SchemaGenerator) -> Schema {
-    generator.subschema_for::<Json>()
-}
-
-/// The schema of what a code means.
-pub(crate) fn code_schema(generator: &mut SchemaGenerator) -> Schema {
-    generator.subschema_for::<EntryJson>()
 }

@@ -1,5 +1,7 @@
 //! `torrens extract`: what can be read of a store, as ndjson or as a new store. The source is only read.
 //!
+//! * `copy`: the parts that are no journal. * `said`: what is said about it.
+//!
 //! Not here: which history is the longest (`torrens::rebuild::salvage`).
 
 use std::fs;
@@ -9,22 +11,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Parser;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use torrens::inspector::{InspectError, Selected};
-use torrens::rebuild::{self, Left, RebuildError, Salvaged};
-use torrens_journal::Lsn;
+use torrens::rebuild::{self, RebuildError};
 use torrens_journal::disk::{Disk, RealDisk};
 
 use crate::exit::{Exit, Failure, chain};
 use crate::fresh::{Fresh, refused};
-use crate::output::Out;
+use crate::progress::Shown;
 use crate::record::{Said, gap_json};
-use crate::render::{count, grouped, printable};
+use crate::render::printable;
 use crate::select::Wanted;
-use crate::sheet::{JSON_VERSION, object};
-use crate::view::{Output, Style, Target, View};
+use crate::sheet::JSON_VERSION;
+use crate::view::{Output, Target, View};
 use crate::{interrupt, look, parts};
+use copy::Copying;
+use said::{DataJson, Json, LEFT_MAX, LeftJson, object_of, say};
+
+mod copy;
+mod said;
+
+pub(crate) use said::schema;
 
 /// Bytes gathered before they are written.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -64,47 +71,8 @@ pub(crate) struct Args {
     /// What is said about it, as one JSON object
     #[arg(long, help_heading = "Where to")]
     json: bool,
-}
-
-/// What was salvaged.
-#[derive(JsonSchema, Serialize)]
-struct Json {
-    v: u32,
-    to: String,
-    whole: bool,
-    records: u64,
-    first_lsn: Option<u64>,
-    last_lsn: Option<u64>,
-    start_lsn: Option<u64>,
-    checkpoints: Option<u64>,
-    data: Vec<DataJson>,
-    left: Vec<LeftJson>,
-    left_total: u64,
-}
-
-/// A part of a store that is no journal.
-#[derive(JsonSchema, Serialize)]
-struct DataJson {
-    part: &'static str,
-    copied: bool,
-    why: Option<&'static str>,
-}
-
-/// Something that is not in the target.
-#[derive(JsonSchema, Serialize)]
-struct LeftJson {
-    what: &'static str,
-    first_lsn: Option<u64>,
-    last_lsn: Option<u64>,
-    text: String,
-}
-
-/// Things left out that are listed; more are only counted.
-const LEFT_MAX: usize = 1000;
-
-/// The schema of `--json`.
-pub(crate) fn schema(generator: &mut SchemaGenerator) -> Schema {
-    generator.subschema_for::<Json>()
+    #[command(flatten)]
+    progress: Shown,
 }
 
 /// Runs the command.
@@ -120,7 +88,7 @@ pub(crate) fn run(args: &Args) -> Exit {
 
 fn to_file(args: &Args, path: &Path) -> Result<Exit, Failure> {
     let dir = args.target.path();
-    let view = View::plain();
+    let view = View::plain(args.progress.when);
     let inspector = view.open_path(&dir)?;
     let mut style = view.style(&inspector);
     (style.output, style.raw) = (Output::Ndjson, true);
@@ -202,7 +170,7 @@ fn line(file: &mut impl Write, json: &impl Serialize) -> io::Result<()> {
 
 fn to_store(args: &Args, to: &Path) -> Result<Exit, Failure> {
     let dir = args.target.path();
-    let view = View::plain();
+    let view = View::plain(args.progress.when);
     let inspector = view.open_path(&dir)?;
     let style = view.style(&inspector);
     let is_open = inspector.writer().map_err(look::failure)?.is_open;
@@ -217,13 +185,20 @@ fn to_store(args: &Args, to: &Path) -> Result<Exit, Failure> {
         () if !salvaged.is_whole() => Some("it may be newer than the history that was salvaged"),
         () => None,
     };
+    let mut bytes = 0u64;
+    for part in MORE_PARTS {
+        let size = inspector.part_size(part).map_err(look::failure)?;
+        bytes = bytes.saturating_add(size.bytes);
+    }
+    let mut copying = Copying::new(args.progress.when, bytes);
     let mut data = Vec::new();
     for part in MORE_PARTS {
         let from = dir.join(part);
         let is_there = fs::symlink_metadata(&from).is_ok_and(|found| found.is_dir());
         if is_there && why.is_none() {
             let target = fresh.aside().join(part);
-            if !copy(&from, &target).map_err(|error| refused("copy", &from, &error))? {
+            let copied = copying.folder(&from, &target);
+            if !copied.map_err(|(path, error)| refused("copy", &path, &error))? {
                 return Ok(Exit::INTERRUPTED);
             }
         }
@@ -237,30 +212,6 @@ fn to_store(args: &Args, to: &Path) -> Result<Exit, Failure> {
     }
     fresh.finish()?;
     say(args, &style, &object_of(to, &salvaged, data))
-}
-
-/// Copies a folder of plain files, never through a link; `false` if somebody pressed Ctrl-C.
-fn copy(from: &Path, to: &Path) -> io::Result<bool> {
-    if !to.is_dir() {
-        fs::create_dir(to)?;
-    }
-    for entry in fs::read_dir(from)? {
-        if interrupt::asked() {
-            return Ok(false);
-        }
-        let entry = entry?;
-        let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
-        if kind.is_dir() {
-            if !copy(&entry.path(), &target)? {
-                return Ok(false);
-            }
-        } else if kind.is_file() {
-            fs::copy(entry.path(), &target)?;
-            fs::File::open(&target)?.sync_all()?;
-        }
-    }
-    fs::File::open(to)?.sync_all()?;
-    Ok(true)
 }
 
 fn failure(error: RebuildError) -> Failure {
@@ -281,121 +232,5 @@ fn failure(error: RebuildError) -> Failure {
                 _ => Exit::UNREADABLE,
             },
         },
-    }
-}
-
-fn object_of(to: &Path, salvaged: &Salvaged, data: Vec<DataJson>) -> Json {
-    let left = salvaged.left.iter().take(LEFT_MAX).map(|left| {
-        let range = |what, first: Lsn, last: Lsn, text: &str| LeftJson {
-            what,
-            first_lsn: Some(first.get()),
-            last_lsn: Some(last.get()),
-            text: text.to_owned(),
-        };
-        match left {
-            Left::Unreadable { first, last } => range(
-                "unreadable",
-                *first,
-                *last,
-                "records that are not readable, or not there",
-            ),
-            Left::Unreached { first, last } => range(
-                "unreached",
-                *first,
-                *last,
-                "readable records that no state leads to; extract -o writes them",
-            ),
-            Left::Impossible { lsn, why } => range("impossible", *lsn, *lsn, why),
-            Left::Checkpoint { lsn, why } => range("checkpoint", *lsn, *lsn, why),
-            Left::Place { what } => place(what),
-            _ => place("something that this tool does not know"),
-        }
-    });
-    Json {
-        v: JSON_VERSION,
-        to: printable(&to.display().to_string()),
-        whole: salvaged.is_whole(),
-        records: salvaged.records,
-        first_lsn: salvaged.first.map(Lsn::get),
-        last_lsn: Some(salvaged.last.get()),
-        start_lsn: Some(salvaged.start.get()),
-        checkpoints: Some(salvaged.checkpoints),
-        data,
-        left: left.collect(),
-        left_total: salvaged.left.len() as u64,
-    }
-}
-
-fn place(what: &str) -> LeftJson {
-    LeftJson {
-        what: "place",
-        first_lsn: None,
-        last_lsn: None,
-        text: what.to_owned(),
-    }
-}
-
-fn say(args: &Args, style: &Style, json: &Json) -> Result<Exit, Failure> {
-    let mut style = style.clone();
-    style.output = match args.json {
-        true => Output::Json,
-        false => Output::Text,
-    };
-    let mut out = Out::lock();
-    let written = object(&mut out, &style, json, |out| screen(out, args, json));
-    let exit = match json.whole {
-        true => Exit::OK,
-        false => Exit::NEGATIVE,
-    };
-    Ok(out.finish(written, exit))
-}
-
-fn screen(out: &mut dyn Write, args: &Args, json: &Json) -> io::Result<()> {
-    let records = count(json.records, "record");
-    match (json.first_lsn, json.last_lsn) {
-        (Some(first), Some(last)) => writeln!(
-            out,
-            "salvaged  {}, {records}, LSN {} … {}",
-            json.to,
-            grouped(first),
-            grouped(last)
-        )?,
-        _ => writeln!(out, "salvaged  {}, {records}", json.to)?,
-    }
-    if let Some(start) = json.start_lsn.filter(|start| *start > 0) {
-        writeln!(out, "start     the checkpoint at LSN {}", grouped(start))?;
-    }
-    for part in &json.data {
-        match part.why {
-            None => writeln!(out, "copied    {}", part.part)?,
-            Some(why) => writeln!(out, "not taken {}: {why}", part.part)?,
-        }
-    }
-    for left in &json.left {
-        let span = match (left.first_lsn, left.last_lsn) {
-            (Some(first), Some(last)) if first == last => format!("LSN {} ", grouped(first)),
-            (Some(first), Some(last)) => format!("LSN {} … {} ", grouped(first), grouped(last)),
-            _ => String::new(),
-        };
-        writeln!(
-            out,
-            "left out  {}: {span}{}",
-            left.what,
-            printable(&left.text)
-        )?;
-    }
-    let more = json.left_total.saturating_sub(json.left.len() as u64);
-    if more > 0 {
-        writeln!(out, "left out  {} more", grouped(more))?;
-    }
-    match &args.to {
-        Some(_) => writeln!(out, "next      torrens verify {}", json.to),
-        None if json.whole => writeln!(out, "next      torrens build {} -o NEWDIR", json.to),
-        // The first hole would end a build.
-        None => writeln!(
-            out,
-            "next      torrens extract {} --to NEWDIR, for a store",
-            printable(&args.target.path().display().to_string())
-        ),
     }
 }

@@ -1,10 +1,11 @@
-//! Where a command may put what it makes: at a new name, outside the store that it reads, and complete or
-//! not at all.
+//! Where a command may put what it makes: at a new name, outside the store that it reads, complete or not at
+//! all, and for the eyes of whoever made it alone, as the store itself.
 //!
 //! Not here: what is made.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::exit::{Exit, Failure, chain};
@@ -19,7 +20,37 @@ const UNFINISHED: &str = ".unfinished";
 pub(crate) struct Fresh {
     path: PathBuf,
     aside: PathBuf,
+    /// Whether a file of that name may be there.
+    replaces: bool,
     is_done: bool,
+}
+
+/// A new file, mode 0600. Never one that is there, and never through a link.
+///
+/// # Errors
+/// What the operating system said.
+pub(crate) fn create_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// A new directory, mode 0700.
+///
+/// # Errors
+/// What the operating system said.
+pub(crate) fn create_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(path)
+}
+
+/// An ordinary file for reading, never through a link.
+///
+/// # Errors
+/// What the operating system said.
+pub(crate) fn open_plain(path: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(flags.bits().cast_signed());
+    options.open(path)
 }
 
 impl Fresh {
@@ -41,6 +72,31 @@ impl Fresh {
         Ok(Fresh {
             path: path.to_owned(),
             aside: aside.into(),
+            replaces: false,
+            is_done: false,
+        })
+    }
+
+    /// A name for a file that takes the place of one that may be there.
+    ///
+    /// # Errors
+    /// If something else than an ordinary file has that name, a link say, if it lies inside `store`, or if the operating
+    /// system refused.
+    pub(crate) fn over(path: &Path, store: &Path) -> Result<Fresh, Failure> {
+        outside(path, store)?;
+        match fs::symlink_metadata(path) {
+            Ok(found) if found.is_file() => {}
+            Ok(_) => return Err(no_file(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(refused("look at", path, &error)),
+        }
+        // Of two that make the same one wins; and what a killed one left keeps nobody out.
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(format!(".{}{UNFINISHED}", std::process::id()));
+        Ok(Fresh {
+            path: path.to_owned(),
+            aside: aside.into(),
+            replaces: true,
             is_done: false,
         })
     }
@@ -55,7 +111,7 @@ impl Fresh {
     /// # Errors
     /// If the operating system refused, or somebody makes the same.
     pub(crate) fn file(&self) -> Result<File, Failure> {
-        File::create_new(&self.aside).map_err(|error| self.not_made(&error))
+        create_file(&self.aside).map_err(|error| self.not_made(&error))
     }
 
     /// The directory, empty.
@@ -63,7 +119,7 @@ impl Fresh {
     /// # Errors
     /// As [`Fresh::file`].
     pub(crate) fn directory(&self) -> Result<(), Failure> {
-        fs::create_dir(&self.aside).map_err(|error| self.not_made(&error))
+        create_dir(&self.aside).map_err(|error| self.not_made(&error))
     }
 
     fn not_made(&self, error: &io::Error) -> Failure {
@@ -79,7 +135,7 @@ impl Fresh {
     /// If the operating system refused.
     pub(crate) fn finish(mut self) -> Result<(), Failure> {
         // Checked again, since a rename replaces a file or an empty directory.
-        if fs::symlink_metadata(&self.path).is_ok() {
+        if !self.replaces && fs::symlink_metadata(&self.path).is_ok() {
             return Err(exists(&self.path));
         }
         fs::rename(&self.aside, &self.path)
@@ -130,6 +186,15 @@ fn exists(path: &Path) -> Failure {
         code: "exists",
         message: format!("{} is there already", shown(path)),
         hint: Some("nothing is written over; name a new place, or move that away".to_owned()),
+        exit: Exit::STATE,
+    }
+}
+
+fn no_file(path: &Path) -> Failure {
+    Failure {
+        code: "exists",
+        message: format!("{} is there already, and is no ordinary file", shown(path)),
+        hint: Some("name a file; - is standard output".to_owned()),
         exit: Exit::STATE,
     }
 }

@@ -19,6 +19,7 @@ impl Serialize for Value<'_> {
             FieldValue::Number(number) => serializer.serialize_u64(*number),
             FieldValue::Text(text) => serializer.serialize_str(text),
             FieldValue::Key(key) => serializer.serialize_str(&self.1.text(key)),
+            FieldValue::Bytes(bytes) => serializer.serialize_str(&self.1.bytes(bytes)),
             FieldValue::List(values) => {
                 let mut list = serializer.serialize_seq(Some(values.len()))?;
                 for value in values {

@@ -2,7 +2,7 @@
 //!
 //! Not here: what a repair does and how it survives a crash (`torrens_recovery::repair`).
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ use torrens_recovery::Directories;
 use torrens_recovery::repair::{self as library, Choice, RepairError, RepairPlan, RepairState};
 
 use crate::exit::{Exit, Failure, chain};
-use crate::look;
 use crate::output::Out;
 use crate::render::printable;
 use crate::view::View;
+use crate::{fresh, look};
 
 pub(crate) mod show;
 
@@ -245,7 +245,7 @@ fn plan(args: &PlanArgs) -> Result<Exit, Failure> {
 /// Writes a file that was not there, durable when this returns.
 fn save(path: &Path, plan: &RepairPlan) -> Result<(), Failure> {
     let write = || -> io::Result<()> {
-        let mut file = File::create_new(path)?;
+        let mut file = fresh::create_file(path)?;
         file.write_all(plan.to_text().as_bytes())?;
         file.sync_all()
     };

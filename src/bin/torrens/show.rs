@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use torrens::inspector::diff::{Changed, difference};
 use torrens::inspector::{
-    Description, Field, FieldValue, InspectError, Inspector, Point, describe,
+    Description, Field, FieldValue, InspectError, Inspector, Point, describe, hex,
 };
 use torrens::lifecycle::Register;
 use torrens_journal::Lsn;
@@ -171,10 +171,6 @@ struct Json<'a> {
     bytes: Option<String>,
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// What the record changed; none if the state before it is not there any more.
 fn changes(inspector: &Inspector, lsn: Lsn) -> Option<Vec<Changed>> {
     let before = Lsn::new(lsn.get().checked_sub(1)?);
@@ -323,6 +319,7 @@ fn value_lines(
         FieldValue::Number(number) => number.to_string(),
         FieldValue::Text(text) => text.to_string(),
         FieldValue::Key(key) => style.keys.quoted(key),
+        FieldValue::Bytes(bytes) => style.keys.bytes(bytes),
         // `Null`; only the open end of a range is one that has a meaning of its own.
         _ if name == "end" => "∞".to_owned(),
         _ => "-".to_owned(),

@@ -52,7 +52,7 @@ pub(crate) struct View {
     /// Keys; `redact` shows a token instead, the same one for the same key
     #[arg(long, value_enum, value_name = "FORM", default_value_t = Keys::Auto)]
     keys: Keys,
-    /// With --keys redact: the same secret gives the same tokens another time [default: random]
+    /// With --keys redact: the same secret gives the same tokens another time [default: $TORRENS_REDACT_WITH, or random]
     #[arg(long, value_name = "SECRET", requires = "keys")]
     redact_with: Option<String>,
     /// Progress on standard error
@@ -108,14 +108,14 @@ pub(crate) enum Keys {
 }
 
 impl Keys {
-    /// The form; a redacted one with the tokens of `secret`, or of a random one.
+    /// The form; a redacted one with the tokens of `secret`, of the one in the environment, or of a random one.
     pub(crate) fn form(self, secret: Option<&str>) -> KeyForm {
         match self {
             Keys::Auto => KeyForm::Auto,
             Keys::Hex => KeyForm::Hex,
             Keys::Esc => KeyForm::Escaped,
             Keys::Base64 => KeyForm::Base64,
-            Keys::Redact => KeyForm::Redacted(mask(secret)),
+            Keys::Redact => KeyForm::Redacted(mask(secret_of(secret).as_deref())),
         }
     }
 }
@@ -138,8 +138,8 @@ pub(crate) struct Style {
 }
 
 impl View {
-    /// What a command has that writes to a place of its own: plain keys, UTC, progress for a person.
-    pub(crate) fn plain() -> View {
+    /// What a command has that writes to a place of its own: plain keys, UTC.
+    pub(crate) fn plain(progress: ProgressWhen) -> View {
         View {
             output: None,
             fields: Vec::new(),
@@ -147,7 +147,7 @@ impl View {
             times: Times::Utc,
             keys: Keys::Auto,
             redact_with: None,
-            progress: ProgressWhen::Auto,
+            progress,
         }
     }
 
@@ -204,6 +204,17 @@ fn wants_color() -> bool {
     }
     let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     std::io::stdout().is_terminal() && !is_dumb
+}
+
+/// Where a secret may be given that no list of processes shows.
+pub(crate) const SECRET_VARIABLE: &str = "TORRENS_REDACT_WITH";
+
+/// The secret that an option gives, or else the environment; an empty one in the environment is none.
+pub(crate) fn secret_of(option: Option<&str>) -> Option<String> {
+    let of_environment = || std::env::var(SECRET_VARIABLE).ok();
+    option
+        .map(str::to_owned)
+        .or_else(|| of_environment().filter(|secret| !secret.is_empty()))
 }
 
 /// A keyed hash, so that nobody without the secret can try keys until a token fits.

@@ -3,12 +3,10 @@
 use torrens_recovery::repair::RepairRecord;
 
 use super::super::fields::{Field, FieldValue, field};
-use super::super::keys::KeyForm;
-use crate::lifecycle::{
-    Cause, Change, ChildFate, DamageReason, DestroyCause, MergedSource, PeerChange, QueuedLoadFate,
-    RaftPosition, SkipReason, SnapshotRef, SplitChild,
-};
-use crate::{PeerId, Region, RegionEpoch};
+use super::super::keys::{KeyForm, hex};
+use super::values::{begun, child, damage, entry, peer_change, region, source, sources, with};
+use crate::lifecycle::{Cause, Change, DestroyCause, QueuedLoadFate};
+use crate::{PeerId, RegionEpoch};
 
 /// Who asked; `type` comes first.
 pub(super) fn cause(cause: Cause) -> Vec<Field> {
@@ -67,8 +65,7 @@ pub(super) fn fields(change: &Change) -> Vec<Field> {
     match change {
         Change::StoreIdentified { store } => vec![field("store", store.0)],
         Change::DataStoreReplaced { generation } => {
-            let digits = generation.iter().map(|byte| format!("{byte:02x}"));
-            vec![field("generation", digits.collect::<String>())]
+            vec![field("generation", hex(generation))]
         }
         Change::SequencesLeased { up_to } => vec![field("up_to", up_to.get())],
         Change::BarrierReached { number, floors } => {
@@ -318,125 +315,4 @@ pub(super) fn repair(repair: &RepairRecord) -> Vec<Field> {
         field("records_readable", repair.records_readable),
         field("history_up_to", repair.history_up_to.map(|lsn| lsn.get())),
     ]
-}
-
-fn with(mut fields: Vec<Field>, more: impl IntoIterator<Item = Field>) -> Vec<Field> {
-    fields.extend(more);
-    fields
-}
-
-fn entry(position: RaftPosition) -> Vec<Field> {
-    vec![field("index", position.index), field("term", position.term)]
-}
-
-fn begun(description: &Region, snapshot: &SnapshotRef, merged: &[MergedSource]) -> Vec<Field> {
-    let fields = with(
-        entry(snapshot.position),
-        [
-            field("snapshot", snapshot.id),
-            field("checksum", snapshot.checksum),
-            field("bytes", snapshot.bytes),
-            field("rows", snapshot.rows),
-        ],
-    );
-    let fields = with(fields, region(description));
-    match merged.is_empty() {
-        true => fields,
-        false => with(fields, [sources(merged)]),
-    }
-}
-
-fn region(region: &Region) -> Vec<Field> {
-    vec![
-        field("range", &region.range),
-        field("epoch", region.epoch),
-        field(
-            "peers",
-            region
-                .peers
-                .iter()
-                .map(FieldValue::from)
-                .collect::<Vec<_>>(),
-        ),
-    ]
-}
-
-fn sources(sources: &[MergedSource]) -> Field {
-    field("sources", sources.iter().map(source).collect::<Vec<_>>())
-}
-
-fn source(source: &MergedSource) -> Vec<Field> {
-    vec![
-        field("region", source.region.0),
-        field("peer", source.peer.0),
-        field("incarnation", source.incarnation.lsn().get()),
-    ]
-}
-
-fn peer_change(change: &PeerChange) -> Vec<Field> {
-    let peer = match change {
-        PeerChange::Add { peer } => field("peer", peer),
-        PeerChange::Remove { peer }
-        | PeerChange::Promote { peer }
-        | PeerChange::Demote { peer } => field("peer", vec![field("peer", peer.0)]),
-    };
-    vec![field("change", change.as_str()), peer]
-}
-
-fn child(child: &SplitChild) -> Vec<Field> {
-    let fields = vec![
-        field("region", child.id.0),
-        field(
-            "peers",
-            child.peers.iter().map(FieldValue::from).collect::<Vec<_>>(),
-        ),
-    ];
-    match child.fate {
-        ChildFate::Created => with(fields, [field("fate", "created")]),
-        ChildFate::Adopted { predecessor } => with(
-            fields,
-            [
-                field("fate", "adopted"),
-                field("predecessor", predecessor.lsn().get()),
-            ],
-        ),
-        ChildFate::Skipped { reason } => with(
-            fields,
-            [
-                field("fate", "skipped"),
-                field("reason", reason.as_str()),
-                match reason {
-                    SkipReason::Tombstoned { highest_peer } => {
-                        field("highest_peer", highest_peer.0)
-                    }
-                    SkipReason::OtherPeer { peer } => field("peer", peer.0),
-                    SkipReason::Initialized { incarnation } => {
-                        field("incarnation", incarnation.lsn().get())
-                    }
-                },
-            ],
-        ),
-    }
-}
-
-fn damage(reason: DamageReason) -> Vec<Field> {
-    match reason {
-        DamageReason::RowMissing { floor } => vec![field("floor", floor)],
-        DamageReason::BelowFloor { have, floor } => {
-            vec![field("have", have), field("floor", floor)]
-        }
-        DamageReason::StoreReplaced => Vec::new(),
-        DamageReason::StoreOlder { barrier, floor } => {
-            vec![field("barrier", barrier), field("floor", floor)]
-        }
-        DamageReason::LogTruncated {
-            first_index,
-            data_index,
-        } => vec![
-            field("first_index", first_index),
-            field("data_index", data_index),
-        ],
-        DamageReason::SnapshotLost { reason } => vec![field("abort", reason.as_str())],
-        DamageReason::MergeSourceLost { source } => vec![field("source", source.0)],
-    }
 }

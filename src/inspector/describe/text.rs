@@ -2,7 +2,7 @@
 
 use torrens_recovery::repair::RepairRecord;
 
-use super::super::keys::KeyForm;
+use super::super::keys::{KeyForm, hex};
 use crate::lifecycle::{
     Cause, Change, ChildFate, Derive, DestroyCause, MergedSource, PeerChange, QueuedLoadFate,
     SnapshotRef, SplitChild,
@@ -26,8 +26,7 @@ pub(super) fn change(change: &Change, keys: &KeyForm) -> String {
     match change {
         Change::StoreIdentified { store } => format!("this store is {store}"),
         Change::DataStoreReplaced { generation } => {
-            let digits = generation.iter().map(|byte| format!("{byte:02x}"));
-            format!("generation {}", digits.collect::<String>())
+            format!("generation {}", hex(generation))
         }
         Change::SequencesLeased { up_to } => format!("sequences up to {}", up_to.get()),
         Change::BarrierReached { number, floors } => {

@@ -3,7 +3,6 @@
 //! * `model`: everything that the page says, as one bounded value. * `gather`: where it comes from.
 //! * `page.html`, `page.css`, `page.js`: the page itself, which draws that value.
 
-use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -12,11 +11,12 @@ use torrens::inspector::{Inspector, KeyForm};
 use torrens_recovery::Verdict;
 
 use crate::exit::{Exit, Failure, chain};
+use crate::fresh::Fresh;
+use crate::look;
 use crate::output::Out;
 use crate::progress::{self, ProgressWhen};
 use crate::render::printable;
 use crate::view::{Keys, Target};
-use crate::{fresh, look};
 use gather::Scope;
 
 pub(crate) mod gather;
@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// Keys; `redact` shows a token instead, the same one for the same key
     #[arg(long, value_enum, value_name = "FORM", default_value_t = Keys::Auto)]
     keys: Keys,
-    /// With --keys redact: the same secret gives the same tokens another time [default: random]
+    /// With --keys redact: the same secret gives the same tokens another time [default: $TORRENS_REDACT_WITH, or random]
     #[arg(long, value_name = "SECRET", requires = "keys")]
     redact_with: Option<String>,
     /// Progress on standard error
@@ -68,8 +68,10 @@ fn report(args: &Args) -> Result<Exit, Failure> {
         let written = out.write_all(page.as_bytes());
         return Ok(out.finish(written, exit));
     }
-    fresh::outside(&args.output, &path)?;
-    fs::write(&args.output, page).map_err(|error| failure(&args.output, &error))?;
+    let fresh = Fresh::over(&args.output, &path)?;
+    let written = fresh.file()?.write_all(page.as_bytes());
+    written.map_err(|error| failure(&args.output, &error))?;
+    fresh.finish()?;
     Ok(exit)
 }
 

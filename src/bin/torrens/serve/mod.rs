@@ -64,7 +64,7 @@ pub(crate) struct Args {
     /// Keys; `redact` shows a token instead, the same one for the same key
     #[arg(long, value_enum, value_name = "FORM", default_value_t = Keys::Auto)]
     keys: Keys,
-    /// With --keys redact: the same secret gives the same tokens another time [default: random]
+    /// With --keys redact: the same secret gives the same tokens another time [default: $TORRENS_REDACT_WITH, or random]
     #[arg(long, value_name = "SECRET", requires = "keys")]
     redact_with: Option<String>,
 }
