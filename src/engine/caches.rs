@@ -52,6 +52,15 @@ pub use report::{CacheReport, CachedRegion, EvictingRegion};
 use completion::Watches;
 use heat::Heats;
 
+/// The regions that a warm restart has yet to ask for.
+#[derive(Debug, Default)]
+struct Warm {
+    /// As they were sorted last: the one that is most worth it comes last.
+    left: Vec<(RegionId, Incarnation)>,
+    /// They are sorted anew when there are no more than so many.
+    sort_at: usize,
+}
+
 /// The memory of the caches, and what is known about its use.
 #[derive(Debug)]
 pub(super) struct Caches {
@@ -64,7 +73,7 @@ pub(super) struct Caches {
     labels: Mutex<Labels>,
     watches: Watches,
     /// Regions that were active when the process before ended, and are not loaded again yet.
-    warm: Mutex<Vec<(RegionId, Incarnation)>>,
+    warm: Mutex<Warm>,
     /// The region that was compared last.
     checked: Mutex<Option<RegionId>>,
 }
@@ -132,12 +141,16 @@ impl Caches {
 
     /// Remembers regions that were active before the store was opened.
     pub(super) fn remember_warm(&self, regions: Vec<(RegionId, Incarnation)>) {
-        *self.warm.lock() = regions;
+        let sort_at = regions.len();
+        *self.warm.lock() = Warm {
+            left: regions,
+            sort_at,
+        };
     }
 
     /// Whether there is anything left of that.
     pub(super) fn is_warm_wanted(&self) -> bool {
-        self.settings.load().warm_restart && !self.warm.lock().is_empty()
+        self.settings.load().warm_restart && !self.warm.lock().left.is_empty()
     }
 
     /// What is read of a region.

@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Engine(Options),
     /// Observers: what feeding one costs a writer, attaching, catching up, memory, and the home of the history
     Observe(Options),
+    /// A store of a million regions: opening, lookups, splits, checkpoints, storms of loads, restart
+    Scale(Options),
     /// Prints rows that were kept from --json as a table
     Table(RowFiles),
     /// Carries out one run (how this program calls itself)

@@ -17,6 +17,7 @@ use crate::engine;
 use crate::job::{Job, Sample, Work};
 use crate::journal;
 use crate::observe;
+use crate::scale;
 
 /// No run takes this long unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -72,6 +73,7 @@ pub(crate) fn serve(files: &JobFiles) -> Result<()> {
         Work::Data(work) => data::work::carry_out(&job, work)?,
         Work::Engine(work) => engine::work::carry(&job, work)?,
         Work::Observe(work) => observe::carry(&job, work)?,
+        Work::Scale(work) => scale::carry(&job, work)?,
         _ => journal::work::carry_out(&job)?,
     };
     fs::write(&files.sample, serde_json::to_vec(&sample)?)?;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::DataWork;
 use crate::observe::ObserveWork;
+use crate::scale::ScaleWork;
 
 /// One run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,6 +43,8 @@ pub(crate) enum Work {
     Engine(EngineWork),
     /// A run of the suite `observe`.
     Observe(ObserveWork),
+    /// A run of the suite `scale`.
+    Scale(ScaleWork),
 }
 
 /// What is done in a run of the suite `engine`.

@@ -1,5 +1,5 @@
 //! Torrens side by side with its peers: `cargo run --release -- journal`, or `data`; and the engine beside its own
-//! journal and plain maps: `engine`; and what observers cost and get: `observe`.
+//! journal and plain maps: `engine`; what observers cost and get: `observe`; and a million regions: `scale`.
 //!
 //! Every figure is taken in a process of its own, in a fresh directory on a real disk, and every
 //! comparison is a ratio of two runs of the same round, seconds apart. One subcommand is one suite;
@@ -23,6 +23,7 @@
 //! | `data` | the suite `data` |
 //! | `engine`, `proto` | the suite `engine`, and the protobuf that it compares with |
 //! | `observe` | the suite `observe` |
+//! | `scale` | the suite `scale` |
 //!
 //! Not here: benchmarks of Torrens alone, which are `cargo bench` in the workspace.
 
@@ -44,6 +45,7 @@ mod proto;
 mod rng;
 mod rounds;
 mod row;
+mod scale;
 mod stats;
 mod suite;
 mod table;
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Command::Data(options) => data::run(&options),
         Command::Engine(options) => engine::run(&options),
         Command::Observe(options) => observe::run(&options),
+        Command::Scale(options) => scale::run(&options),
         Command::Table(rows) => suite::reprint(&rows.files),
         Command::Job(files) => child::serve(&files),
     };

@@ -80,7 +80,7 @@ pub(crate) fn reprint(files: &[PathBuf]) -> Result<()> {
         }
     }
     let (judged_rows, others): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| {
-        ["engine.", "observe."]
+        ["engine.", "observe.", "scale."]
             .iter()
             .any(|suite| row.bench().starts_with(suite))
     });

@@ -7,6 +7,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::Warm;
 use crate::cache::policy::{HeatPlace, RegionHeat, decide};
 use crate::cache::{CacheDecision, RegionCache};
 use crate::engine::background::Job;
@@ -18,6 +19,8 @@ use crate::{KeyRange, RegionId};
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// Regions that the warm restart asks for before it looks again at what is read.
 const WARM_AT_A_TIME: usize = 4;
+/// With more than so many left it does so only when an eighth of them is asked for.
+const WARM_SORTED_EACH_TIME: usize = 256;
 
 /// When the keeper's work is due.
 #[derive(Debug)]
@@ -178,11 +181,14 @@ impl Core {
     pub(in crate::engine) fn warm_caches(&self) {
         let settings = self.caches.settings();
         if !(settings.enabled && settings.warm_restart) {
-            self.caches.warm.lock().clear();
+            self.caches.warm.lock().left.clear();
             return;
         }
-        let mut left = std::mem::take(&mut *self.caches.warm.lock());
-        {
+        let Warm {
+            mut left,
+            mut sort_at,
+        } = std::mem::take(&mut *self.caches.warm.lock());
+        if left.len() <= sort_at {
             let published = self.published();
             let labels = self.caches.labels.lock();
             left.retain(|(region, incarnation)| published.normal(*region, *incarnation).is_some());
@@ -192,18 +198,27 @@ impl Core {
                 let (reads, ..) = self.caches.heats.known(*region);
                 (label, reads, std::cmp::Reverse(*region))
             });
+            drop(labels);
+            // Looking at all of many each time would take the square of their number.
+            sort_at = match left.len() {
+                many if many > WARM_SORTED_EACH_TIME => many - many / 8,
+                few => few,
+            };
         }
         if self.caches.bytes() >= settings.stop_load_bytes_effective() {
             return;
         }
         for _ in 0..WARM_AT_A_TIME {
-            let Some((region, _)) = left.pop() else {
+            let Some((region, incarnation)) = left.pop() else {
                 return;
             };
-            self.load_by_keeper(region, LoadReason::WarmRestart);
+            let is_live = self.published().normal(region, incarnation).is_some();
+            if is_live {
+                self.load_by_keeper(region, LoadReason::WarmRestart);
+            }
         }
         if !left.is_empty() {
-            self.caches.warm.lock().append(&mut left);
+            *self.caches.warm.lock() = Warm { left, sort_at };
             self.queue.push(Job::Warm);
         }
     }

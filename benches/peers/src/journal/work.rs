@@ -56,7 +56,9 @@ pub(crate) fn carry_out(job: &Job) -> Result<Sample> {
             put(figure::SUM, tally.sum);
             Ok(sample)
         }
-        Work::Data(_) | Work::Engine(_) | Work::Observe(_) => bail!("is no run of this suite"),
+        Work::Data(_) | Work::Engine(_) | Work::Observe(_) | Work::Scale(_) => {
+            bail!("is no run of this suite")
+        }
     }
 }
 
