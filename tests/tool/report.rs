@@ -3,13 +3,12 @@
 //! The test with a browser needs `chromium`; without it, it says so and passes, unless `TORRENS_NO_SKIP` is set.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
 use torrens::lifecycle::{Cause, Derive, Event, NewRegion, PeerChange, RaftPosition, Split};
 use torrens::{Key, PeerId, RegionEpoch, RegionId};
 
+use super::browser::Browser;
 use super::fixture::{Closed, Store, contents, run, voter};
 
 const HOSTILE: &[u8] = b"</script><script>window.hacked=1</script><img src=x onerror=hacked()>";
@@ -178,9 +177,8 @@ fn a_report_about_a_hundred_thousand_records_is_bounded_and_says_what_it_left_ou
     if let Some(kept) = std::env::var_os("TORRENS_KEEP_PAGE") {
         fs::write(kept, &page).unwrap();
     }
-    let browser = Path::new("/usr/bin/chromium");
-    if browser.exists() {
-        let seen = seen(browser, &page, 1366, false);
+    if let Some(mut browser) = Browser::start() {
+        let seen = seen(&mut browser, &page, 1366, false);
         assert_eq!(seen["errors"].as_array().unwrap().len(), 0, "{seen}");
         assert_eq!(seen["lives"], 300, "{seen}");
     }
@@ -290,90 +288,42 @@ fn a_report_never_lands_inside_the_store() {
     assert_eq!(contents(store.path()), before);
 }
 
-/// Watches for errors, then types a filter, and writes what it saw into the page around.
-const PROBE: &str = r##"<script nonce="@NONCE@">
-const errors = [];
-addEventListener("error", (e) => errors.push("error: " + e.message));
-addEventListener("unhandledrejection", (e) => errors.push("rejection: " + e.reason));
-addEventListener("securitypolicyviolation", (e) => errors.push("policy: " + e.violatedDirective));
-console.error = (...words) => errors.push("console: " + words.join(" "));
-addEventListener("load", () => {
-  const rows = () => document.querySelectorAll("#records tbody tr").length;
-  const before = rows(), root = document.documentElement, input = document.getElementById("filter");
-  const wide = root.scrollWidth;
-  input.value = "kind:split"; input.dispatchEvent(new Event("input"));
-  setTimeout(() => {
-    const seen = { errors, before, after: rows(), scroll: wide, inner: innerWidth, hacked: "hacked" in window,
-      dark: matchMedia("(prefers-color-scheme: dark)").matches, lives: document.querySelectorAll("#timeline .row").length,
-      paper: getComputedStyle(root).backgroundColor, unnamed: [...document.querySelectorAll("button,input")].filter((one) => !(one.ariaLabel || one.textContent)).length };
-    parent.postMessage("seen" + JSON.stringify(seen), "*");
-  }, 300);
-});
-</script>"##;
-
-/// What the browser saw of `page` at that width.
-fn seen(browser: &Path, page: &str, width: u32, dark: bool) -> Value {
+/// What a browser sees of `page` at that width: before and after somebody types a filter.
+fn seen(browser: &mut Browser, page: &str, width: u32, dark: bool) -> Value {
     let dir = tempfile::tempdir().unwrap();
-    let nonce = page.split("script-src 'nonce-").nth(1).unwrap();
-    let nonce = nonce.split('\'').next().unwrap();
-    let probe = PROBE.replace("@NONCE@", nonce);
-    let probed = page.replacen("<title>", &format!("{probe}<title>"), 1);
-    fs::write(dir.path().join("page.html"), probed).unwrap();
-    // A window is never narrower than 500 pixels; a frame is as narrow as it is asked to be.
-    let around = format!(
-        "<!doctype html><html style=\"color-scheme:light dark\"><body><pre id=\"seen\"></pre><script>\
-         addEventListener('message', (e) => {{ document.getElementById('seen').textContent = e.data; }});\
-         </script><iframe src=\"page.html\" style=\"border:0;width:{width}px;height:900px\"></iframe>"
+    let path = dir.path().join("page.html");
+    fs::write(&path, page).unwrap();
+    browser.look_as(width, dark);
+    browser.open(&format!("file://{}", path.display()));
+    let mut seen = browser.value(
+        "(() => { const root = document.documentElement, rows = document.querySelectorAll('#records tbody tr'); \
+         return { before: rows.length, scroll: root.scrollWidth, inner: innerWidth, hacked: 'hacked' in window, \
+         dark: matchMedia('(prefers-color-scheme: dark)').matches, lives: document.querySelectorAll('#timeline .row').length, \
+         paper: getComputedStyle(root).backgroundColor, unnamed: [...document.querySelectorAll('button,input')] \
+         .filter((one) => !(one.ariaLabel || one.textContent)).length }; })()",
     );
-    let outer = dir.path().join("around.html");
-    fs::write(&outer, around).unwrap();
-    let scheme = if dark { 0 } else { 1 };
-    let output = Command::new(browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
-        .arg("--virtual-time-budget=5000")
-        .arg(format!("--blink-settings=preferredColorScheme={scheme}"))
-        .arg(format!(
-            "--user-data-dir={}",
-            dir.path().join("profile").display()
-        ))
-        .arg("--window-size=1500,1000")
-        .arg(format!("file://{}", outer.display()))
-        .output()
-        .unwrap();
-    let dom = String::from_utf8_lossy(&output.stdout).into_owned();
-    let told = dom
-        .split_once(">seen")
-        .and_then(|(_, rest)| rest.split_once("</pre>"));
-    let told = told.unwrap_or_else(|| {
-        panic!(
-            "no answer of the page: {dom:.2000}\n{}",
-            String::from_utf8_lossy(&output.stderr)
-        )
-    });
-    serde_json::from_str(
-        &told
-            .0
-            .replace("&amp;", "&")
-            .replace("&lt;", "<")
-            .replace("&gt;", ">"),
-    )
-    .unwrap()
+    browser.value(
+        "(() => { const filter = document.getElementById('filter'); filter.value = 'kind:split'; \
+         filter.dispatchEvent(new Event('input')); })()",
+    );
+    browser.wait_for("/^[0-9]+ of/.test(document.getElementById('shown').textContent)");
+    browser.wait_for(&format!(
+        "document.querySelectorAll('#records tbody tr').length < {}",
+        seen["before"]
+    ));
+    seen["after"] = browser.value("document.querySelectorAll('#records tbody tr').length");
+    seen["errors"] = browser.errors().into();
+    seen
 }
 
 #[test]
 fn a_browser_shows_a_report_at_every_width_in_both_schemes_without_an_error() {
-    let browser = Path::new("/usr/bin/chromium");
-    if !browser.exists() {
-        assert!(
-            std::env::var_os("TORRENS_NO_SKIP").is_none(),
-            "chromium is not installed"
-        );
-        eprintln!("SKIPPED: chromium is not installed");
+    let Some(mut browser) = Browser::start() else {
         return;
-    }
+    };
     let page = page(&hostile());
     for (width, dark) in [(1366, false), (1366, true), (390, false), (390, true)] {
-        let seen = seen(browser, &page, width, dark);
+        let seen = seen(&mut browser, &page, width, dark);
         let what = format!("{width} dark {dark}: {seen}");
         assert_eq!(seen["errors"].as_array().unwrap().len(), 0, "{what}");
         assert_eq!(
