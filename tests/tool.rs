@@ -21,6 +21,8 @@ mod crashes;
 mod damage;
 #[path = "tool/exits.rs"]
 mod exits;
+#[path = "tool/findings.rs"]
+mod findings;
 #[path = "tool/fixture.rs"]
 mod fixture;
 #[path = "tool/forms.rs"]

@@ -11,10 +11,8 @@ use torrens_journal::disk::{Disk, DiskFile, OpenMode};
 use torrens_journal::format::{FORMAT_MINOR, PAGE_BYTES};
 use torrens_journal::{Boot, Lsn, Predecessor, SegmentId, StoreUuid};
 
-use super::files::{
-    Sign, beside, directory, exists, files_sign, fingerprint, kept_path, place_path, put,
-    remove_if_there,
-};
+use super::files::{Sign, beside, directory, exists, files_sign, kept_path, put, remove_if_there};
+use super::look::{fingerprint, place_path};
 use super::model::{Place, RepairPlan, Step};
 use super::{RepairError, refused};
 use crate::evidence::Directories;

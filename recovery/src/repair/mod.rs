@@ -10,6 +10,7 @@
 //! | `choose` | from evidence to steps, pure |
 //! | `text` | a plan as text and back |
 //! | `files` | what lies in `repair/` |
+//! | `look` | all files that a plan rests on |
 //! | `carry` | the steps themselves, there and back |
 //! | `record` | what the journal is told |
 //!
@@ -33,6 +34,7 @@ use crate::verdict::judge;
 mod carry;
 mod choose;
 mod files;
+mod look;
 mod model;
 pub(crate) mod record;
 mod tail;
@@ -170,7 +172,7 @@ pub fn plan(
     directories: &Directories,
     choice: Option<Choice>,
 ) -> Result<RepairPlan, RepairError> {
-    let before = files::fingerprint(disk, directories)?;
+    let before = look::fingerprint(disk, directories)?;
     let evidence = evidence(disk, directories)?;
     let verdict = judge(&evidence, false);
     let given = choice.is_some();
@@ -183,12 +185,12 @@ pub fn plan(
     let mut no_way = None;
     for choice in ways {
         let group = match choice {
-            Choice::CutBefore(lsn) => files::group_of(disk, directories, &evidence, lsn)?,
+            Choice::CutBefore(lsn) => look::group_of(disk, directories, &evidence, lsn)?,
             _ => None,
         };
         match choose::choose(&evidence, choice, group) {
             Ok(chosen) => {
-                let after = files::fingerprint(disk, directories)?;
+                let after = look::fingerprint(disk, directories)?;
                 if let Some(what) = before.differs_from(&after) {
                     return Err(RepairError::Changed { what });
                 }
@@ -257,7 +259,7 @@ pub fn check(
         }
         return Err(RepairError::Unfinished { id: open.id });
     }
-    let now = files::fingerprint(disk, directories)?;
+    let now = look::fingerprint(disk, directories)?;
     if let Some(what) = plan.fingerprint.differs_from(&now) {
         return Err(RepairError::Changed { what });
     }
@@ -335,7 +337,7 @@ fn undoable(
     match state {
         RepairState::Done => {
             let after = files::after(disk, directories, id)?;
-            let now = files::fingerprint(disk, directories)?;
+            let now = look::fingerprint(disk, directories)?;
             if let Some(what) = after.differs_from(&now) {
                 return Err(RepairError::ChangedSince { id, what });
             }
@@ -368,7 +370,7 @@ pub fn undo(disk: &dyn Disk, directories: &Directories, id: u64) -> Result<(), R
     let plan = undoable(disk, directories, id)?;
     files::put(disk, directories, id, files::Sign::Undoing, "")?;
     carry::back(disk, directories, id, &plan)?;
-    let now = files::fingerprint(disk, directories)?;
+    let now = look::fingerprint(disk, directories)?;
     if let Some(what) = plan.fingerprint.differs_from(&now) {
         return Err(RepairError::Changed { what });
     }
