@@ -79,7 +79,8 @@ pub enum RecoveryError {
     /// The journal could not be opened for writing behind the last record.
     #[error("cannot open the journal for writing")]
     Resume(#[source] OpenError),
-    /// The caller's progress function asked to stop. Nothing was changed.
+    /// The caller's progress function asked to stop, or the state is not one that it takes. Nothing was
+    /// changed.
     #[error("recovery was stopped on request")]
     Aborted,
 }

@@ -51,7 +51,7 @@ pub use evidence::Directories;
 pub use facts::Evidence;
 pub use inspect::{InspectOptions, Inspection, inspect, inspect_watched};
 pub use machine::StateMachine;
-pub use recover::{Progress, ProgressFn, Recovered, RecoveryOptions, Stage, recover};
+pub use recover::{Progress, ProgressFn, Recovered, RecoveryOptions, Stage, recover, recover_if};
 pub use report::{CheckpointUsed, Cut, RecoveryReport, Resolved, Window};
 pub use resolve::{Direction, Resolution, ResolutionRecord, ResolveError, resolve};
 pub use verdict::{Cause, CorruptKind, Corruption, ImpossibleSequence, TornTail, Verdict, judge};

@@ -141,6 +141,21 @@ pub fn recover<M: StateMachine>(
     machine: M,
     options: RecoveryOptions,
 ) -> Result<Recovered<M>, RecoveryError> {
+    recover_if(disk, directories, machine, options, |_| true)
+}
+
+/// As [`recover`], if the caller takes the state that the records say: one that belongs to somebody else
+/// must not be touched.
+///
+/// # Errors
+/// As [`recover`], and [`RecoveryError::Aborted`] if `accepts` says no; nothing was changed then.
+pub fn recover_if<M: StateMachine>(
+    disk: Arc<dyn Disk>,
+    directories: &Directories,
+    machine: M,
+    options: RecoveryOptions,
+    accepts: impl FnOnce(&M) -> bool,
+) -> Result<Recovered<M>, RecoveryError> {
     let started = Instant::now();
     let RecoveryOptions {
         journal: journal_options,
@@ -202,7 +217,9 @@ pub fn recover<M: StateMachine>(
         });
     };
 
-    if tell(Stage::Repairing, evidence.bytes_read, evidence.bytes_read).is_break() {
+    if !accepts(&applied.machine)
+        || tell(Stage::Repairing, evidence.bytes_read, evidence.bytes_read).is_break()
+    {
         return Err(RecoveryError::Aborted);
     }
     // The journal goes on as the boot after the highest that was seen anywhere.

@@ -5,6 +5,7 @@
 //! engine opens with epochs, tombstones and incarnations exactly as they were, and regions whose
 //! data cannot be trusted are damaged.
 
+use std::cell::Cell;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use parking_lot::Mutex;
 use torrens_journal::disk::{Disk, DiskLock, EntryKind, LockError};
 use torrens_journal::{Journal, Lsn, StoreUuid, planted};
 use torrens_recovery::{
-    InspectOptions, Recovered, RecoveryError, RecoveryOptions, inspect, recover,
+    InspectOptions, Recovered, RecoveryError, RecoveryOptions, inspect, recover_if,
 };
 
 use super::background::{self, Background};
@@ -117,7 +118,6 @@ fn bring_up(
 ) -> Result<(Parts, OpenReport), OpenError> {
     let lock = lock(&**disk, &layout)?;
     let (mut recovered, created) = recover_or_create(disk, options, &layout)?;
-    check_store(recovered.machine.register(), options, &layout)?;
     let OpenedData {
         data,
         facts,
@@ -403,19 +403,31 @@ fn recover_or_create(
     layout: &Layout,
 ) -> Result<(Recovered<RegisterMachine>, bool), OpenError> {
     let directories = layout.directories();
+    // Another store's directory is refused before anything in it is repaired or written.
+    let refusal = Cell::new(None);
     let recover_now = || {
         let mut recovery = RecoveryOptions::new(options.journal());
         if let Some(told) = options.on_recovery.clone() {
             recovery = recovery.with_progress(Box::new(move |progress| told(progress)));
         }
-        recover(
+        let accepts = |machine: &RegisterMachine| {
+            let refused = check_store(machine.register(), options, layout).err();
+            let accepts = refused.is_none();
+            refusal.set(refused);
+            accepts
+        };
+        recover_if(
             Arc::clone(disk),
             &directories,
             RegisterMachine::default(),
             recovery,
+            accepts,
         )
     };
     let recovery_error = |source| {
+        if let Some(refused) = refusal.take() {
+            return refused;
+        }
         let path = layout.root.clone();
         OpenError::Recovery {
             path,
