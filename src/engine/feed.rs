@@ -36,6 +36,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use torrens_journal::{Lsn, planted};
 
 pub use ack::{Ack, AckAnswer, Acker};
 pub(super) use carried::Carried;
@@ -48,7 +49,7 @@ pub use transitions::{Transition, TransitionFollower, Transitions, TransitionsEr
 
 use super::Engine;
 use super::core::Core;
-use crate::lifecycle::Change;
+use crate::lifecycle::{Change, ObserverChange};
 use crate::observe::{Generation, ObserverId};
 use crate::{Incarnation, RegionId};
 
@@ -57,6 +58,8 @@ use crate::{Incarnation, RegionId};
 pub(super) struct Feeds {
     open: Mutex<HashMap<ObserverId, Arc<Shared>>>,
     is_any: AtomicBool,
+    /// How far everything of each observer was found acknowledged.
+    acknowledged: Mutex<HashMap<ObserverId, progress::Known>>,
 }
 
 /// What a subscription shares with whoever asks about it.
@@ -64,6 +67,8 @@ pub(super) struct Feeds {
 pub(super) struct Shared {
     observer: ObserverId,
     dirty: Mutex<Dirty>,
+    /// The regions for which the consumer chose a place to go on from: what is lost of them is told again.
+    chosen: Mutex<BTreeSet<RegionId>>,
     /// How far each region was handed to the consumer, and under which generation.
     delivered: Mutex<HashMap<RegionId, (Generation, u64)>>,
     /// Everything before this record of the history was looked at.
@@ -115,7 +120,13 @@ impl Feeds {
                     .filter(|shared| whose.is_none_or(|whose| whose == shared.observer));
                 for shared in concerned {
                     let mut dirty = shared.dirty.lock();
-                    match regions.is_empty() {
+                    // What a region loses, or is to be scanned with, the parts that wait for it share.
+                    let is_shared = matches!(
+                        change,
+                        ObserverChange::Invalidated { .. } | ObserverChange::Rebased { .. }
+                    );
+                    let is_shared = is_shared && !planted!("parts-lose-in-silence");
+                    match regions.is_empty() || is_shared {
                         true => dirty.add_all(),
                         false => regions.iter().for_each(|region| dirty.add(*region)),
                     }
@@ -126,8 +137,19 @@ impl Feeds {
                     return false;
                 };
                 let also = change.also();
+                // A region whose data comes from elsewhere loses what it did not tell, and so do parts of it.
+                let loses = matches!(
+                    change,
+                    Change::SnapshotBegun { .. }
+                        | Change::SnapshotBegunOverSources { .. }
+                        | Change::RegionRecovered { .. }
+                );
                 for shared in open.values() {
                     let mut dirty = shared.dirty.lock();
+                    if loses && !planted!("parts-lose-in-silence") {
+                        dirty.add_all();
+                        continue;
+                    }
                     dirty.add(region);
                     also.iter().for_each(|region| dirty.add(*region));
                 }
@@ -148,6 +170,7 @@ impl Feeds {
                 all: true,
                 regions: BTreeSet::new(),
             }),
+            chosen: Mutex::default(),
             delivered: Mutex::default(),
             next: AtomicU64::new(0),
             progress: Mutex::default(),
@@ -155,6 +178,35 @@ impl Feeds {
         open.insert(observer, Arc::clone(&shared));
         self.is_any.store(true, Ordering::Release);
         Some(shared)
+    }
+
+    /// The consumer chose where it goes on in these regions. They may have lost changes again since, the same
+    /// as before, and that is news.
+    pub(super) fn note_chosen(
+        &self,
+        observer: ObserverId,
+        regions: impl Iterator<Item = RegionId>,
+    ) {
+        let Some(shared) = self.get(observer) else {
+            return;
+        };
+        if !planted!("lost-again-is-no-news") {
+            shared.chosen.lock().extend(regions);
+        }
+        shared.dirty.lock().add_all();
+    }
+
+    /// How far everything was found acknowledged the last time.
+    fn acknowledged_before(&self, observer: ObserverId) -> (Lsn, Option<u64>) {
+        let known = self.acknowledged.lock();
+        known
+            .get(&observer)
+            .map_or((Lsn::ZERO, None), progress::Known::told)
+    }
+
+    /// How far everything is acknowledged is looked at anew.
+    pub(super) fn forget_acknowledged(&self, observer: ObserverId) {
+        self.acknowledged.lock().remove(&observer);
     }
 
     fn close(&self, observer: ObserverId) {

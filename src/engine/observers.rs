@@ -135,6 +135,7 @@ impl Engine {
     /// # Durability
     /// Durable when it answers.
     pub fn remove_observer(&self, observer: ObserverId) -> Result<Answer, EngineError> {
+        self.core.feeds.forget_acknowledged(observer);
         self.core
             .change_observer(ObserverEvent::Remove { observer })
     }

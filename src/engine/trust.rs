@@ -9,8 +9,8 @@
 
 use std::collections::HashMap;
 
-use torrens_journal::Lsn;
 use torrens_journal::disk::Disk;
+use torrens_journal::{Lsn, planted};
 use torrens_recovery::Recovered;
 
 use super::{EngineError, OpenError, append};
@@ -115,17 +115,17 @@ impl StoreFacts {
         (region, incarnation, floor): (RegionId, Incarnation, Floor),
     ) -> Option<DamageReason> {
         let is_ours = self.generation.is_some() && self.generation == expected;
-        if !is_ours && floor.barrier > 0 {
+        if !is_ours && floor.barrier > 0 && !planted!("replaced-store-trusted") {
             return Some(DamageReason::StoreReplaced);
         }
-        if floor.barrier > self.barrier {
+        if floor.barrier > self.barrier && !planted!("older-store-trusted") {
             let (barrier, floor) = (self.barrier, floor.barrier);
             return Some(DamageReason::StoreOlder { barrier, floor });
         }
         // A peer that was never written to since it was created needs no row.
         let row = self.row(region, incarnation);
         let have = row.map_or(INITIAL_INDEX, |row| row.data_index);
-        match (have < floor.index, row) {
+        match (have < floor.index && !planted!("floor-not-compared"), row) {
             (false, _) => None,
             (true, None) => Some(DamageReason::RowMissing { floor: floor.index }),
             (true, Some(_)) => Some(DamageReason::BelowFloor {

@@ -45,7 +45,7 @@ impl Core {
             Err(refusal) => return self.refuse_write(refusal),
         };
         let data_index = self.data_position(region, incarnation).index;
-        if position.index <= data_index {
+        if position.index <= data_index && !planted!("write-taken-twice") {
             count(&self.counting.writes_already_applied);
             return Ok(WriteAnswer::AlreadyApplied { data_index });
         }
@@ -56,10 +56,14 @@ impl Core {
             }
             Err(error) => return Err(EngineError::Batch(error)),
         }
+        let batch = self.without_untold_acks(batch);
+        let batch = &*batch;
         // Not before the region's last record is durable: data never assumes metadata that a crash
         // could take away.
         let meta_lsn = meta_lsn.unwrap_or_default();
-        self.wait_durable(meta_lsn)?;
+        if !planted!("data-ahead-of-its-metadata") {
+            self.wait_durable(meta_lsn)?;
+        }
         let _no_barrier = self.barriers.hold_off();
         let guard = self.begin_sequence()?;
         let sequence = guard.sequence();
@@ -210,7 +214,9 @@ impl Core {
                 return Err(EngineError::SequencesExhausted);
             }
             // Durable before the first of them is used, whoever journaled it.
-            let _leased = self.commit(&Event::SequenceLease { up_to }, Cause::Host)?;
+            if !planted!("sequences-not-leased") {
+                let _leased = self.commit(&Event::SequenceLease { up_to }, Cause::Host)?;
+            }
             self.sequencer.raise_ceiling(up_to);
         }
     }

@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
+use torrens_journal::planted;
 
 use crate::{Incarnation, RegionId};
 
@@ -132,7 +133,7 @@ pub(super) fn judge(known: Option<Leadership>, reported: Leadership) -> Noted {
             false => Noted::News(Some(before)),
         };
     }
-    if before.order() <= reported.order() {
+    if before.order() <= reported.order() || planted!("older-term-heard") {
         return Noted::News(Some(before));
     }
     // Roles that do not lead follow each other in a term as they like.

@@ -12,7 +12,8 @@ use std::collections::HashMap;
 use super::{HistoryFacts, ObserverId};
 use crate::lifecycle::{
     AttachRequest, Attachment, AttachmentState, Detached, Ended, InvalidReason, Invalidated, Leads,
-    Loss, Mode, Observer, ObserverEvent, Observers, PeerStage, PeerState, Register, WantReason,
+    Loss, Mode, Observer, ObserverEvent, Observers, PeerStage, PeerState, Register, Reset,
+    WantReason,
 };
 use crate::{Incarnation, RegionId};
 
@@ -111,6 +112,8 @@ struct Regions<'a> {
 #[derive(Clone, Copy)]
 struct Seen {
     served: Result<Leads, WantReason>,
+    /// The last entry whose data is here; entries that change no data leave nothing in the history.
+    data: u64,
     /// The first index that is kept, once somebody asked.
     oldest: Option<Option<u64>>,
 }
@@ -120,6 +123,9 @@ impl Regions<'_> {
         let (register, truth) = (self.register, self.truth);
         self.seen.entry(region).or_insert_with(|| Seen {
             served: served(register, region, truth),
+            data: register
+                .incarnation(region)
+                .map_or(0, |incarnation| truth.applied(region, incarnation)),
             oldest: None,
         })
     }
@@ -198,7 +204,7 @@ fn wanted(
             }
             match regions.served(region) {
                 Err(_) => Wants::Nothing,
-                Ok(leads) => match gap(attachment, region, leads.applied, regions) {
+                Ok(leads) => match gap(attachment, region, regions.seen(region).data, regions) {
                     Some(loss) => Wants::Loss(loss),
                     None => Wants::Attach(Some(leads)),
                 },
@@ -223,6 +229,10 @@ fn gap(
     applied: u64,
     regions: &mut Regions<'_>,
 ) -> Option<Loss> {
+    // A scan tells every row, of whichever index it will be.
+    if attachment.reset == Reset::Scan {
+        return None;
+    }
     let first_lost = attachment.next_index();
     let first_available = match regions.oldest_kept(region) {
         Some(oldest) => oldest,

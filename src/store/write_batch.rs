@@ -2,6 +2,8 @@
 //!
 //! Not here: which region, epoch and index it is for (`engine`), raw keys (`keys`).
 
+use std::borrow::Cow;
+
 use super::{AckRow, ColumnFamilies, ColumnFamily, RegionRow, StoreBatch, Value};
 use crate::{Key, KeyRange, ObserverId, Region, RegionId, Sequence};
 
@@ -164,8 +166,8 @@ impl WriteBatch {
     /// what it wrote and the acknowledgement survive together, or neither does, so each change takes effect
     /// exactly once. `region` is the one whose changes it was told of, on this store.
     ///
-    /// Nothing is refused for it, since the entry is committed: an acknowledgement that says nothing new, or
-    /// whose observer or region is gone, has no effect. It stands, and history goes for it, from the barrier
+    /// Nothing is refused for it, since the entry is committed: an acknowledgement that says nothing new, that
+    /// names what the consumer was not told, or whose observer or region is gone, has no effect. It stands, and history goes for it, from the barrier
     /// on that makes the write durable; a subscription that is opened later goes on behind it.
     pub fn acknowledge(&mut self, observer: ObserverId, region: RegionId, index: u64) -> &mut Self {
         self.acks.push((observer, region, index));
@@ -175,6 +177,19 @@ impl WriteBatch {
     /// The acknowledgements that come with the writes: the observer, the region and the index.
     pub fn acks(&self) -> &[(ObserverId, RegionId, u64)] {
         &self.acks
+    }
+
+    /// The same writes with those of the acknowledgements that `keep` says.
+    pub(crate) fn with_acks(
+        &self,
+        keep: impl Fn(&(ObserverId, RegionId, u64)) -> bool,
+    ) -> Cow<'_, WriteBatch> {
+        if self.acks.iter().all(&keep) {
+            return Cow::Borrowed(self);
+        }
+        let mut batch = self.clone();
+        batch.acks.retain(keep);
+        Cow::Owned(batch)
     }
 
     /// The rows of its acknowledgements; of several for one observer and region the highest.

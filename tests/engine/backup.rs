@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use torrens::store::{Lost, MemoryFactory, MemoryStore};
+use torrens::store::{Lost, MemoryFactory, MemoryStore, read_acks};
 use torrens::{
-    Background, BackupError, BackupReport, Engine, OpenError, Options, RegionId, StoreId,
-    WriteAnswer, WriteBatch,
+    AddedObserver, Background, BackupError, BackupReport, Engine, KeyRange, ObserverName,
+    ObserverPolicy, OpenError, Options, RegionId, StartFrom, StoreId, WriteAnswer, WriteBatch,
 };
 use torrens_journal::testing::{CutChoice, SimDisk};
 
@@ -308,4 +308,50 @@ fn a_backup_on_a_real_disk_is_one_moment_of_a_store_at_work() {
     // A folder in which there is anything is left alone.
     let again = engine.backup(&target).unwrap_err();
     assert_eq!(again.code(), "backup-target-not-empty");
+}
+
+/// An acknowledgement that lies in the data store and is not journaled yet belongs to an observer of this store. A
+/// store made of the backup has no observers, so it takes the effect and nothing that would move another one.
+#[test]
+fn a_restored_store_has_no_acknowledgement_that_was_under_way() {
+    let world = World::new(5);
+    let (engine, _) = world.open().unwrap();
+    bootstrap(&engine).unwrap();
+    split_at_m(&engine).unwrap();
+    let range = KeyRange::new(b"".as_slice(), Some(b"m".as_slice())).unwrap();
+    let add = |engine: &Engine| {
+        let name = ObserverName::new("consumer").unwrap();
+        let policy = ObserverPolicy::default();
+        let added = engine.add_observer(name, vec![range.clone()], StartFrom::Now, policy);
+        let AddedObserver::Added {
+            observer, starts, ..
+        } = added.unwrap()
+        else {
+            panic!("not added");
+        };
+        (observer, starts[0].1)
+    };
+    let (observer, start) = add(&engine);
+    let now = epoch(&engine, 1);
+    written(engine.write(RegionId(1), now, at(8), &puts(&["b"], "change"))).unwrap();
+    let mut effect = puts(&["y"], "effect");
+    effect.acknowledge(observer, RegionId(1), 8);
+    written(engine.write(RegionId(2), now, at(6), &effect)).unwrap();
+    assert_eq!(engine.observed_regions(observer)[0].acked, start);
+    back_up(&engine);
+
+    let data = MemoryStore::new();
+    let new = || options(&world.disk, &data, NEW);
+    new().restore("backup", "restored").unwrap();
+    let (restored, _) = new().open("restored").unwrap();
+    assert!(restored.observers().is_empty());
+    assert_eq!(read_acks(&data).unwrap(), []);
+    let key = (RegionId(2), b"y".to_vec());
+    assert_eq!(rows(&restored)[&key], b"effect");
+    // An observer with the id of the old one begins where it says, and a barrier does not move it.
+    let (other, start) = add(&restored);
+    assert_eq!(other, observer);
+    restored.flush().unwrap();
+    restored.flush().unwrap();
+    assert_eq!(restored.observed_regions(other)[0].acked, start);
 }

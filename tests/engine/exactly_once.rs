@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use torrens::engine::{Ack, AckAnswer, ObserveOptions, Subscription};
+use torrens::lifecycle::Reset;
 use torrens::observe::FeedItem;
 use torrens::store::Lost;
 use torrens::{
@@ -394,5 +395,84 @@ fn an_acknowledgement_before_a_rebase_does_not_undo_it() {
             place,
             "{what}"
         );
+    }
+}
+
+/// A write that acknowledges the place at which a scan is to begin, before the rows were told, does not end
+/// the scan; neither does the same entry when it is sent again after a crash. One that acknowledges the rows does.
+#[test]
+fn an_acknowledgement_in_a_write_does_not_pass_for_rows_that_were_not_told() {
+    for sent_again in [false, true] {
+        let what = format!("sent again: {sent_again}");
+        let mut rig = Rig::new(3, Effect::Here);
+        let mut process = rig.start().unwrap();
+        for _ in 0..4 {
+            rig.change(&process.engine).unwrap();
+        }
+        process.engine.flush().unwrap();
+        process.engine.wait_idle().unwrap();
+        while rig.take(&mut process, 9).unwrap() {}
+        process.engine.flush().unwrap();
+        let answer =
+            process
+                .engine
+                .rebase_observer(rig.observer, &[RegionId(SOURCE)], Rebase::Scan);
+        assert!(answer.unwrap().holds(), "{what}");
+        process.engine.wait_idle().unwrap();
+        let observer = rig.observer;
+        let at_start = |engine: &Engine| engine.observed_regions(observer)[0].clone();
+        let start = at_start(&process.engine);
+        assert_eq!(start.reset, Reset::Scan, "{what}");
+        // The subscription sees the new attachment and begins; its consumer has taken nothing of it yet.
+        let generation = start.generation;
+        let plain = Ack {
+            region: RegionId(SOURCE),
+            generation,
+            index: start.acked,
+        };
+        let said = process.engine.ack(rig.observer, &[plain], true).unwrap();
+        assert_eq!(said, AckAnswer::Already, "{what}");
+        let mut batch = WriteBatch::new();
+        batch.put(key("x"), b"late".as_slice());
+        batch.acknowledge(rig.observer, RegionId(SOURCE), start.acked);
+        rig.propose(&process.engine, SINK, batch).unwrap();
+        if sent_again {
+            drop(process);
+            rig.crash(2);
+            process = rig.start().unwrap();
+        }
+        process.engine.flush().unwrap();
+        process.engine.flush().unwrap();
+        process.engine.wait_idle().unwrap();
+        assert_eq!(at_start(&process.engine).reset, Reset::Scan, "{what}");
+        // The rows come, and acknowledging them in a write ends it.
+        let mut is_reset = false;
+        let last = loop {
+            match process.feed.try_next().unwrap() {
+                Some(FeedItem::Reset { is_scanned, .. }) => is_reset = is_scanned,
+                Some(FeedItem::Rows {
+                    index,
+                    is_last: true,
+                    ..
+                }) => break index,
+                Some(_) => {}
+                None => panic!("no rows, {what}"),
+            }
+        };
+        assert!(is_reset, "{what}");
+        let mut batch = WriteBatch::new();
+        batch.put(key("x"), b"in time".as_slice());
+        batch.acknowledge(rig.observer, RegionId(SOURCE), last);
+        rig.propose(&process.engine, SINK, batch).unwrap();
+        process.engine.flush().unwrap();
+        let now = at_start(&process.engine);
+        assert_eq!((now.reset, now.acked), (Reset::None, last), "{what}");
+        // More than was told is left out too.
+        let mut batch = WriteBatch::new();
+        batch.put(key("x"), b"beyond".as_slice());
+        batch.acknowledge(rig.observer, RegionId(SOURCE), last + 7);
+        rig.propose(&process.engine, SINK, batch).unwrap();
+        process.engine.flush().unwrap();
+        assert_eq!(at_start(&process.engine).acked, last, "{what}");
     }
 }

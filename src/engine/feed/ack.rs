@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use torrens_journal::planted;
+
 use super::Shared;
 use crate::RegionId;
 use crate::engine::core::Core;
@@ -110,7 +112,7 @@ impl Core {
         let answer = self.commit(&event, Cause::Host)?;
         Ok(match answer {
             Answer::Accepted { lsn } => {
-                if durable {
+                if durable && !planted!("acknowledgement-not-waited-for") {
                     self.wait_durable(lsn)?;
                 }
                 AckAnswer::Acknowledged
@@ -153,7 +155,8 @@ impl Known<'_> {
             return None;
         }
         let delivered = self.handed(ack).unwrap_or(0).max(attachment.acked);
-        (given > delivered).then_some(ObserverRefusal::BeyondDelivered {
+        let is_beyond = given > delivered && !planted!("acknowledged-before-it-was-told");
+        is_beyond.then_some(ObserverRefusal::BeyondDelivered {
             region,
             given,
             delivered,

@@ -47,6 +47,9 @@ impl Subscription {
         if !dirty.all && dirty.regions.is_empty() {
             return Ok(());
         }
+        for region in std::mem::take(&mut *self.shared.chosen.lock()) {
+            self.lost.remove(&region);
+        }
         let observer = self.shared.observer;
         let seen: Vec<(RegionId, Seen)> = {
             let published = self.core.published();

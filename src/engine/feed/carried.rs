@@ -10,14 +10,16 @@
 //!
 //! Not here: the row (`store::acks`), an acknowledgement by itself (`ack`).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
+use torrens_journal::planted;
 
 use crate::engine::core::Core;
 use crate::engine::{Answer, EngineError};
-use crate::lifecycle::{Acknowledged, Cause, Event, ObserverEvent, Observers};
+use crate::lifecycle::{Acknowledged, Cause, Event, ObserverEvent, Observers, Reset};
 use crate::observe::ObserverId;
 use crate::store::{AckRow, DataStore, StoreBatch, WriteBatch, read_acks};
 use crate::{RegionId, Sequence};
@@ -46,7 +48,9 @@ impl Carried {
     fn take(&self, covered: Sequence) -> Vec<AckRow> {
         let mut waiting = self.waiting.lock();
         let all = std::mem::take(&mut *waiting);
-        let (taken, left) = all.into_iter().partition(|row| row.sequence <= covered);
+        let is_covered =
+            |row: &AckRow| row.sequence <= covered || planted!("acknowledged-before-its-effect");
+        let (taken, left) = all.into_iter().partition(is_covered);
         *waiting = left;
         taken
     }
@@ -60,6 +64,38 @@ impl Carried {
 }
 
 impl Core {
+    /// The batch without the acknowledgements that name what the consumer was not told: they would be refused
+    /// by themselves, and an entry that is committed is not refused for them. Where nothing is known of what
+    /// was told, since the host sends an entry again after an opening, only those go that would end a reset by
+    /// naming the place at which it begins: then it is told once more.
+    pub(in crate::engine) fn without_untold_acks<'a>(
+        &self,
+        batch: &'a WriteBatch,
+    ) -> Cow<'a, WriteBatch> {
+        if batch.acks().is_empty() {
+            return Cow::Borrowed(batch);
+        }
+        // A copy, as for acknowledgements by themselves.
+        let register = self.published().clone();
+        let is_told = |observer: ObserverId, region: RegionId, index: u64| {
+            let Some(attachment) = register.observers().attachment(observer, region) else {
+                return true;
+            };
+            let shared = self.feeds.get(observer);
+            let handed = shared.as_ref().and_then(|shared| {
+                let delivered = shared.delivered.lock();
+                let (generation, index) = delivered.get(&region).copied()?;
+                (generation == attachment.generation).then_some(index)
+            });
+            match (handed, attachment.reset) {
+                (Some(handed), _) => index <= handed.max(attachment.acked),
+                (None, Reset::None) => true,
+                (None, _) => shared.is_none() && index > attachment.acked,
+            }
+        };
+        batch.with_acks(|(observer, region, index)| is_told(*observer, *region, *index))
+    }
+
     /// Journals what came with writes that are durable now.
     pub(in crate::engine) fn settle_carried(&self, covered: Sequence) -> Result<(), EngineError> {
         if !self.carried.was_used.load(Ordering::Acquire) {

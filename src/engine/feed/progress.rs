@@ -2,20 +2,23 @@
 //!
 //! The position is a record of the history: all that this store applied up to it, of every observed key,
 //! was told. It stands still as long as any observed key is not being told of, for whatever reason, and
-//! never goes back. Not here: progress of one region, which is an item of the feed.
+//! never goes back while a subscription is open. The next one begins, after a restart too, with what is
+//! acknowledged: what was told and not acknowledged is told again. Not here: progress of one region, which is
+//! an item of the feed.
 
-use torrens_journal::Lsn;
+use torrens_journal::{Lsn, planted};
 
 use super::subscription::Subscription;
 use crate::engine::core::Core;
-use crate::lifecycle::{AttachmentState, WantReason};
-use crate::observe::ObserverId;
+use crate::lifecycle::{AttachmentState, Reset, WantReason};
+use crate::observe::{ObserverId, Start};
 use crate::{KeyRange, RegionId};
 
 /// How far all observed keys were told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObserverProgress {
-    /// Every change of an observed key up to this record of the history was handed to the consumer.
+    /// Every change of an observed key up to this record of the history was handed to the consumer, or is
+    /// acknowledged.
     pub up_to: Lsn,
     /// When that record was written, in microseconds since 1970; none before the first.
     pub wall_clock_micros: Option<u64>,
@@ -73,6 +76,12 @@ impl PinReason {
 pub(super) struct Known {
     up_to: Lsn,
     wall_clock_micros: Option<u64>,
+}
+
+impl Known {
+    pub(super) fn told(&self) -> (Lsn, Option<u64>) {
+        (self.up_to, self.wall_clock_micros)
+    }
 }
 
 impl Core {
@@ -151,13 +160,82 @@ impl Core {
     pub(super) fn observer_progress(&self, observer: ObserverId) -> Option<ObserverProgress> {
         let (pinned, regions) = self.pins_of(observer)?;
         let shared = self.feeds.get(observer);
-        let known = shared.as_ref().map(|shared| shared.progress.lock());
+        let told = shared.as_ref().map(|shared| {
+            let known = shared.progress.lock();
+            (known.up_to, known.wall_clock_micros)
+        });
+        let told = told.filter(|(up_to, _)| *up_to > Lsn::ZERO);
+        let acknowledged = match told {
+            // As it was when the subscription began.
+            Some(_) => self.feeds.acknowledged_before(observer),
+            None => self.acknowledged_up_to(observer, &pinned),
+        };
+        let (up_to, wall_clock_micros) = told
+            .filter(|(up_to, _)| *up_to >= acknowledged.0)
+            .unwrap_or(acknowledged);
         Some(ObserverProgress {
-            up_to: known.as_ref().map_or(Lsn::ZERO, |known| known.up_to),
-            wall_clock_micros: known.and_then(|known| known.wall_clock_micros),
+            up_to,
+            wall_clock_micros,
             regions,
             pinned,
         })
+    }
+
+    /// The last record of the history up to which every change of an observed key is acknowledged, and when it
+    /// was written. It never goes back, but where the consumer chose an earlier place.
+    fn acknowledged_up_to(
+        &self,
+        observer: ObserverId,
+        pinned: &[ProgressPin],
+    ) -> (Lsn, Option<u64>) {
+        let is_unknown =
+            |pin: &ProgressPin| matches!(pin.reason, PinReason::Uncovered | PinReason::Invalidated);
+        // Of keys that nobody has here, or whose changes are lost, nothing can be said: it stands.
+        let found = match pinned.iter().any(is_unknown) {
+            true => Lsn::ZERO,
+            false => self.acknowledged_now(observer),
+        };
+        let written = self
+            .history
+            .with_index(|index| index.sizes().written_at(found));
+        let mut known = self.feeds.acknowledged.lock();
+        let known = known.entry(observer).or_default();
+        if found > known.up_to {
+            (known.up_to, known.wall_clock_micros) = (found, written);
+        }
+        (known.up_to, known.wall_clock_micros)
+    }
+
+    /// The last durable record before the first of any attachment that is not acknowledged.
+    fn acknowledged_now(&self, observer: ObserverId) -> Lsn {
+        // Before the register is looked at: what these records stand on is published.
+        let mut up_to = self.history.readable(false);
+        let published = self.published().clone();
+        let attachments = published.observers().get(observer);
+        for (region, attachment) in attachments
+            .into_iter()
+            .flat_map(|known| known.attachments())
+        {
+            let first = match (
+                attachment.reset,
+                self.history.start(region, attachment.acked),
+            ) {
+                (Reset::None, Start::At(lsn)) => lsn,
+                (Reset::None, Start::End) => continue,
+                (Reset::None, Start::Unknown) => {
+                    let live = published.incarnation(region);
+                    let applied = live.map_or(0, |live| self.applied_index(region, live));
+                    match applied <= attachment.acked {
+                        true => continue,
+                        false => Lsn::FIRST,
+                    }
+                }
+                // Where a reset is to be told, or what it begins with is not kept, nothing was.
+                (Reset::Marker | Reset::Scan, _) | (Reset::None, Start::Gone { .. }) => Lsn::FIRST,
+            };
+            up_to = up_to.min(Lsn::new(first.get().saturating_sub(1)));
+        }
+        up_to
     }
 }
 
@@ -169,7 +247,12 @@ impl Subscription {
             return;
         }
         let is_held = self.cursors.values().any(|cursor| cursor.held_at.is_some());
-        let pins = self.core.pins_of(self.shared.observer);
+        let mut pins = self.core.pins_of(self.shared.observer);
+        if let Some((pinned, _)) = &mut pins
+            && planted!("hole-does-not-pin")
+        {
+            pinned.clear();
+        }
         if is_held || pins.is_none_or(|(pinned, _)| !pinned.is_empty()) {
             return;
         }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use torrens_journal::Lsn;
+use torrens_journal::{Lsn, planted};
 
 use super::lag::{Limits, Need};
 use crate::engine::EngineError;
@@ -86,7 +86,9 @@ impl Core {
                 let losses = losses.to_vec();
                 let event = Event::Observer(ObserverEvent::Invalidate { observer, losses });
                 let answer = self.commit(&event, Cause::Collector)?;
-                if let Some(lsn) = answer.lsn() {
+                if let Some(lsn) = answer.lsn()
+                    && !planted!("history-goes-before-the-loss-is-durable")
+                {
                     self.wait_durable(lsn)?;
                 }
             }
@@ -115,7 +117,8 @@ impl Core {
                         continue;
                     }
                     let need = Need::of(index, region, attachment, limits, now);
-                    if need.stage < RetentionStage::Invalidated {
+                    if need.stage < RetentionStage::Invalidated || planted!("limits-not-looked-at")
+                    {
                         continue;
                     }
                     let by_bytes = need.bytes > limits.bytes_max;
@@ -160,7 +163,9 @@ impl Core {
                         continue;
                     }
                     let need = Need::of(index, region, attachment, limits, now);
-                    needed = needed.min(need.lsn.unwrap_or(end));
+                    if !planted!("history-goes-unacknowledged") {
+                        needed = needed.min(need.lsn.unwrap_or(end));
+                    }
                 }
             }
             if !settings.ranges.is_empty() {

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use torrens_journal::planted;
+
 use super::{AddedObserver, Answer, Rebase};
 use crate::engine::EngineError;
 use crate::engine::core::Core;
@@ -167,7 +169,7 @@ impl Core {
         let wanted = acked.saturating_add(1);
         let oldest = self.observing.history().oldest(region);
         let oldest = oldest.unwrap_or_else(|| self.applied_now(region).saturating_add(1));
-        match oldest > wanted {
+        match oldest > wanted && !planted!("start-that-is-gone-accepted") {
             true => Err(ObserverRefusal::HistoryGone {
                 region,
                 wanted,
@@ -193,7 +195,12 @@ impl Core {
                 return Ok(Answer::Refused(Refusal::Observer(refusal)));
             }
         };
-        self.change_observer(ObserverEvent::Rebase { observer, starts })
+        // What was acknowledged before says nothing of the place that it chose.
+        self.feeds.forget_acknowledged(observer);
+        let regions: Vec<RegionId> = starts.iter().map(|start| start.region).collect();
+        let answer = self.change_observer(ObserverEvent::Rebase { observer, starts })?;
+        self.feeds.note_chosen(observer, regions.into_iter());
+        Ok(answer)
     }
 
     fn rebased(

@@ -233,7 +233,7 @@ impl Core {
             return Ok(Underway::unchanged((Answer::Refused(refusal), basis)));
         }
         let data_index = self.data_position(region, incarnation).index;
-        if first_index <= data_index.saturating_add(1) {
+        if first_index <= data_index.saturating_add(1) || planted!("short-log-not-heard") {
             return Ok(Underway::unchanged((Answer::AlreadyApplied, basis)));
         }
         let event = Event::Damage {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use torrens_journal::Lsn;
+use torrens_journal::{Lsn, planted};
 
 use super::peers::{check_fence, hand_over, owner, set_following};
 use super::{ApplyError, slot, wrong_stage};
@@ -357,7 +357,10 @@ fn put_child(
         // The part's data was the whole's, and relies on the same barrier.
         floor: Floor {
             index: INITIAL_INDEX,
-            barrier: floor.barrier,
+            barrier: match planted!("part-without-its-barrier") {
+                true => 0,
+                false => floor.barrier,
+            },
         },
         mode: Rare::default(),
     };

@@ -1,9 +1,9 @@
 //! Carrying out a recorded outcome of an observer event. Checked as a whole first: a record that cannot
 //! have followed the state changes nothing.
 
-use torrens_journal::Lsn;
+use torrens_journal::{Lsn, planted};
 
-use super::follow::{lose_parts, observed_regions, waiting_parts};
+use super::follow::{goes_on_in, lose_into, lose_parts, observed_regions, waiting_parts};
 use super::step::{
     Serving, acknowledged, is_attached, is_catching_up, is_endless, is_here, is_new_loss,
     may_attach, restart,
@@ -273,13 +273,20 @@ fn invalidate(
         attachment.is_some_and(|attachment| is_new_loss(attachment, lost))
     };
     check(losses.iter().all(is_new), kind)?;
+    let mut taken_in = Vec::new();
     for lost in losses {
         if let Some(attachment) = known.attachments.get_mut(lost.region) {
+            taken_in.push((goes_on_in(attachment), lost.loss.reason));
             attachment.state = AttachmentState::Invalidated(Box::new(lost.loss));
         }
     }
     for lost in losses {
         lose_parts(known, lost.region, lost.loss.reason);
+    }
+    for (into, reason) in taken_in {
+        for region in lose_into(known, into, reason) {
+            lose_parts(known, region, reason);
+        }
     }
     Ok(())
 }
@@ -303,15 +310,15 @@ fn rebase(
         if start.reset == Reset::Scan {
             // The scan is of what the region is now: parts that wait for it need their own.
             for part in waiting_parts(known, start.region) {
-                if let Some(attachment) = known.attachments.get_mut(part) {
-                    attachment.reset = attachment.reset.max(Reset::Scan);
-                }
+                scan_too(known, part);
             }
         }
         match (start.acked, known.attachments.get_mut(start.region)) {
             (Some(acked), Some(attachment)) => {
                 attachment.acked = acked;
-                attachment.reset = start.reset;
+                if !planted!("rebased-without-a-reset") {
+                    attachment.reset = start.reset;
+                }
                 // What the region was a part of may have its keys to tell yet, and that is older than the
                 // rows of a scan; who has everything up to there has that, too.
                 if start.reset == Reset::None {
@@ -325,6 +332,34 @@ fn rebase(
         }
     }
     Ok(())
+}
+
+/// A part that waits for a region that is to be scanned needs a scan of its own: what it was born with is not
+/// told any more. If it was taken into another region since, that one needs it.
+fn scan_too(observer: &mut Observer, part: RegionId) {
+    let mut next = Some(part);
+    while let Some(region) = next.take() {
+        let Some(attachment) = observer.attachments.get_mut(region) else {
+            return;
+        };
+        match &attachment.state {
+            AttachmentState::Draining(drain) => {
+                next = drain.into.map(|into| into.region);
+                observer.attachments.remove(region);
+            }
+            AttachmentState::Wanted { .. }
+            | AttachmentState::CatchingUp { .. }
+            | AttachmentState::Live { .. }
+            | AttachmentState::Invalidated(_) => {
+                attachment.reset = attachment.reset.max(Reset::Scan);
+                // Under a new generation, which begins with it.
+                if attachment.is_attached() {
+                    let reason = WantReason::Rebased;
+                    attachment.state = AttachmentState::Wanted { reason };
+                }
+            }
+        }
+    }
 }
 
 fn end(observers: &mut Observers, ended: &[Ended], kind: &'static str) -> Result<(), ApplyError> {

@@ -15,6 +15,8 @@
 
 use std::sync::Arc;
 
+use torrens_journal::planted;
+
 use super::apply::close_if_done;
 use super::{
     Attachment, AttachmentState, Drain, InvalidReason, Loss, Observer, Observers, Origin, Reset,
@@ -273,19 +275,57 @@ fn lose(attachment: &mut Attachment, reason: InvalidReason, last_lost: u64) {
 }
 
 /// A region lost what it had to tell. Parts that were split off above what is acknowledged of it were born
-/// with rows that only that would have told, so they lose those, and so do parts of theirs.
+/// with rows that only that would have told, so they lose those, and so do parts of theirs. A part that was
+/// merged into another region before it was told took them there, so that one loses them too.
 pub(super) fn lose_parts(observer: &mut Observer, whole: RegionId, reason: InvalidReason) {
     let mut wholes = vec![whole];
     while let Some(whole) = wholes.pop() {
         for part in waiting_parts(observer, whole) {
+            let into = observer.attachments.get(part).and_then(goes_on_in);
             let Some(attachment) = observer.attachments.get_mut(part) else {
                 continue;
             };
             attachment.acked = attachment.acked.min(INITIAL_INDEX.saturating_sub(1));
             lose(attachment, reason, INITIAL_INDEX);
             wholes.push(part);
+            wholes.extend(lose_into(observer, into, reason));
         }
     }
+}
+
+/// Where a region's untold changes are, if it was taken into another one and has not been told to its end.
+pub(super) fn goes_on_in(attachment: &Attachment) -> Option<Origin> {
+    match &attachment.state {
+        AttachmentState::Draining(drain) => drain.into,
+        AttachmentState::Wanted { .. }
+        | AttachmentState::CatchingUp { .. }
+        | AttachmentState::Live { .. }
+        | AttachmentState::Invalidated(_) => None,
+    }
+}
+
+/// What was taken into a region is lost: that region loses it as well, and the one that took it in, and so on.
+/// The regions that lost something by that.
+pub(super) fn lose_into(
+    observer: &mut Observer,
+    into: Option<Origin>,
+    reason: InvalidReason,
+) -> Vec<RegionId> {
+    let mut lost = Vec::new();
+    let mut next = into;
+    while let Some(into) = next.take() {
+        let Some(target) = observer.attachments.get_mut(into.region) else {
+            break;
+        };
+        // Who has everything from there on has it from elsewhere.
+        if target.acked >= into.index || planted!("lost-with-what-took-it-in") {
+            break;
+        }
+        next = goes_on_in(target);
+        lose(target, reason, into.index.max(target.next_index()));
+        lost.push(into.region);
+    }
+    lost
 }
 
 /// The parts that wait for something that is not acknowledged of `whole`, and have lost nothing themselves.
@@ -297,7 +337,6 @@ pub(super) fn waiting_parts(observer: &Observer, whole: RegionId) -> Vec<RegionI
         let origin = attachment.origin.as_deref();
         origin.is_some_and(|origin| origin.region == whole && origin.index > acked)
             && lost_because(attachment).is_none()
-            && !matches!(attachment.state, AttachmentState::Draining(_))
     };
     let waiting = observer
         .attachments()
@@ -325,7 +364,8 @@ fn split(
     let Some(parent) = observer.attachments.get(whole) else {
         return;
     };
-    let origin = (parent.acked < index).then(|| {
+    let waits = parent.acked < index && !planted!("part-does-not-know-its-whole");
+    let origin = waits.then(|| {
         let region = whole;
         Box::new(Origin { region, index })
     });
@@ -411,7 +451,7 @@ fn replace(observer: &mut Observer, description: &Region, index: u64) {
     // Of a region that was not here nothing is known.
     let new = || Attachment::wanted(0, WantReason::Snapshot);
     let attachment = observer.attachment_or(region, new);
-    if attachment.acked < index {
+    if attachment.acked < index && !planted!("snapshot-is-no-loss") {
         lose(attachment, InvalidReason::Snapshot, index);
         lose_parts(observer, region, InvalidReason::Snapshot);
     } else if lost_because(attachment).is_none() {

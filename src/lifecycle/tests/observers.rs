@@ -422,6 +422,76 @@ fn parts_lose_with_their_whole_what_only_it_would_have_told() {
     assert_eq!(attachment(&world, TWO).reset, Reset::Scan);
 }
 
+/// Region 1 is split twice; the second part waits for it, and is merged into the first before it was told.
+fn part_that_was_taken_in() -> World {
+    const PART: RegionId = RegionId(3);
+    let mut world = observed();
+    world.accept(&split(1, epoch(1, 1), 9, "m", 2, Derive::Left));
+    world.accept(&ack(ONE, 1, 9));
+    world.accept(&split(1, epoch(1, 2), 12, "f", 3, Derive::Left));
+    let described = |world: &World, region| {
+        let peer = world.register.peer(region).unwrap();
+        (**peer.stage.region().unwrap()).clone()
+    };
+    let (before, target) = (described(&world, PART).epoch, described(&world, TWO));
+    world.accept(&Event::PrepareMerge {
+        region: PART,
+        incarnation: None,
+        epoch: before,
+        position: at(8),
+        target: target.clone(),
+        min_index: 8,
+    });
+    world.accept(&Event::CommitMerge {
+        region: TWO,
+        incarnation: None,
+        epoch: target.epoch,
+        position: at(20),
+        source: described(&world, PART),
+        commit: 8,
+    });
+    let drains = attachment(&world, PART);
+    assert!(matches!(drains.state, AttachmentState::Draining(_)));
+    world
+}
+
+#[test]
+fn what_took_a_part_in_loses_and_is_scanned_with_it() {
+    const PART: RegionId = RegionId(3);
+    let is_lost = |world: &World, region| {
+        let state = attachment(world, region).state;
+        matches!(state, AttachmentState::Invalidated(loss) if loss.reason == InvalidReason::Bytes)
+    };
+    for lost in [ONE, PART] {
+        let mut world = part_that_was_taken_in();
+        let first_lost = attachment(&world, lost).next_index();
+        let loss = Loss {
+            reason: InvalidReason::Bytes,
+            first_lost,
+            first_available: first_lost + 5,
+        };
+        world.accept(&Event::Observer(ObserverEvent::Invalidate {
+            observer: O1,
+            losses: vec![Invalidated { region: lost, loss }],
+        }));
+        assert!(is_lost(&world, PART), "{lost}");
+        // The rows that it was born with lie in the other one now.
+        assert!(is_lost(&world, TWO), "{lost}");
+        assert_eq!(is_lost(&world, ONE), lost == ONE);
+    }
+    let mut world = part_that_was_taken_in();
+    world.accept(&Event::Observer(ObserverEvent::Rebase {
+        observer: O1,
+        starts: vec![Rebased {
+            region: ONE,
+            acked: Some(14),
+            reset: Reset::Scan,
+        }],
+    }));
+    assert!(world.register.observers().attachment(O1, PART).is_none());
+    assert_eq!(attachment(&world, TWO).reset, Reset::Scan);
+}
+
 #[test]
 fn a_merge_ends_the_source_before_the_target_goes_on() {
     let merge = |world: &mut World| {
