@@ -11,6 +11,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use torrens_journal::testing::skip;
+
 fn torture(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_torrens"));
     command
@@ -170,6 +172,56 @@ fn an_interrupt_ends_with_a_last_check_and_a_summary() {
     assert_eq!((number(&object, "lost"), code), (0, 0), "{object}");
     assert_eq!(object["interrupted"], true);
     assert!(number(&object, "rows_verified") > 0, "{object}");
+}
+
+/// Without the right to mount there is nothing to cut: the run says so, and so does this test.
+#[test]
+fn nothing_is_lost_when_the_power_goes_at_each_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("demo");
+    let cuts = [
+        "--power-cut",
+        "--seconds",
+        "90",
+        "--kills",
+        "5",
+        "--seed",
+        "4",
+    ];
+    let output = torture(&dir, &cuts).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(2) {
+        assert!(
+            stderr.contains("--power-cut cannot be done here"),
+            "{stderr}"
+        );
+        skip("nothing_is_lost_when_the_power_goes_at_each_kill", &stderr);
+        return;
+    }
+    let (first, code) = told(&output);
+    let found = (number(&first, "lost"), number(&first, "wrong"), code);
+    assert_eq!(found, (0, 0, 0), "{first}");
+    assert!(
+        number(&first, "kills") >= 5 && number(&first, "rows") > 0,
+        "{first}"
+    );
+    assert_eq!(listing(&dir), [], "it is not mounted any more");
+    // And a second run mounts it again.
+    let again = [
+        "--power-cut",
+        "--seconds",
+        "60",
+        "--kills",
+        "1",
+        "--seed",
+        "5",
+    ];
+    let (second, code) = told(&torture(&dir, &again).output().unwrap());
+    assert_eq!((number(&second, "lost"), code), (0, 0), "{second}");
+    assert!(
+        second["transitions_by_kind"].get("bootstrap").is_none(),
+        "{second}"
+    );
 }
 
 /// Every entry of a directory by name, with its size.

@@ -166,7 +166,9 @@ fn the_list_of_unsafe_code_in_the_security_page_is_the_truth() {
     let rooms = ["src/", "journal/src/", "recovery/src/"];
     let shipped = found
         .iter()
-        .filter(|(name, _)| rooms.iter().any(|room| name.starts_with(room)));
+        .filter(|(name, _)| rooms.iter().any(|room| name.starts_with(room)))
+        // The tool is no part of the library.
+        .filter(|(name, _)| !name.starts_with("src/bin/"));
     assert!(shipped.map(|(_, places)| places).sum::<usize>() <= 3);
     for (name, text) in every_source() {
         let safety = text.matches("// SAFETY:").count();

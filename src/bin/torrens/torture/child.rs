@@ -7,35 +7,30 @@
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use torrens::{Engine, StoreId};
-use torrens_journal::disk::{RealDisk, RealDiskOptions};
+use torrens_journal::disk::{RealDisk, RealDiskOptions, SyncChoice};
 
 use super::data::DataSet;
 use super::process::ABORT_AT;
 use super::protocol::{Command, Do, Event, STORE, Said};
+use super::settings::LifeSettings;
 
 mod convert;
 mod copy;
 mod copy_file;
+mod other;
 mod serve;
 
 use self::copy::Copy;
+use self::other::Other;
 use self::serve::Server;
 
 /// Fewer than the parent's questions, so that a kill also finds some that nobody has looked at.
 const WORKERS: usize = 4;
-/// With `--small`: the smallest segments, so that short histories rotate.
-const SMALL_SEGMENT_BYTES: u64 = 32 * 1024;
-/// Without: still small enough for a short run to rotate.
-const SEGMENT_BYTES: u64 = 1024 * 1024;
-/// A checkpoint every so many records.
-const CHECKPOINT_RECORDS: u64 = 2_000;
-/// How soon a region that came is found to be led here.
-const AUDIT_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The storage process of `torrens torture`; not for people.
 #[derive(Debug, clap::Args)]
@@ -43,8 +38,12 @@ pub(crate) struct ChildArgs {
     dir: PathBuf,
     #[arg(long)]
     data: Option<PathBuf>,
+    /// Open a second store there, through which some snapshots go.
     #[arg(long)]
-    small: bool,
+    other: Option<PathBuf>,
+    /// Draw the settings of this life from that number.
+    #[arg(long)]
+    settings: Option<u64>,
     /// Keep a consumer's copy of everything in that file.
     #[arg(long)]
     copy: Option<PathBuf>,
@@ -83,18 +82,11 @@ fn serve(args: &ChildArgs) -> Result<(), Box<dyn std::error::Error>> {
     let data = DataSet::load(args.data.as_deref())?;
     let up = Up::default();
     up.tell(&Event::Recovering)?;
-    let disk = disk()?;
-    let options = Engine::options()
-        .store(StoreId(STORE))
-        .disk(Arc::new(disk))
-        .segment_bytes(if args.small {
-            SMALL_SEGMENT_BYTES
-        } else {
-            SEGMENT_BYTES
-        })
-        .checkpoint_records(CHECKPOINT_RECORDS)
-        .barrier_interval(Duration::from_millis(50))
-        .observer_audit_interval(AUDIT_INTERVAL);
+    let settings = args.settings.map(LifeSettings::drawn);
+    let settings = settings.unwrap_or_else(LifeSettings::fixed);
+    let disk = disk(settings.sync)?;
+    let options = Engine::options().store(StoreId(STORE)).disk(Arc::new(disk));
+    let options = settings.apply(options);
     let engine = match options.open(&args.dir) {
         Ok((engine, _)) => engine,
         Err(error) => {
@@ -104,7 +96,10 @@ fn serve(args: &ChildArgs) -> Result<(), Box<dyn std::error::Error>> {
         }
     };
     let copy = args.copy.as_deref();
-    let copy = copy.map(|path| Copy::start(&engine, path)).transpose();
+    let sleeps = settings.consumer_sleeps;
+    let copy = copy
+        .map(|path| Copy::start(&engine, path, sleeps))
+        .transpose();
     let copy = match copy {
         Ok(copy) => copy,
         Err(error) => {
@@ -112,7 +107,14 @@ fn serve(args: &ChildArgs) -> Result<(), Box<dyn std::error::Error>> {
             return Ok(up.tell(&Event::NotOpen(code, error.to_string()))?);
         }
     };
-    let server = Arc::new(Server::new(engine, data, copy));
+    let other = match args.other.as_deref().map(Other::open).transpose() {
+        Ok(other) => other,
+        Err(error) => {
+            let code = "second-store".to_owned();
+            return Ok(up.tell(&Event::NotOpen(code, error.to_string()))?);
+        }
+    };
+    let server = Arc::new(Server::new(engine, data, copy, other));
     match server.opened() {
         Ok(opened) => up.tell(&Event::Open(Box::new(opened)))?,
         Err((code, text)) => return Ok(up.tell(&Event::NotOpen(code, text))?),
@@ -169,11 +171,23 @@ fn work(server: Arc<Server>, up: &Up) -> Result<(), Box<dyn std::error::Error>> 
 }
 
 /// The real disk, with the abort that the environment asks for.
-fn disk() -> Result<RealDisk, Box<dyn std::error::Error>> {
-    let mut options = RealDiskOptions::default();
+fn disk(sync: SyncChoice) -> Result<RealDisk, Box<dyn std::error::Error>> {
+    let mut options = RealDiskOptions {
+        sync,
+        ..RealDiskOptions::default()
+    };
     if let Ok(text) = std::env::var(ABORT_AT) {
-        let abort_at: u64 = text.parse()?;
-        options.op_hook = Some(Arc::new(move |_, number| {
+        let (kind, abort_at) = match text.split_once(':') {
+            Some((kind, number)) => (Some(kind.to_owned()), number.parse()?),
+            None => (None, text.parse::<u64>()?),
+        };
+        let seen = AtomicU64::new(0);
+        options.op_hook = Some(Arc::new(move |name, number| {
+            let number = match &kind {
+                Some(kind) if kind == name => seen.fetch_add(1, Ordering::Relaxed) + 1,
+                Some(_) => return,
+                None => number,
+            };
             if number == abort_at {
                 std::process::abort();
             }
@@ -184,8 +198,11 @@ fn disk() -> Result<RealDisk, Box<dyn std::error::Error>> {
 
 impl Server {
     fn close(self) -> Result<Said, Said> {
-        let (engine, copy) = self.into_parts();
+        let (engine, copy, other) = self.into_parts();
         engine.close().map_err(|error| serve::failed(&error))?;
+        other
+            .map_or(Ok(()), Other::close)
+            .map_err(|text| Said::Failed("second-store".to_owned(), text))?;
         match copy.and_then(Copy::join) {
             Some(text) => Err(Said::Failed("copy".to_owned(), text)),
             None => Ok(Said::Done),

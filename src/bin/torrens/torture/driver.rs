@@ -12,13 +12,17 @@
 
 use std::time::{Duration, Instant};
 
+use torrens::inspector::Inspector;
+
 use super::check;
 use super::error::TortureError;
+use super::image::Image;
 use super::kills::{Kills, Plan};
 use super::model::{Model, Wrong};
 use super::oracle::Oracle;
 use super::process::{Heard, Launch, Process, ending};
 use super::protocol::{Event, Opened};
+use super::random::Random;
 use super::snapshots;
 use super::tally::Tally;
 use super::workload::Workload;
@@ -34,6 +38,8 @@ use self::life::Life;
 const HANG: Duration = Duration::from_secs(60);
 /// How long a directory may stay locked by a process that is on its way out.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
+/// What a death left is verified from outside at every so many of them.
+const VERIFY_EVERY: u64 = 4;
 
 /// Where the wishes come from.
 #[derive(Debug)]
@@ -61,6 +67,10 @@ pub(super) struct Driver<'a> {
     pub(super) oracle: Oracle,
     pub(super) launch: Launch,
     pub(super) source: Source,
+    /// What the settings of each life are drawn from; none if all have the same.
+    pub(super) lives: Option<Random>,
+    /// Where the store lies, if its power is cut at each death.
+    pub(super) image: Option<Image>,
     pub(super) kills: Kills,
     pub(super) tally: Tally,
     /// Asked between two events: is it time to end in order?
@@ -83,10 +93,11 @@ impl<'a> Driver<'a> {
     /// Lives one life of the storage process.
     pub(super) fn live(&mut self, plan: Plan) -> Result<LifeEnd, TortureError> {
         snapshots::collect(&self.oracle.beside().snapshots(), self.oracle.model())?;
-        self.launch.abort_at = match plan {
-            Plan::AtOperation(operation) => Some(operation),
-            _ => None,
-        };
+        if let Some(wrong) = self.verify()? {
+            return Ok(self.wrong(wrong));
+        }
+        self.launch.settings = self.lives.as_mut().map(Random::next);
+        self.launch.abort_at = plan.abort_at();
         let patience = Instant::now() + BUSY_WAIT;
         loop {
             let mut process = Process::start(&self.launch)?;
@@ -141,7 +152,7 @@ impl<'a> Driver<'a> {
                     )));
                 }
                 Heard::Silence if matches!(plan, Plan::InRecovery(_)) && recovering.is_some() => {
-                    process.kill()?;
+                    self.die(process)?;
                     // It may have opened at the very moment of the kill: then it counts as open.
                     let mut opened = false;
                     while let Heard::Event(event) = process.hear(Instant::now() + HANG) {
@@ -156,7 +167,8 @@ impl<'a> Driver<'a> {
                 }
                 Heard::Ended => {
                     let status = process.wait()?;
-                    if matches!(plan, Plan::AtOperation(_)) && is_abort(status) {
+                    if plan.is_abort() && is_abort(status) {
+                        self.after_abort()?;
                         self.kills.count(false, true);
                         return Ok(Opening::Died);
                     }
@@ -202,6 +214,54 @@ impl<'a> Driver<'a> {
         let mut life = Life::new(self, process);
         life.plan_errands();
         life.run(plan)
+    }
+
+    /// Ends the process in the middle of things; with its power first, if that is to go.
+    fn die(&mut self, process: &mut Process) -> Result<(), TortureError> {
+        if let Some(image) = &mut self.image {
+            image.cut()?;
+        }
+        process.kill()?;
+        self.come_back()
+    }
+
+    /// The process ended itself; if power is to go, it goes now, before anything else is written back.
+    fn after_abort(&mut self) -> Result<(), TortureError> {
+        if let Some(image) = &mut self.image {
+            image.cut()?;
+        }
+        self.come_back()
+    }
+
+    fn come_back(&mut self) -> Result<(), TortureError> {
+        self.image.as_mut().map_or(Ok(()), Image::come_back)
+    }
+
+    /// Every so many deaths: whether the bytes that one left are what `torrens verify` calls sound.
+    fn verify(&mut self) -> Result<Option<Wrong>, TortureError> {
+        let is_due = self.tally.opens > 0 && self.kills.kills.is_multiple_of(VERIFY_EVERY);
+        if !is_due {
+            return Ok(None);
+        }
+        let looked = Inspector::open(&self.launch.dir).and_then(|inspector| inspector.verify());
+        Ok(match looked {
+            Ok(found) if matches!(found.exit_code(), 0 | 3) => {
+                self.tally.verifications += 1;
+                None
+            }
+            Ok(found) => {
+                let text = format!("exit {}: {:?}", found.exit_code(), found.findings);
+                Some(Wrong {
+                    lost: true,
+                    ..store_wrong("verify", "clean or a torn tail", text)
+                })
+            }
+            Err(error) => Some(store_wrong(
+                "verify",
+                "clean or a torn tail",
+                error.to_string(),
+            )),
+        })
     }
 
     /// Reports a finding.

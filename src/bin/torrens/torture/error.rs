@@ -67,6 +67,10 @@ pub(super) enum TortureError {
     DiskFull { text: String },
     #[error("a snapshot for the storage process could not be written")]
     Snapshot(#[source] torrens::snapshot::SnapshotError),
+    #[error(
+        "--power-cut cannot be done here: {why} (it needs the right to mount, loop devices and mkfs.ext4)"
+    )]
+    PowerCut { why: String },
     #[error("cannot watch for an interrupt")]
     Interrupt(#[source] ctrlc::Error),
     #[error("cannot {doing} {path}")]

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use torrens_journal::disk::op;
+
 use super::random::Random;
 
 /// Middle of the exponential waiting time before a kill at work.
@@ -13,6 +15,19 @@ const WORK_MILLIS_MIN: u64 = 40;
 const RECOVERY_PERCENT: u64 = 33;
 /// How long opening is taken to last before one was seen.
 const RECOVERY_FIRST_GUESS: Duration = Duration::from_millis(8);
+
+/// The kinds of operations at which a process may abort itself: those after which another state is on the
+/// disk than before, whatever the bytes.
+const KINDS: [&str; 8] = [
+    op::CREATE,
+    op::RENAME,
+    op::REMOVE,
+    op::SYNC,
+    op::SYNC_DIR,
+    op::WRITE_ZEROS,
+    op::WRITE_DURABLE,
+    op::STORE,
+];
 
 /// How one life of the storage process is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +40,26 @@ pub(super) enum Plan {
     InRecovery(Duration),
     /// The process aborts itself at that operation on the disk.
     AtOperation(u64),
+    /// The process aborts itself at that operation of that kind on the disk.
+    AtKind(&'static str, u64),
     /// It is left to end in order.
     None,
+}
+
+impl Plan {
+    /// What the process is told of the operation at which it aborts itself: `24`, or `rename:3`.
+    pub(super) fn abort_at(self) -> Option<String> {
+        match self {
+            Plan::AtOperation(number) => Some(number.to_string()),
+            Plan::AtKind(kind, number) => Some(format!("{kind}:{number}")),
+            Plan::AtWork(_) | Plan::AfterOpen(_) | Plan::InRecovery(_) | Plan::None => None,
+        }
+    }
+
+    /// Whether the process ends itself.
+    pub(super) fn is_abort(self) -> bool {
+        self.abort_at().is_some()
+    }
 }
 
 /// Draws the plans and counts the deaths.
@@ -66,7 +99,11 @@ impl Kills {
         }
         match self.random.below(10) {
             0 => Plan::AfterOpen(Duration::from_millis(self.random.between(1, 60))),
-            1 | 2 => Plan::AtOperation(self.random.between(25, 900)),
+            1 => Plan::AtOperation(self.random.between(25, 900)),
+            2 => {
+                let kind = self.random.pick(&KINDS).copied().unwrap_or(op::SYNC);
+                Plan::AtKind(kind, self.random.between(1, 12))
+            }
             _ => {
                 let millis = self.random.exponential(WORK_MILLIS_MEAN) as u64;
                 Plan::AtWork(Duration::from_millis(
@@ -101,7 +138,7 @@ mod tests {
             let opened = match kills.plan() {
                 Plan::InRecovery(_) => luck.percent(50),
                 Plan::AtOperation(op) => op > 12,
-                Plan::AtWork(_) | Plan::AfterOpen(_) | Plan::None => true,
+                Plan::AtWork(_) | Plan::AfterOpen(_) | Plan::AtKind(..) | Plan::None => true,
             };
             kills.count(opened, false);
         }

@@ -14,6 +14,8 @@
 //! * `driver`: the loop; `process`: the child from outside; `child`: the child from inside
 //! * `snapshots`: files from and for other stores; `tally`, `screen`: what is told
 //! * `child/copy`: a consumer in the storage process, whose copy is compared too
+//! * `child/other`: a second store, through which snapshots for the first one go
+//! * `settings`: how each life opens the store; `image`: the file system whose power is cut
 //!
 //! The store under torture is DIR and nothing else is in it; what torture keeps lies in
 //! `DIR.torture`. A run on a directory of an earlier run goes on from there.
@@ -30,6 +32,7 @@ mod child;
 mod data;
 mod driver;
 mod error;
+mod image;
 mod kills;
 mod model;
 mod oracle;
@@ -37,6 +40,7 @@ mod process;
 mod protocol;
 mod random;
 mod screen;
+mod settings;
 mod snapshots;
 mod steps;
 mod tally;
@@ -49,9 +53,11 @@ pub(crate) use child::{ChildArgs, run as run_child};
 use self::data::DataSet;
 use self::driver::{Driver, LifeEnd, Source, Stop};
 use self::error::TortureError;
+use self::image::Image;
 use self::kills::{Kills, Plan};
 use self::oracle::{Beside, Oracle};
 use self::process::Launch;
+use self::random::Random;
 use self::screen::{Bar, Summary};
 use self::tally::Tally;
 use self::workload::Workload;
@@ -87,6 +93,10 @@ pub(crate) struct Args {
     /// must be what the store holds.
     #[arg(long)]
     consumer: bool,
+    /// Put the store on an ext4 image (DIR.torture/image, mounted at DIR while this runs), and take the
+    /// power from it at each kill: what the device does not have by then is gone. Needs the right to mount.
+    #[arg(long, conflicts_with = "every_step")]
+    power_cut: bool,
 }
 
 /// Ends a run by time, by kills, or by an interrupt.
@@ -175,6 +185,7 @@ fn torture(args: &Args) -> Result<bool, TortureError> {
         rows: told.rows,
         steps: told.steps,
         interrupted: limits.interrupted(),
+        passed_on: Beside::of(&args.dir).passed_on(),
     };
     let text = if args.json {
         format!("{}\n", summary.json())
@@ -208,6 +219,8 @@ fn random(
     limits: &Limits,
     bar: &Bar,
 ) -> Result<Told, TortureError> {
+    // Before the oracle looks at the directory; unmounted when everything else is done with.
+    let image = args.power_cut.then(|| image(&args.dir)).transpose()?;
     let oracle = Oracle::open(&args.dir, data)?;
     same_store(&args.dir, &oracle)?;
     let name = &oracle.data().name;
@@ -219,14 +232,17 @@ fn random(
         dir: args.dir.clone(),
         data: args.data.clone(),
         child_log: oracle.beside().child_log(),
-        small: false,
         copy: args.consumer.then(|| oracle.beside().copy()),
+        other: Some(oracle.beside().other()),
         abort_at: None,
+        settings: None,
     };
     let mut driver = Driver {
         oracle,
         launch,
         source: Source::Random(Workload::new(seed)),
+        lives: Some(Random::new(seed ^ 0x6c69_7665)),
+        image,
         kills: Kills::new(seed),
         tally: Tally::default(),
         stop: limits,
@@ -259,6 +275,13 @@ fn random(
         rows,
         steps: None,
     })
+}
+
+/// The file system of a run with cuts of power.
+fn image(dir: &Path) -> Result<Image, TortureError> {
+    let beside = Beside::of(dir);
+    std::fs::create_dir_all(beside.root()).map_err(TortureError::io("create", beside.root()))?;
+    Image::open(beside.image(), dir)
 }
 
 /// Refuses a store that the oracle does not know, before anything is changed in it.

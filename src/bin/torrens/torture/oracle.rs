@@ -68,6 +68,22 @@ impl Beside {
         self.root.join("copy")
     }
 
+    /// The second store; what it has is in a file beside it.
+    pub(super) fn other(&self) -> PathBuf {
+        self.root.join("store-2")
+    }
+
+    /// How many snapshots the second store took in, in all runs.
+    pub(super) fn passed_on(&self) -> u64 {
+        let text = fs::read_to_string(self.other().with_extension("log")).unwrap_or_default();
+        text.lines().filter(|line| line.starts_with("has ")).count() as u64
+    }
+
+    /// The file system whose power is cut.
+    pub(super) fn image(&self) -> PathBuf {
+        self.root.join("image")
+    }
+
     /// What the storage process wrote to its standard error.
     pub(super) fn child_log(&self) -> PathBuf {
         self.root.join("child.log")

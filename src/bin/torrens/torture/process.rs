@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::error::TortureError;
 use super::protocol::{Command, Do, Event};
 
-/// Tells the child to abort at its Nth operation that changes the disk.
+/// Tells the child to abort at its Nth operation that changes the disk, or its Nth of one kind.
 pub(super) const ABORT_AT: &str = "TORRENS_TORTURE_ABORT_AT";
 
 /// How the storage process is started.
@@ -23,12 +23,14 @@ pub(super) struct Launch {
     pub(super) dir: PathBuf,
     pub(super) data: Option<PathBuf>,
     pub(super) child_log: PathBuf,
-    /// Small segments and frequent checkpoints, so that short histories rotate too.
-    pub(super) small: bool,
     /// Where a consumer keeps its copy; none for no consumer.
     pub(super) copy: Option<PathBuf>,
-    /// Abort at that operation on the disk.
-    pub(super) abort_at: Option<u64>,
+    /// Where a second store is; none for none.
+    pub(super) other: Option<PathBuf>,
+    /// Abort at that operation on the disk: its number, or a kind and a number.
+    pub(super) abort_at: Option<String>,
+    /// What the settings of this life are drawn from; none for the fixed ones.
+    pub(super) settings: Option<u64>,
 }
 
 /// What was heard.
@@ -61,15 +63,18 @@ impl Process {
         if let Some(data) = &launch.data {
             spawn.arg("--data").arg(data);
         }
-        if launch.small {
-            spawn.arg("--small");
-        }
         if let Some(copy) = &launch.copy {
             spawn.arg("--copy").arg(copy);
         }
+        if let Some(other) = &launch.other {
+            spawn.arg("--other").arg(other);
+        }
+        if let Some(seed) = launch.settings {
+            spawn.arg("--settings").arg(seed.to_string());
+        }
         spawn.env_remove(ABORT_AT);
-        if let Some(op) = launch.abort_at {
-            spawn.env(ABORT_AT, op.to_string());
+        if let Some(op) = &launch.abort_at {
+            spawn.env(ABORT_AT, op);
         }
         // Its own group: an interrupt at the terminal is the parent's to handle.
         spawn.process_group(0);

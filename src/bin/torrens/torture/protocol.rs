@@ -96,6 +96,14 @@ impl Description {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RowChange(pub(super) u32, pub(super) u32, pub(super) Option<u64>);
 
+/// Keys from one on, up to another or to the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KeyBounds {
+    pub(super) start: Key,
+    /// None is infinity.
+    pub(super) end: Option<Key>,
+}
+
 /// A region that a split makes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct NewChild {
@@ -124,8 +132,33 @@ pub(super) enum Do {
         epoch: Epoch,
         at: Position,
         rows: Vec<RowChange>,
+        /// The rows go by the deletion of that range, which has exactly them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        range: Option<KeyBounds>,
     },
     Split(SplitLine),
+    /// Prepares a region to be merged into its neighbour.
+    PrepareMerge {
+        region: u64,
+        epoch: Epoch,
+        at: Position,
+        target: Description,
+    },
+    /// Takes a prepared neighbour in; `commit` is the index at which it was prepared.
+    CommitMerge {
+        region: u64,
+        epoch: Epoch,
+        at: Position,
+        source: Description,
+        commit: u64,
+    },
+    /// Ends a prepared merge without its taking place.
+    RollbackMerge {
+        region: u64,
+        epoch: Epoch,
+        at: Position,
+        commit: u64,
+    },
     ChangePeers {
         region: u64,
         epoch: Epoch,
@@ -192,6 +225,15 @@ pub(super) enum Do {
     CopyRows {
         region: u64,
     },
+    /// A view is held while everything else goes on, and read twice.
+    Hold {
+        region: u64,
+        epoch: Epoch,
+    },
+    /// Every region in memory against the data store.
+    CompareCaches,
+    /// Old versions that nobody reads go.
+    Collect,
     Flush,
     Checkpoint,
     /// Ends the store in order and then the process.
@@ -221,6 +263,9 @@ pub(super) struct SnapshotLine {
     pub(super) id: u64,
     /// Where its bytes are.
     pub(super) file: PathBuf,
+    /// The second store passes it on as this peer, if it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) through: Option<u64>,
 }
 
 impl Do {
@@ -243,6 +288,12 @@ impl Do {
             Do::Rows { .. } => "rows",
             Do::Copy { .. } => "copy",
             Do::CopyRows { .. } => "copy-rows",
+            Do::PrepareMerge { .. } => "prepare-merge",
+            Do::CommitMerge { .. } => "commit-merge",
+            Do::RollbackMerge { .. } => "rollback-merge",
+            Do::Hold { .. } => "hold",
+            Do::CompareCaches => "compare-caches",
+            Do::Collect => "collect",
             Do::Flush => "flush",
             Do::Checkpoint => "checkpoint",
             Do::Close => "close",
@@ -258,7 +309,10 @@ impl Do {
                 let children = split.children.iter().map(|child| child.id);
                 std::iter::once(split.region).chain(children).collect()
             }
+            Do::PrepareMerge { region, target, .. } => vec![*region, target.id],
+            Do::CommitMerge { region, source, .. } => vec![*region, source.id],
             Do::Write { region, .. }
+            | Do::RollbackMerge { region, .. }
             | Do::ChangePeers { region, .. }
             | Do::CreatePeer { region, .. }
             | Do::Destroy { region, .. }
@@ -271,14 +325,24 @@ impl Do {
             | Do::Rows { region, .. }
             | Do::Copy { region }
             | Do::CopyRows { region } => vec![*region],
-            Do::Flush | Do::Checkpoint | Do::Close => Vec::new(),
+            // Whatever is done to the region of a view that is held, it reads what it read.
+            Do::Hold { .. }
+            | Do::CompareCaches
+            | Do::Collect
+            | Do::Flush
+            | Do::Checkpoint
+            | Do::Close => Vec::new(),
         }
     }
 
     /// Its place in the region's Raft log, if it has one.
     pub(super) fn position(&self) -> Option<Position> {
         match self {
-            Do::Write { at, .. } | Do::ChangePeers { at, .. } => Some(*at),
+            Do::Write { at, .. }
+            | Do::ChangePeers { at, .. }
+            | Do::PrepareMerge { at, .. }
+            | Do::CommitMerge { at, .. }
+            | Do::RollbackMerge { at, .. } => Some(*at),
             Do::Split(split) => Some(split.at),
             _ => None,
         }
@@ -302,6 +366,10 @@ pub(super) enum Said {
     Values(Vec<Option<u32>>, bool),
     Digest(Digest),
     Rows(Vec<(Key, u32)>),
+    /// That many regions in memory were compared, and none differed.
+    Compared(u64),
+    /// Whether the view could be read a second time; if so, it read the same.
+    Held(bool),
     /// The snapshot that was taken, at this data index; the copy has this name.
     Snapshot {
         name: String,
@@ -436,6 +504,7 @@ mod tests {
             },
             at: FIRST,
             rows,
+            range: None,
         };
         for what in [Do::Split(split), write, Do::Flush] {
             let line = serde_json::to_string(&Command {

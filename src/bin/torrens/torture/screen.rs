@@ -99,6 +99,8 @@ pub(super) struct Summary<'a> {
     /// For `--every-step`: steps done, and whether that was every one.
     pub(super) steps: Option<(u64, bool)>,
     pub(super) interrupted: bool,
+    /// Snapshots that a second store took in and passed on, in all runs on the directory.
+    pub(super) passed_on: u64,
 }
 
 impl Summary<'_> {
@@ -128,6 +130,10 @@ impl Summary<'_> {
             "rows_verified": tally.rows_verified,
             "rows_copied": tally.rows_copied,
             "entries_resent": tally.entries_resent,
+            "snapshots_passed_on": self.passed_on,
+            "verifications": tally.verifications,
+            "caches_compared": tally.caches_compared,
+            "views_held": tally.views_held,
             "reads": tally.reads,
             "reads_cached": tally.reads_cached,
             "fenced": tally.fenced,
@@ -212,6 +218,13 @@ impl fmt::Display for Summary<'_> {
             format!(
                 "{} compared, {} of them from memory",
                 tally.reads, tally.reads_cached
+            ),
+        )?;
+        line(
+            "compared",
+            format!(
+                "{} regions in memory, {} views that were held, {} directories, {} snapshots through a second store",
+                tally.caches_compared, tally.views_held, tally.verifications, self.passed_on
             ),
         )?;
         line(

@@ -283,15 +283,18 @@ pub(super) fn run(
             dir: dir.clone(),
             data: data_file.map(Path::to_owned),
             child_log: oracle.beside().child_log(),
-            small: true,
             // A consumer's own operations would move the numbers of all others.
             copy: None,
+            other: None,
             abort_at: None,
+            settings: None,
         };
         let mut driver = Driver {
             oracle,
             launch,
             source: Source::Script(Script::default()),
+            lives: None,
+            image: None,
             kills: outcome.kills,
             tally: outcome.tally,
             stop: &interrupted,

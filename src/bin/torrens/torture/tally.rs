@@ -25,6 +25,12 @@ pub(super) struct Tally {
     /// Late messages and stale writes that were refused, as they must be.
     pub(super) fenced: u64,
     pub(super) opens: u64,
+    /// Directories that a death left and that `torrens verify` calls sound.
+    pub(super) verifications: u64,
+    /// Regions in memory that were compared with the data store, row by row.
+    pub(super) caches_compared: u64,
+    /// Views that were held while everything else went on, and read the same again.
+    pub(super) views_held: u64,
     pub(super) verdicts: BTreeMap<String, u64>,
     pub(super) records_replayed: u64,
     pub(super) resolved_forward: u64,

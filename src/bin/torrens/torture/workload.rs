@@ -7,13 +7,14 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::data::{DataSet, PREFIXES_MAX};
-use super::model::{Model, Normal, PeerModel, Replicated};
-use super::protocol::{Do, Epoch, Key, PeerChangeLine, PeerLine, RowChange, STORE};
+use super::model::{Merging, Model, Normal, PeerModel, Replicated};
+use super::protocol::{Do, Epoch, Key, KeyBounds, PeerChangeLine, PeerLine, RowChange, STORE};
 use super::random::Random;
 
 mod entries;
 
-pub(super) use entries::{bootstrap, change_peers, split, write};
+use entries::delete_range;
+pub(super) use entries::{bootstrap, change_peers, end_merge, prepare_merge, split, write};
 
 /// Regions smaller than this are never split.
 const SPLIT_ROWS_MIN: u64 = 1_500;
@@ -25,6 +26,8 @@ const ROWS_WANTED: u64 = 600_000;
 const BATCH_ROWS_MAX: u64 = 300;
 /// Replicas are destroyed only while at least this many initialised ones are left.
 const NORMALS_MIN: usize = 4;
+/// Regions merge only while there are at least so many initialised ones.
+const MERGE_NORMALS_MIN: usize = 8;
 /// At most this many regions live on other stores only.
 const ELSEWHERE_MAX: usize = 6;
 /// How many of the regions that were loaded last are remembered.
@@ -64,7 +67,17 @@ pub(super) struct Scene<'a> {
 
 impl Scene<'_> {
     fn idle(&self, region: u64) -> bool {
-        !self.busy.contains(&region)
+        !self.busy.contains(&region) && !self.model.is_in_merge(region)
+    }
+
+    /// A merge that was prepared and can be ended now.
+    fn prepared(&self) -> Option<(u64, Merging)> {
+        let free = |region: u64| !self.busy.contains(&region);
+        let mut merging = self
+            .model
+            .normals()
+            .filter_map(|(region, peer)| Some((region, peer.merging?)));
+        merging.find(|(region, merging)| free(*region) && free(merging.target))
     }
 
     /// Replicas made by a message and not yet fed.
@@ -99,6 +112,12 @@ impl Workload {
             .map(|(id, _)| id)
             .filter(|id| scene.idle(*id))
             .collect();
+        if let Some((region, merging)) = scene.prepared()
+            && self.random.percent(20)
+        {
+            let takes_place = self.random.percent(75);
+            return end_merge(model, region, merging, takes_place).map(Wish::Track);
+        }
         let grown = idle.iter().copied().find(|id| {
             let rows = model
                 .normal(*id)
@@ -121,7 +140,12 @@ impl Workload {
             return self.rejoin(scene);
         }
         match self.random.below(1000) {
-            0..700 => self.write(scene),
+            0..668 => self.write(scene),
+            668..676 => self.delete_range(scene, &idle),
+            676..688 => self.prepare_merge(scene, &idle),
+            688..694 => self.hold(scene, &idle),
+            694..697 => Some(Wish::Probe(Do::CompareCaches)),
+            697..700 => Some(Wish::Probe(Do::Collect)),
             700..770 => self.read(scene, &idle),
             770..800 => self.scan(scene, &idle),
             800..840 => self.change_peers(scene, &idle),
@@ -435,7 +459,57 @@ impl Workload {
             epoch,
             at,
             rows,
+            range: None,
         }))
+    }
+
+    /// Some neighbouring rows of a region, all at once.
+    fn delete_range(&mut self, scene: Scene<'_>, idle: &[u64]) -> Option<Wish> {
+        let (region, peer) = self.normal(scene, idle)?;
+        let state = &peer.state;
+        let skip = self.random.below(state.rows.len() as u64) as usize;
+        let mut keys = state.rows.keys().skip(skip);
+        let start = Key(keys.next()?.clone());
+        let end = keys.nth(self.random.below(200) as usize).cloned().map(Key);
+        let end = end.or_else(|| state.description.end.clone());
+        let range = KeyBounds { start, end };
+        Some(Wish::Track(delete_range(scene.model, region, state, range)))
+    }
+
+    /// Two neighbours with replicas on the same stores, of which one is to become a part of the other.
+    fn prepare_merge(&mut self, scene: Scene<'_>, idle: &[u64]) -> Option<Wish> {
+        if scene.model.normals().count() < MERGE_NORMALS_MIN {
+            return None;
+        }
+        let seats = |peer: &Normal| {
+            let peers = peer.state.description.peers.iter();
+            peers
+                .map(|one| (one.store, one.learner))
+                .collect::<BTreeSet<_>>()
+        };
+        let (region, source) = self.normal(scene, idle)?;
+        let own = &source.state.description;
+        let is_next = |other: &Normal| {
+            let other = &other.state.description;
+            other.end.as_ref() == Some(&own.start) || own.end.as_ref() == Some(&other.start)
+        };
+        let mut others = scene.model.normals();
+        let (_, target) = others.find(|(id, other)| {
+            *id != region && scene.idle(*id) && is_next(other) && seats(other) == seats(source)
+        })?;
+        let target = &target.state.description;
+        Some(Wish::Track(prepare_merge(
+            scene.model,
+            region,
+            &source.state,
+            target,
+        )))
+    }
+
+    fn hold(&mut self, scene: Scene<'_>, idle: &[u64]) -> Option<Wish> {
+        let (region, peer) = self.readable(scene, idle)?;
+        let epoch = peer.state.description.epoch;
+        Some(Wish::Probe(Do::Hold { region, epoch }))
     }
 
     fn catch_up(&mut self, scene: Scene<'_>, idle: &[u64]) -> Option<Wish> {

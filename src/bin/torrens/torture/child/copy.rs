@@ -32,8 +32,9 @@ const GROUP_MAX: usize = 2_000;
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long the copy may take to reach what the store holds.
 const BEHIND_MAX: Duration = Duration::from_secs(20);
-/// Why a consumer may be told that it lost changes: a snapshot brought them, or a region's history has a gap.
-const SAID: [&str; 2] = ["snapshot", "history-lost"];
+/// Why a consumer may be told that it lost changes: a snapshot brought them, or it slept while more was
+/// written than is kept for it. Nothing else happens here that could take any.
+const SAID: [&str; 2] = ["snapshot", "bytes"];
 
 /// The code of a refusal that may not come: what is acknowledged was told.
 const BEYOND_DELIVERED: &str = "observer-beyond-delivered";
@@ -111,8 +112,12 @@ pub(super) struct Copy {
 }
 
 impl Copy {
-    /// Goes on where the file ends, or begins with a scan of everything.
-    pub(super) fn start(engine: &Engine, path: &Path) -> Result<Copy, Box<dyn std::error::Error>> {
+    /// Goes on where the file ends, or begins with a scan of everything; reads nothing before it has slept.
+    pub(super) fn start(
+        engine: &Engine,
+        path: &Path,
+        sleeps: Option<Duration>,
+    ) -> Result<Copy, Box<dyn std::error::Error>> {
         engine.set_leadership_source(Some(Arc::new(LeadsAll(engine.clone()))));
         let all = engine.observers();
         let known = all.iter().find(|status| status.name.as_str() == NAME);
@@ -140,7 +145,10 @@ impl Copy {
             acks: BTreeMap::new(),
             groups: 0,
         };
-        let thread = std::thread::spawn(move || consumer.run());
+        let thread = std::thread::spawn(move || {
+            std::thread::sleep(sleeps.unwrap_or_default());
+            consumer.run();
+        });
         let engine = engine.clone();
         Ok(Copy {
             engine,

@@ -5,22 +5,31 @@ use std::fs::File;
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
+use std::time::Duration;
 
-use torrens::snapshot::SnapshotName;
+use torrens::snapshot::{SnapshotName, SnapshotReader};
 use torrens::{
-    Answer, DestroyCause, Engine, EngineError, Key as KeyBytes, PeerId, RaftPosition, ReadError,
-    RegionEpoch, RegionId, RegionView, StoreId, Taken, WriteAnswer, WriteBatch,
+    Answer, CacheCheck, CheckOutcome, DestroyCause, Engine, EngineError, Key as KeyBytes, KeyRange,
+    PeerId, RaftPosition, ReadError, RegionEpoch, RegionId, RegionView, StoreId, Taken,
+    WriteAnswer, WriteBatch,
 };
 
 use super::convert::{
     change_of, description_of, epoch_of, incarnation_of, position_of, raft_position_of, split_of,
 };
 use super::copy::Copy;
+use super::other::Other;
 use crate::torture::data::DataSet;
 use crate::torture::protocol::{
-    Digest, Digester, Do, Epoch, Key, Opened, OpenedRegion, RowChange, Said, SnapshotLine,
+    Digest, Digester, Do, Epoch, Key, KeyBounds, Opened, OpenedRegion, RowChange, Said,
+    SnapshotLine,
 };
 use crate::torture::snapshots::region_of;
+
+/// The code of a view whose data went.
+const VIEW_ENDED: &str = "view-ended";
+/// How long a view is held between two readings.
+const HOLD: Duration = Duration::from_millis(40);
 
 /// The engine with what it takes to serve it.
 #[derive(Debug)]
@@ -28,6 +37,7 @@ pub(super) struct Server {
     engine: Engine,
     data: DataSet,
     copy: Option<Copy>,
+    other: Option<Other>,
 }
 
 /// An error with all its causes, on one line.
@@ -51,12 +61,22 @@ fn failed_io(error: &io::Error) -> Said {
 }
 
 impl Server {
-    pub(super) fn new(engine: Engine, data: DataSet, copy: Option<Copy>) -> Server {
-        Server { engine, data, copy }
+    pub(super) fn new(
+        engine: Engine,
+        data: DataSet,
+        copy: Option<Copy>,
+        other: Option<Other>,
+    ) -> Server {
+        Server {
+            engine,
+            data,
+            copy,
+            other,
+        }
     }
 
-    pub(super) fn into_parts(self) -> (Engine, Option<Copy>) {
-        (self.engine, self.copy)
+    pub(super) fn into_parts(self) -> (Engine, Option<Copy>, Option<Other>) {
+        (self.engine, self.copy, self.other)
     }
 
     /// What opening found, and all that the store now says of itself.
@@ -126,12 +146,50 @@ impl Server {
                 epoch,
                 at,
                 rows,
+                range,
             } => self.write(
                 RegionId(*region),
                 epoch_of(*epoch),
                 raft_position_of(*at),
                 rows,
+                range.as_ref(),
             ),
+            Do::PrepareMerge {
+                region,
+                epoch,
+                at,
+                target,
+            } => answer(engine.prepare_merge(
+                RegionId(*region),
+                epoch_of(*epoch),
+                raft_position_of(*at),
+                region_of(target),
+                at.index,
+            )),
+            Do::CommitMerge {
+                region,
+                epoch,
+                at,
+                source,
+                commit,
+            } => answer(engine.commit_merge(
+                RegionId(*region),
+                epoch_of(*epoch),
+                raft_position_of(*at),
+                region_of(source),
+                *commit,
+            )),
+            Do::RollbackMerge {
+                region,
+                epoch,
+                at,
+                commit,
+            } => answer(engine.rollback_merge(
+                RegionId(*region),
+                epoch_of(*epoch),
+                raft_position_of(*at),
+                *commit,
+            )),
             Do::Split(split) => answer(engine.split(split_of(split))),
             Do::ChangePeers {
                 region,
@@ -228,6 +286,12 @@ impl Server {
                 let rows = self.copied(*region)?.into_iter();
                 Ok(Said::Rows(rows.map(|(key, sum)| (Key(key), sum)).collect()))
             }
+            Do::Hold { region, epoch } => self.hold(*region, *epoch),
+            Do::CompareCaches => self.compare_caches(),
+            Do::Collect => engine
+                .collect_versions()
+                .map(|_| Said::Done)
+                .map_err(|error| failed(&error)),
             Do::Flush => engine
                 .flush()
                 .map(|_| Said::Done)
@@ -259,9 +323,26 @@ impl Server {
         epoch: RegionEpoch,
         at: RaftPosition,
         rows: &[RowChange],
+        range: Option<&KeyBounds>,
     ) -> Result<Said, Said> {
         let mut batch = WriteBatch::new();
-        for RowChange(prefix, row, revision) in rows {
+        let end = |bounds: &KeyBounds| {
+            bounds
+                .end
+                .as_ref()
+                .map(|end| KeyBytes::from(end.0.as_slice()))
+        };
+        let deleted =
+            range.and_then(|bounds| KeyRange::new(bounds.start.0.as_slice(), end(bounds)));
+        // The parent's model has the rows one by one; here they go as a range, or one by one too.
+        let one_by_one: &[RowChange] = match deleted {
+            Some(range) => {
+                batch.delete_range(range);
+                &[]
+            }
+            None => rows,
+        };
+        for RowChange(prefix, row, revision) in one_by_one {
             let Some(key) = self.data.key(*prefix, *row) else {
                 continue;
             };
@@ -279,6 +360,54 @@ impl Server {
             )),
             Err(error) => Err(failed(&error)),
         }
+    }
+
+    /// Reads a whole view, lets everything else go on for a while, and reads it again.
+    fn hold(&self, region: u64, epoch: Epoch) -> Result<Said, Said> {
+        let read = |view: &RegionView| {
+            let rows = digest(view, view.scan(..));
+            rows.map(|said| match said {
+                Said::Digest(digest) => Some((digest.rows, digest.checksum)),
+                _ => None,
+            })
+        };
+        let view = match self.engine.view(RegionId(region), epoch_of(epoch)) {
+            Ok(view) => view,
+            Err(ReadError::Refused(refusal)) => {
+                return Ok(Said::Refused(
+                    refusal.code().to_owned(),
+                    refusal.to_string(),
+                ));
+            }
+            Err(error) => return Err(read_failed(&error)),
+        };
+        let before = match read(&view) {
+            Ok(before) => before,
+            Err(said) => return ended(said),
+        };
+        std::thread::sleep(HOLD);
+        match read(&view) {
+            Ok(again) if again == before => Ok(Said::Held(true)),
+            Ok(again) => Err(Said::Failed(
+                "view-changed".to_owned(),
+                format!("{region}: {before:?} at first, {again:?} after {HOLD:?}"),
+            )),
+            Err(said) => ended(said),
+        }
+    }
+
+    /// Every region in memory against the data store; what differs is a failure.
+    fn compare_caches(&self) -> Result<Said, Said> {
+        let checks = self.engine.check_caches().map_err(|error| failed(&error))?;
+        let counted = self.engine.cache_report().counters.mismatches;
+        let is_different =
+            |check: &&CacheCheck| matches!(check.outcome, CheckOutcome::Different { .. });
+        let different = checks.iter().find(is_different);
+        if different.is_some() || counted > 0 {
+            let text = format!("{different:?}, {counted} since the store was opened");
+            return Err(Said::Failed("cache-differs".to_owned(), text));
+        }
+        Ok(Said::Compared(checks.len() as u64))
     }
 
     /// Takes a snapshot and copies it out, as if it were sent to another store.
@@ -326,6 +455,7 @@ impl Server {
             at,
             id,
             file,
+            through,
         } = line;
         let region = RegionId(description.id);
         let name = SnapshotName {
@@ -338,11 +468,26 @@ impl Server {
         self.engine
             .remove_snapshot(name)
             .map_err(|error| failed(&error))?;
-        let from = File::open(file).map_err(|error| failed_io(&error))?;
-        let staged = self
-            .engine
-            .receive_snapshot(name, from)
-            .map_err(|error| failed(&error))?;
+        let mut staged = None;
+        if let (Some(other), Some(peer)) = (&self.other, through) {
+            let take = |reader: &SnapshotReader| {
+                let sent = self.engine.receive_snapshot(name, reader.bytes_stream())?;
+                staged = Some(sent);
+                Ok(())
+            };
+            let passed = other.pass_on(line, *peer, take);
+            // Whether it could take this one now or not, the first store gets what it was to get.
+            let _passed: bool = passed
+                .map_err(|error| Said::Failed("second-store".to_owned(), error.to_string()))?;
+        }
+        let staged = match staged {
+            Some(staged) => staged,
+            None => {
+                let from = File::open(file).map_err(|error| failed_io(&error))?;
+                let received = self.engine.receive_snapshot(name, from);
+                received.map_err(|error| failed(&error))?
+            }
+        };
         answer(
             self.engine
                 .apply_snapshot(region, incarnation_of(*incarnation), &staged),
@@ -358,6 +503,14 @@ impl Server {
         };
         let values = rows.iter().map(value).collect::<Result<_, Said>>()?;
         Ok(Said::Values(values, view.is_cached()))
+    }
+}
+
+/// A view that cannot be read has ended with its data, or something is wrong.
+fn ended(said: Said) -> Result<Said, Said> {
+    match &said {
+        Said::Failed(code, _) if code == VIEW_ENDED => Ok(Said::Held(false)),
+        _ => Err(said),
     }
 }
 

@@ -23,17 +23,19 @@ pub(super) enum Errand {
 impl Life<'_, '_> {
     /// After opening: all rows, then what is missing, then the rows that changed by that.
     pub(super) fn plan_errands(&mut self) {
-        let regions: Vec<u64> = self.model().normals().map(|(id, _)| id).collect();
-        for region in regions {
-            self.errands
-                .entry(region)
-                .or_default()
-                .push_back(Errand::Digest);
+        let normals = self.model().normals();
+        let regions: Vec<(u64, bool)> = normals.map(|(id, p)| (id, p.merging.is_none())).collect();
+        for (region, is_serving) in regions {
+            // What is prepared for a merge serves nothing, and is compared when that has ended.
+            let digest = |life: &mut Self| {
+                if is_serving {
+                    let errands = life.errands.entry(region).or_default();
+                    errands.push_back(Errand::Digest);
+                }
+            };
+            digest(self);
             if self.plan_resends(region) {
-                self.errands
-                    .entry(region)
-                    .or_default()
-                    .push_back(Errand::Digest);
+                digest(self);
             }
         }
         if self.driver.kills.kills % COPY_EVERY == COPY_EVERY - 1 {
@@ -75,6 +77,13 @@ impl Life<'_, '_> {
     }
 
     pub(super) fn dispatch_errands(&mut self) {
+        // An errand may turn out to be none; then the next one of its region is due.
+        while self.dispatch_some_errands() {}
+    }
+
+    /// The next errand of every region that is free; whether one of them asked nothing.
+    fn dispatch_some_errands(&mut self) -> bool {
+        let mut is_any_none = false;
         let regions: Vec<u64> = self
             .errands
             .keys()
@@ -83,7 +92,23 @@ impl Life<'_, '_> {
             .collect();
         for region in regions {
             if self.asked.len() >= OUTSTANDING_MAX {
-                return;
+                return false;
+            }
+            let Some(queue) = self.errands.get(&region) else {
+                continue;
+            };
+            // What ends a region comes after everything that is still to be sent to it.
+            let ends = match queue.front() {
+                Some(Errand::Resend {
+                    what: Do::CommitMerge { source, .. },
+                    ..
+                }) => Some(source.id),
+                _ => None,
+            };
+            if ends
+                .is_some_and(|ends| self.errands.contains_key(&ends) || self.busy.contains(&ends))
+            {
+                continue;
             }
             let Some(queue) = self.errands.get_mut(&region) else {
                 continue;
@@ -92,6 +117,7 @@ impl Life<'_, '_> {
             if queue.is_empty() {
                 self.errands.remove(&region);
             }
+            let asked = self.asked.len();
             match errand {
                 Some(Errand::Digest) => self.ask_digest(region),
                 Some(Errand::Copy) => self.ask_copy(region),
@@ -108,7 +134,9 @@ impl Life<'_, '_> {
                 Some(Errand::Reissue { op, what }) => self.ask(op, what, AskedKind::Tracked),
                 None => {}
             }
+            is_any_none |= self.asked.len() == asked;
         }
+        is_any_none
     }
 
     /// Compares the consumer's copy of every region, if there is a consumer.
@@ -116,7 +144,7 @@ impl Life<'_, '_> {
         if self.driver.launch.copy.is_none() {
             return;
         }
-        let regions: Vec<u64> = self.model().normals().map(|(id, _)| id).collect();
+        let regions: Vec<u64> = self.model().serving().map(|(id, _)| id).collect();
         for region in regions {
             self.errands
                 .entry(region)
@@ -126,7 +154,11 @@ impl Life<'_, '_> {
     }
 
     fn ask_copy(&mut self, region: u64) {
-        let Some(peer) = self.model().normal(region) else {
+        let Some(peer) = self
+            .model()
+            .normal(region)
+            .filter(|peer| peer.merging.is_none())
+        else {
             return;
         };
         let mut digester = Digester::default();
@@ -142,7 +174,12 @@ impl Life<'_, '_> {
     }
 
     pub(super) fn ask_digest(&mut self, region: u64) {
-        let Some(peer) = self.model().normal(region) else {
+        // One that is prepared for a merge meanwhile serves nothing.
+        let Some(peer) = self
+            .model()
+            .normal(region)
+            .filter(|peer| peer.merging.is_none())
+        else {
             return;
         };
         let epoch = peer.state.description.epoch;

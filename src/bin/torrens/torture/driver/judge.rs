@@ -102,6 +102,8 @@ impl Life<'_, '_> {
                 );
                 tally.reads_cached += u64::from(cached);
             }
+            (_, Said::Compared(regions)) => tally.caches_compared += regions,
+            (_, Said::Held(is_same)) => tally.views_held += u64::from(*is_same),
             (Do::CreatePeer { .. } | Do::Write { .. }, _) => tally.fenced += 1,
             (_, Said::Refused(..)) => {}
             (what, _) => tally.happened(what),

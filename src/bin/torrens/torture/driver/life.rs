@@ -117,14 +117,14 @@ impl Life<'_, '_> {
                 (_, Ending::Flush | Ending::LastCheck | Ending::Close, _) => None,
                 (Plan::AtWork(after), _, Some(since)) => Some(since + after),
                 (Plan::AfterOpen(after), ..) => Some(opened + after),
-                (Plan::AtOperation(_) | Plan::InRecovery(_), _, Some(since)) => {
+                (Plan::AtOperation(_) | Plan::AtKind(..) | Plan::InRecovery(_), _, Some(since)) => {
                     Some(since + MISSED_PATIENCE)
                 }
                 _ => None,
             };
             // Looked at before every answer: a busy process dies no later than an idle one.
             if kill_at.is_some_and(|at| at <= Instant::now()) {
-                self.process.kill()?;
+                self.driver.die(&mut self.process)?;
                 self.driver.kills.count(true, false);
                 return Ok(LifeEnd::Killed);
             }
@@ -157,7 +157,8 @@ impl Life<'_, '_> {
                 Heard::Silence => {}
                 Heard::Ended => {
                     let status = self.process.wait()?;
-                    if matches!(plan, Plan::AtOperation(_)) && is_abort(status) {
+                    if plan.is_abort() && is_abort(status) {
+                        self.driver.after_abort()?;
                         self.driver.kills.count(true, true);
                         return Ok(LifeEnd::Killed);
                     }
@@ -219,7 +220,7 @@ impl Life<'_, '_> {
                 Ending::Flush
             }
             Ending::Flush => {
-                let regions: Vec<u64> = self.model().normals().map(|(id, _)| id).collect();
+                let regions: Vec<u64> = self.model().serving().map(|(id, _)| id).collect();
                 for region in regions {
                     self.errands
                         .entry(region)

@@ -90,6 +90,11 @@ impl Life<'_, '_> {
             }
         }
         let id = model.next.op;
+        let seat = description
+            .peers
+            .iter()
+            .find(|peer| peer.store == STORE + 1);
+        let through = seat.map(|peer| peer.id).filter(|_| !id.is_multiple_of(3));
         let folder = self.driver.oracle.beside().snapshots();
         let file = snapshots::write(&folder, id, &description, at, &rows, data)?;
         self.track(Do::ApplySnapshot(SnapshotLine {
@@ -98,6 +103,7 @@ impl Life<'_, '_> {
             at,
             id,
             file,
+            through,
         }))
     }
 

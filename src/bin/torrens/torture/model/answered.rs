@@ -150,6 +150,9 @@ impl Model {
                 Do::Bootstrap { .. }
                 | Do::Split(_)
                 | Do::ChangePeers { .. }
+                | Do::PrepareMerge { .. }
+                | Do::CommitMerge { .. }
+                | Do::RollbackMerge { .. }
                 | Do::CreatePeer { .. }
                 | Do::Destroy { .. }
                 | Do::ApplySnapshot(_),
@@ -196,7 +199,12 @@ impl Model {
                     false => Err(Wrong::lost(what, format!("{expected:?}"), said)),
                 }
             }
-            (Do::Flush | Do::Checkpoint | Do::Close, Said::Done) => Ok(Meaning::Happened),
+            // A region that ended, or moved on to another epoch, has no view any more.
+            (Do::Hold { .. }, Said::Held(_) | Said::Refused(..)) => Ok(Meaning::Nothing),
+            (Do::CompareCaches, Said::Compared(_)) => Ok(Meaning::Nothing),
+            (Do::Flush | Do::Checkpoint | Do::Collect | Do::Close, Said::Done) => {
+                Ok(Meaning::Happened)
+            }
             _ => wrong("acceptance"),
         }
     }

@@ -15,7 +15,7 @@
 //! oracle's log replays into the same model. Not here: comparing with the store (`check`), keeping
 //! the model on disk (`oracle`), choosing what to do (`workload`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +66,10 @@ pub(super) struct Replicated {
 
 /// A peer on the tortured store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all of them have their region"
+)]
 pub(super) enum PeerModel {
     /// Made by a message; it has no range and no data.
     Uninitialized(Uninitialized),
@@ -92,6 +96,18 @@ pub(super) struct Normal {
     pub(super) acked: u64,
     /// The data index that must have survived, whatever happens.
     pub(super) floor: u64,
+    /// Its merge, if it is prepared for one; it serves nothing then.
+    #[serde(default)]
+    pub(super) merging: Option<Merging>,
+}
+
+/// A merge that was prepared and not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Merging {
+    /// Into which region.
+    pub(super) target: u64,
+    /// The index of the entry that prepared it.
+    pub(super) commit: u64,
 }
 
 /// A snapshot file that was taken and is kept for later.
@@ -130,6 +146,9 @@ pub(super) struct Model {
     pub(super) elsewhere: BTreeMap<u64, Replicated>,
     /// Highest dead peer id on the tortured store, by region.
     pub(super) tombstones: BTreeMap<u64, u64>,
+    /// Regions that became parts of others: no region has their ids again.
+    #[serde(default)]
+    pub(super) merged: BTreeSet<u64>,
     pub(super) taken: BTreeMap<u64, Taken>,
     pub(super) flights: BTreeMap<u64, Flight>,
     pub(super) next: Next,
@@ -142,6 +161,7 @@ impl Default for Model {
             peers: BTreeMap::new(),
             elsewhere: BTreeMap::new(),
             tombstones: BTreeMap::new(),
+            merged: BTreeSet::new(),
             taken: BTreeMap::new(),
             flights: BTreeMap::new(),
             next: Next {
@@ -283,6 +303,20 @@ impl Model {
             PeerModel::Normal(peer) => Some(peer),
             PeerModel::Uninitialized(_) => None,
         }
+    }
+
+    /// The initialised peers that serve: all but those that are prepared for a merge.
+    pub(super) fn serving(&self) -> impl Iterator<Item = (u64, &Normal)> {
+        self.normals().filter(|(_, peer)| peer.merging.is_none())
+    }
+
+    /// Whether a merge of the region, or into it, is under way: nothing else is done to it until that ends.
+    pub(super) fn is_in_merge(&self, region: u64) -> bool {
+        let is_target = |(_, peer): (u64, &Normal)| {
+            peer.merging.is_some_and(|merging| merging.target == region)
+        };
+        let own = self.normal(region);
+        own.is_some_and(|peer| peer.merging.is_some()) || self.normals().any(is_target)
     }
 
     /// Rows on the tortured store.

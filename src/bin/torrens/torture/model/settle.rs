@@ -97,6 +97,11 @@ impl Model {
                     }
                 }
             }
+            Do::PrepareMerge { region, epoch, .. } | Do::RollbackMerge { region, epoch, .. } => {
+                let after = Some(epoch.version.saturating_add(1));
+                if_so(find(*region).and_then(version) == after, 0)
+            }
+            Do::CommitMerge { source, .. } => if_so(find(source.id).is_none(), 0),
             Do::CreatePeer { region, peer, .. } => match find(*region) {
                 Some(found) => if_so(found.peer == *peer, found.incarnation),
                 None => Fate::Kept,

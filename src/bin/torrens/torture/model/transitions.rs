@@ -1,7 +1,7 @@
 //! What each transition does to the model once it has happened: an independent, plain telling of
 //! the rules that the engine's lifecycle implements.
 
-use super::{Model, Normal, PeerModel, Replicated, Uninitialized, without_own_peer};
+use super::{Merging, Model, Normal, PeerModel, Replicated, Uninitialized, without_own_peer};
 use crate::torture::data::DataSet;
 use crate::torture::protocol::{
     Do, FIRST, NewChild, PeerChangeLine, Position, STORE, SnapshotLine, SplitLine,
@@ -21,7 +21,11 @@ impl Model {
                     peer.state.push_write(what.clone(), at, &rows, data);
                 }
             }
-            Do::Split(SplitLine { region, at, .. }) | Do::ChangePeers { region, at, .. } => {
+            Do::Split(SplitLine { region, at, .. })
+            | Do::ChangePeers { region, at, .. }
+            | Do::PrepareMerge { region, at, .. }
+            | Do::CommitMerge { region, at, .. }
+            | Do::RollbackMerge { region, at, .. } => {
                 let at = *at;
                 if let Some(peer) = self.normal_mut(*region) {
                     peer.state.push_write(what.clone(), at, &[], data);
@@ -125,8 +129,57 @@ impl Model {
             }
             Do::Destroy { region, .. } => self.destroy(*region),
             Do::ApplySnapshot(snapshot) => self.apply_snapshot(snapshot),
+            Do::PrepareMerge {
+                region, at, target, ..
+            } => {
+                let merging = Merging {
+                    target: target.id,
+                    commit: at.index,
+                };
+                self.change_merging(*region, *at, Some(merging));
+            }
+            Do::RollbackMerge { region, at, .. } => self.change_merging(*region, *at, None),
+            Do::CommitMerge {
+                region, at, source, ..
+            } => self.commit_merge(*region, *at, source.id),
             _ => {}
         }
+    }
+
+    /// A merge is prepared, or rolled back: what came before is durable.
+    fn change_merging(&mut self, region: u64, at: Position, merging: Option<Merging>) {
+        let Some(peer) = self.normal_mut(region) else {
+            return;
+        };
+        (peer.meta, peer.merging) = (at, merging);
+        peer.floor = peer.floor.max(peer.acked);
+        let epoch = &mut peer.state.description.epoch;
+        epoch.version += 1;
+        epoch.conf_ver += u64::from(merging.is_some());
+        self.forget_taken(region);
+    }
+
+    /// The source's keys are the region's from now on, and its peer here is gone.
+    fn commit_merge(&mut self, region: u64, at: Position, source: u64) {
+        let Some(PeerModel::Normal(gone)) = self.peers.remove(&source) else {
+            return;
+        };
+        self.bury(source, gone.peer);
+        self.taken.remove(&source);
+        self.merged.insert(source);
+        let Some(peer) = self.normal_mut(region) else {
+            return;
+        };
+        peer.meta = at;
+        peer.floor = peer.floor.max(peer.acked);
+        let (whole, part) = (&mut peer.state.description, gone.state.description);
+        whole.epoch.version = whole.epoch.version.max(part.epoch.version) + 1;
+        match part.start < whole.start {
+            true => whole.start = part.start,
+            false => whole.end = part.end,
+        }
+        peer.state.rows.extend(gone.state.rows);
+        self.forget_taken(region);
     }
 
     fn split(&mut self, split: &SplitLine, incarnation: u64) {
@@ -280,5 +333,6 @@ fn fresh(peer: u64, incarnation: u64, state: Replicated, meta: Position) -> Norm
         meta,
         acked,
         floor,
+        merging: None,
     }
 }

@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 
 use super::Scene;
-use crate::torture::model::{Model, Replicated};
+use crate::torture::model::{Merging, Model, Replicated};
 use crate::torture::protocol::{
-    Description, Do, Epoch, Key, NewChild, PeerChangeLine, PeerLine, RowChange, STORE, SplitLine,
+    Description, Do, Epoch, Key, KeyBounds, NewChild, PeerChangeLine, PeerLine, RowChange, STORE,
+    SplitLine,
 };
 
 /// The first region of the cluster.
@@ -45,7 +46,80 @@ pub(in crate::torture) fn write(
         epoch,
         at,
         rows,
+        range: None,
     }
+}
+
+/// The next entry of the region's log: everything from `start` to `end` goes at once.
+pub(in crate::torture) fn delete_range(
+    model: &Model,
+    region: u64,
+    state: &Replicated,
+    range: KeyBounds,
+) -> Do {
+    let is_inside = |key: &[u8]| range.end.as_ref().is_none_or(|end| *key < *end.0);
+    let rows = state.rows.range(range.start.0.clone()..);
+    let rows = rows.take_while(|(key, _)| is_inside(key));
+    let gone = rows.map(|(_, row)| RowChange(row.prefix, row.row, None));
+    let gone = gone.collect();
+    match write(model, region, state, gone) {
+        Do::Write {
+            region,
+            epoch,
+            at,
+            rows,
+            ..
+        } => Do::Write {
+            region,
+            epoch,
+            at,
+            rows,
+            range: Some(range),
+        },
+        other => other,
+    }
+}
+
+/// The next entry of the region's log: it gets ready to become a part of its neighbour.
+pub(in crate::torture) fn prepare_merge(
+    model: &Model,
+    region: u64,
+    state: &Replicated,
+    target: &Description,
+) -> Do {
+    Do::PrepareMerge {
+        region,
+        epoch: state.description.epoch,
+        at: state.next_position(model.next.term),
+        target: target.clone(),
+    }
+}
+
+/// The end of a merge: an entry of the target's log, or one of the source's that calls it off.
+pub(in crate::torture) fn end_merge(
+    model: &Model,
+    region: u64,
+    merging: Merging,
+    takes_place: bool,
+) -> Option<Do> {
+    let source = &model.normal(region)?.state;
+    let (term, commit) = (model.next.term, merging.commit);
+    if !takes_place {
+        return Some(Do::RollbackMerge {
+            region,
+            epoch: source.description.epoch,
+            at: source.next_position(term),
+            commit,
+        });
+    }
+    let target = &model.normal(merging.target)?.state;
+    Some(Do::CommitMerge {
+        region: merging.target,
+        epoch: target.description.epoch,
+        at: target.next_position(term),
+        source: source.description.clone(),
+        commit,
+    })
 }
 
 /// The next entry of the region's log, a change of peers.
@@ -90,8 +164,10 @@ pub(in crate::torture) fn split(
     let waiting = scene.uninitialized().find(|(id, _)| !scene.is_known(*id));
     let mut announced = waiting.map(|(id, peer)| (id, peer.peer())).or_else(|| {
         let mut dead = model.tombstones.iter();
-        let unborn =
-            |id: &u64| !model.peers.contains_key(id) && !scene.is_known(*id) && scene.idle(*id);
+        let unborn = |id: &u64| {
+            let is_gone = model.peers.contains_key(id) || model.merged.contains(id);
+            !is_gone && !scene.is_known(*id) && scene.idle(*id)
+        };
         dead.find(|(id, _)| unborn(id))
             .map(|(id, peer)| (*id, *peer))
     });
