@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 
-use torrens_journal::Lsn;
+use torrens_journal::{Lsn, planted};
 
 use super::record::{EntryHead, HistoryRecord, Lineage, LineageEvent};
 use super::sizes::{Sample, Sizes};
@@ -353,9 +353,17 @@ impl Index {
     /// Forgets what lies before `oldest`, the first record that is left.
     pub fn forget_below(&mut self, oldest: Lsn) {
         self.spans.retain(|_, spans| {
+            let mut behind = spans.len();
             spans.retain_mut(|span| {
+                behind -= 1;
                 if span.last_lsn < oldest {
-                    return false;
+                    // How far a region had come is known as long as it goes on: what ends it without a change
+                    // of its own, a merge into another one, must not pass for a gap.
+                    span.base = span.last.index;
+                    span.first_lsn = oldest;
+                    span.is_joined = false;
+                    span.marks.clear();
+                    return behind == 0 && !span.is_closed && !planted!("how-far-it-came-forgotten");
                 }
                 if span.first_lsn >= oldest {
                     return true;

@@ -277,6 +277,40 @@ fn trimming_keeps_what_is_needed_and_says_what_is_gone() {
 }
 
 #[test]
+fn how_far_a_region_had_come_is_known_when_all_of_it_was_trimmed() {
+    let disk = SimDisk::new(6);
+    let history = history(&disk);
+    history.append_entry(&head(1, 6, 5), &batch("a", 1));
+    history.append_entry(&head(1, 7, 6), &batch("a", 1));
+    let mut index = history.with_index(Clone::clone);
+    index.forget_below(Lsn::new(9));
+    assert_eq!(index.start(RegionId(1), 7), Start::End);
+    assert_eq!(index.start(RegionId(1), 6), Start::Gone { base: 7 });
+    // Merged into another one at an entry that changed nothing: there is nothing left to be told, and no gap.
+    let merged = |lsn, event| {
+        HistoryRecord::Lineage(Lineage {
+            lsn: Lsn::new(lsn),
+            region: RegionId(2),
+            incarnation: incarnation(3),
+            position: RaftPosition { index: 20, term: 6 },
+            data_index: 19,
+            event,
+            wall_clock_micros: 0,
+        })
+    };
+    let event = LineageEvent::Merged {
+        version: 3,
+        source: RegionId(1),
+        source_incarnation: incarnation(3),
+    };
+    index.note(Lsn::new(9), 10, &merged(12, event));
+    assert!(matches!(index.start(RegionId(1), 7), Start::At(_)));
+    // What has ended goes, as soon as nobody needs it.
+    index.forget_below(Lsn::new(10));
+    assert_eq!(index.start(RegionId(1), 7), Start::Unknown);
+}
+
+#[test]
 fn a_crash_at_any_operation_leaves_a_prefix_that_covers_every_sync() {
     let run = |disk: &SimDisk| {
         // A process that dies while it opens has promised nothing.
