@@ -363,7 +363,9 @@ impl Index {
                     span.first_lsn = oldest;
                     span.is_joined = false;
                     span.marks.clear();
-                    return behind == 0 && !span.is_closed && !planted!("how-far-it-came-forgotten");
+                    return behind == 0
+                        && !span.is_closed
+                        && !planted!("how-far-it-came-forgotten");
                 }
                 if span.first_lsn >= oldest {
                     return true;
