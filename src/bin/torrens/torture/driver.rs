@@ -239,7 +239,9 @@ impl<'a> Driver<'a> {
 
     /// Every so many deaths: whether the bytes that one left are what `torrens verify` calls sound.
     fn verify(&mut self) -> Result<Option<Wrong>, TortureError> {
-        let is_due = self.tally.opens > 0 && self.kills.kills.is_multiple_of(VERIFY_EVERY);
+        // Before it said that it is open there may be no store yet.
+        let is_known = self.oracle.model().store.is_some();
+        let is_due = is_known && self.kills.kills.is_multiple_of(VERIFY_EVERY);
         if !is_due {
             return Ok(None);
         }
