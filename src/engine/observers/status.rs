@@ -72,6 +72,9 @@ pub struct ObservedRegion {
     pub reset: Reset,
     /// The region and the index that come before it, while they matter.
     pub after: Option<(RegionId, u64)>,
+    /// The region that took this one in, and the index of the merge: what that has above comes after what is left
+    /// of this one.
+    pub before: Option<(RegionId, u64)>,
     /// When the next attempt is due, in microseconds of the wall clock, if one failed.
     pub next_attempt_micros: Option<u64>,
 }
@@ -217,6 +220,12 @@ pub(super) fn regions(core: &Core, observer: ObserverId) -> Vec<ObservedRegion> 
             applied: core.applied(region),
             reset: attachment.reset,
             after: known.comes_after(attachment),
+            before: match &attachment.state {
+                AttachmentState::Draining(drain) => {
+                    drain.into.map(|into| (into.region, into.index))
+                }
+                _ => None,
+            },
             next_attempt_micros: retries.next_micros((observer, region)),
         }
     };

@@ -336,7 +336,7 @@ fn rebase(
 
 /// A part that waits for a region that is to be scanned needs a scan of its own: what it was born with is not
 /// told any more. If it was taken into another region since, that one needs it.
-fn scan_too(observer: &mut Observer, part: RegionId) {
+pub(super) fn scan_too(observer: &mut Observer, part: RegionId) {
     let mut next = Some(part);
     while let Some(region) = next.take() {
         let Some(attachment) = observer.attachments.get_mut(region) else {

@@ -5,8 +5,8 @@
 //! |---|---|---|
 //! | bootstrap | new, from the region's beginning | |
 //! | split at i | goes on; drains to i if no key of the observer is left in it | each part that was created here: new, from its beginning, behind the whole's i; what the whole lost, its parts lost |
-//! | merge at i | goes on, or is new from i on | the source drains to its last index, before the target's i; what the source lost, the target lost |
-//! | own removal at i, destroy, becoming a witness | drains | |
+//! | merge at i | goes on, or is new from i on | the source drains to its last index, before the target's i; what the source lost, the target lost; a scan of the source becomes one of the target |
+//! | own removal at i, destroy, becoming a witness | drains; gone if a scan of it was not told to its end | |
 //! | snapshot at i begun | wanted if everything to i is acknowledged, else invalidated | merged sources drain |
 //! | damage | wanted | |
 //! | any other change | as it is | |
@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use torrens_journal::planted;
 
-use super::apply::close_if_done;
+use super::apply::{close_if_done, scan_too};
 use super::{
     Attachment, AttachmentState, Drain, InvalidReason, Loss, Observer, Observers, Origin, Reset,
     WantReason,
@@ -424,6 +424,14 @@ fn merge(observer: &mut Observer, source: RegionId, source_end: Option<u64>, int
         target.state = AttachmentState::Wanted { reason };
     }
     target.reset = target.reset.max(reset);
+    if reset == Reset::Scan {
+        // The rows of the source come with a scan of the target, which is of what the target is then: its parts
+        // that wait for it need their own.
+        for part in waiting_parts(observer, into.region) {
+            scan_too(observer, part);
+        }
+        scan_too(observer, into.region);
+    }
     leave(observer, source, source_end, Some(into));
 }
 
@@ -470,6 +478,11 @@ fn leave(observer: &mut Observer, region: RegionId, end: Option<u64>, into: Opti
         AttachmentState::Wanted { .. }
         | AttachmentState::CatchingUp { .. }
         | AttachmentState::Live { .. } => {
+            // Rows that a scan has not told are told by nothing else, and what was acknowledged says nothing
+            // of them: if the region comes back, nothing of it is known.
+            if attachment.reset == Reset::Scan && !planted!("scan-forgotten-at-the-end") {
+                return drop(observer.attachments.remove(region));
+            }
             let attached = attachment.is_attached();
             attachment.reset = Reset::None;
             attachment.state = AttachmentState::Draining(Box::new(Drain {

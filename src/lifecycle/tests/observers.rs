@@ -492,43 +492,88 @@ fn what_took_a_part_in_loses_and_is_scanned_with_it() {
     assert_eq!(attachment(&world, TWO).reset, Reset::Scan);
 }
 
+/// Region 2 is merged into region 1, at index 20.
+fn merge(world: &mut World) {
+    let target = world
+        .register
+        .peer(ONE)
+        .unwrap()
+        .stage
+        .region()
+        .unwrap()
+        .clone();
+    world.accept(&Event::PrepareMerge {
+        region: TWO,
+        incarnation: None,
+        epoch: epoch(1, 2),
+        position: at(8),
+        target: (*target).clone(),
+        min_index: 6,
+    });
+    let source = world
+        .register
+        .peer(TWO)
+        .unwrap()
+        .stage
+        .region()
+        .unwrap()
+        .clone();
+    let before = world.register.peer(ONE).unwrap().stage.epoch();
+    world.accept(&Event::CommitMerge {
+        region: ONE,
+        incarnation: None,
+        epoch: before,
+        position: at(20),
+        source: (*source).clone(),
+        commit: 8,
+    });
+}
+
+#[test]
+fn a_scan_that_was_not_told_is_owed_beyond_the_regions_end() {
+    let scan = |world: &mut World, region| {
+        world.accept(&Event::Observer(ObserverEvent::Rebase {
+            observer: O1,
+            starts: vec![Rebased {
+                region,
+                acked: Some(9),
+                reset: Reset::Scan,
+            }],
+        }));
+    };
+    let gone = |world: &World, region| {
+        let attachments = world.register.observers();
+        attachments.attachment(O1, region).is_none()
+    };
+    // If it comes back, nothing of it is known.
+    let mut world = observed();
+    scan(&mut world, ONE);
+    world.accept(&Event::Destroy {
+        region: ONE,
+        incarnation: None,
+        peer: PeerId(11),
+        cause: DestroyCause::Operator,
+    });
+    assert!(gone(&world, ONE));
+    // What took it in is scanned for it, and so are parts that wait for that one.
+    const PART: RegionId = RegionId(3);
+    let mut world = World::bootstrapped("", "");
+    world.accept(&split(1, epoch(1, 1), 9, "m", 2, Derive::Left));
+    world.accept(&add(&world, "a", ("", ""), 9));
+    world.accept(&attach(&world, ONE, 6, 9));
+    world.accept(&split(1, epoch(1, 2), 12, "f", 3, Derive::Right));
+    scan(&mut world, TWO);
+    merge(&mut world);
+    assert!(gone(&world, TWO));
+    let reason = WantReason::Rebased;
+    let target = attachment(&world, ONE);
+    assert_eq!(target.state, AttachmentState::Wanted { reason });
+    assert_eq!(target.reset, Reset::Scan);
+    assert_eq!(attachment(&world, PART).reset, Reset::Scan);
+}
+
 #[test]
 fn a_merge_ends_the_source_before_the_target_goes_on() {
-    let merge = |world: &mut World| {
-        let target = world
-            .register
-            .peer(ONE)
-            .unwrap()
-            .stage
-            .region()
-            .unwrap()
-            .clone();
-        world.accept(&Event::PrepareMerge {
-            region: TWO,
-            incarnation: None,
-            epoch: epoch(1, 2),
-            position: at(8),
-            target: (*target).clone(),
-            min_index: 6,
-        });
-        let source = world
-            .register
-            .peer(TWO)
-            .unwrap()
-            .stage
-            .region()
-            .unwrap()
-            .clone();
-        let before = world.register.peer(ONE).unwrap().stage.epoch();
-        world.accept(&Event::CommitMerge {
-            region: ONE,
-            incarnation: None,
-            epoch: before,
-            position: at(20),
-            source: (*source).clone(),
-            commit: 8,
-        });
-    };
     let into = Some(Origin {
         region: ONE,
         index: 20,
