@@ -379,6 +379,9 @@ pub struct RegionRows {
     pub region: u64,
     pub range: WireRange,
     pub rows: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The region that its observer must be told of first, and that this store does not lead: what this one was
+    /// split off with is told by whoever leads that.
+    pub waits_for: Option<u64>,
 }
 
 /// What a store says of itself.
