@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use wildmatch::WildMatch;
 
+use crate::oracle::{ChildOptions, OracleOptions};
+
 /// Torrens measured side by side with its peers.
 #[derive(Debug, Parser)]
 #[command(version, about)]
@@ -26,6 +28,11 @@ pub(crate) enum Command {
     Observe(Options),
     /// A store of a million regions: opening, lookups, splits, checkpoints, storms of loads, restart
     Scale(Options),
+    /// What damage and power cuts leave of Torrens and its peers
+    Oracle(OracleOptions),
+    /// One store of the suite `oracle` (how this program calls itself)
+    #[command(hide = true)]
+    OracleChild(ChildOptions),
     /// Prints rows that were kept from --json as a table
     Table(RowFiles),
     /// Carries out one run (how this program calls itself)

@@ -24,6 +24,7 @@
 //! | `engine`, `proto` | the suite `engine`, and the protobuf that it compares with |
 //! | `observe` | the suite `observe` |
 //! | `scale` | the suite `scale` |
+//! | `oracle` | the suite `oracle`: not how fast, but what is left after damage and power cuts |
 //!
 //! Not here: benchmarks of Torrens alone, which are `cargo bench` in the workspace.
 
@@ -39,6 +40,7 @@ mod journal;
 mod judged;
 mod machine;
 mod observe;
+mod oracle;
 mod peers;
 mod place;
 mod proto;
@@ -63,6 +65,8 @@ fn main() -> ExitCode {
         Command::Engine(options) => engine::run(&options),
         Command::Observe(options) => observe::run(&options),
         Command::Scale(options) => scale::run(&options),
+        Command::Oracle(options) => oracle::run(&options),
+        Command::OracleChild(options) => oracle::serve(&options),
         Command::Table(rows) => suite::reprint(&rows.files),
         Command::Job(files) => child::serve(&files),
     };

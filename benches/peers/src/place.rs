@@ -62,6 +62,14 @@ impl Place {
         Ok(dir)
     }
 
+    /// A copy of `filled`, for somebody who measures nothing.
+    pub(crate) fn copy_of(&self, filled: &Path) -> Result<TempDir> {
+        let dir = self.empty()?;
+        copy_all(filled, dir.path())
+            .with_context(|| format!("cannot copy {}", filled.display()))?;
+        Ok(dir)
+    }
+
     fn empty(&self) -> Result<TempDir> {
         tempfile::Builder::new()
             .prefix("run-")
@@ -99,7 +107,7 @@ fn refuse_memory(dir: &Path) -> Result<()> {
 }
 
 /// Every file below `dir`.
-fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut dirs = vec![dir.to_owned()];
     while let Some(dir) = dirs.pop() {
