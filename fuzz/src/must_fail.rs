@@ -10,7 +10,7 @@ pub(crate) const FAULTS: [u8; 4] = *b"pmrh";
 /// More than `fuzz/run` allows, in bytes.
 const TOO_MUCH_BYTES: usize = 512 << 20;
 
-/// Looks for [`WAY`] byte by byte, as only coverage finds it, and fails.
+/// Looks for a fixed word byte by byte, as only coverage finds it, and fails.
 ///
 /// # Panics
 /// And worse, on purpose.

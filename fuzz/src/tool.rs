@@ -55,7 +55,7 @@ const ITEMS_MAX: usize = 100_000;
 /// One change of a file, as eight bytes of the input say: which file, what, two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The file, by its place in [`STORE`]; taken modulo its length.
+    /// The file, by its place among those of the sample store; taken modulo its length.
     pub file: u8,
     /// Which of the seven changes; taken modulo seven. See `Change::make`.
     pub what: u8,
