@@ -59,6 +59,29 @@ impl Wake for Count {
     }
 }
 
+/// Data never assumes a record that a crash could take away.
+#[test]
+fn a_write_comes_behind_the_last_record_of_its_region() {
+    let world = World::new(4);
+    let (engine, _) = world.open().unwrap();
+    bootstrap(&engine).unwrap();
+    let ticket = engine.submit(change(0)).unwrap();
+    assert!(ticket.answer().is_none(), "nobody has synced yet");
+    let mut batch = WriteBatch::new();
+    batch.put(b"a".as_slice(), b"1".as_slice());
+    let epoch = RegionEpoch {
+        conf_ver: 2,
+        version: 1,
+    };
+    let answer = engine.write(RegionId(1), epoch, at(8), &batch).unwrap();
+    assert!(matches!(answer, WriteAnswer::Applied { .. }));
+    accepted(
+        &ticket
+            .answer()
+            .expect("its record is durable before the data"),
+    );
+}
+
 #[test]
 fn nothing_is_seen_before_it_is_durable_and_everybody_is_told_once_in_order() {
     let world = World::new(3);
