@@ -139,8 +139,7 @@ impl JournalOptions {
     /// How long a waiting thread gives its processor away again and again before it sleeps: up to
     /// 10 ms, zero for never. Where a sync takes longer than this, threads sleep at once. Waiting
     /// awake saves the wake-ups, which cost as much as half a sync on a virtual machine, and costs
-    /// the processor time that nobody else wants. Where more than eight threads wait for each processor,
-    /// all sleep at once: they would take that time from each other. Default 300 µs.
+    /// the processor time that nobody else wants. Default 300 µs.
     #[must_use]
     pub fn wait_awake(mut self, limit: Duration) -> Self {
         self.wait_awake = limit;

@@ -61,11 +61,6 @@ impl Cohort {
         };
     }
 
-    /// How many threads waited at once when the last sync returned.
-    pub(super) fn crowd(&self) -> u32 {
-        self.expected
-    }
-
     /// How long a sync takes here.
     pub(super) fn sync_time(&self) -> Duration {
         Duration::from_nanos(self.sync_nanos)
@@ -86,16 +81,6 @@ mod tests {
             cohort.returned(1, 0, SYNC);
         }
         assert_eq!(cohort.sync_time(), SYNC);
-    }
-
-    #[test]
-    fn the_crowd_is_whoever_was_served_and_whoever_waited_meanwhile() {
-        let mut cohort = Cohort::default();
-        assert_eq!(cohort.crowd(), 0);
-        cohort.returned(30, 34, SYNC);
-        assert_eq!(cohort.crowd(), 64);
-        cohort.returned(1, 0, SYNC);
-        assert_eq!(cohort.crowd(), 1, "those who are gone count no more");
     }
 
     #[test]

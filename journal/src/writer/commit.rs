@@ -14,7 +14,6 @@
 //! The journal's owner may have something done around it ([`SyncHooks`]): before the seal that decides what
 //! a sync covers, and when that is durable, before anybody who waits hears of it.
 
-use std::num::NonZero;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,18 +27,6 @@ use crate::writer::Inner;
 use crate::writer::batch::{Batch, Woken};
 use crate::writer::medium::Burst;
 use crate::writer::state::{End, State, Unsynced};
-
-/// Where more threads wait than this for each processor, they sleep at once. It is far beyond what was measured: with 64
-/// threads on two processors, sleeping at once took a third of the throughput that waiting awake has. Fewer are awake before a sync
-/// returns, while the processors have nothing else to do; more keep each other, and those who append, from
-/// running, and that costs more than being woken.
-const AWAKE_PER_PROCESSOR: u32 = 64;
-
-/// How many threads may wait awake on this machine.
-pub(super) fn awake_threads_max() -> u32 {
-    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-    u32::try_from(processors).map_or(u32::MAX, |count| count.saturating_mul(AWAKE_PER_PROCESSOR))
-}
 
 /// Who may start the next sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,12 +153,10 @@ impl Inner {
         }
     }
 
-    /// How long a waiter stays awake: not at all where a sync takes longer than is allowed, or where so many
-    /// wait that they would take the processors from those who have something to do.
+    /// How long a waiter stays awake: not at all where a sync takes longer than is allowed.
     fn awake(&self, state: &State) -> Duration {
         let allowed = self.options.get_wait_awake();
-        let is_crowded = state.cohort.crowd() > self.awake_threads_max;
-        if state.cohort.sync_time() > allowed || is_crowded {
+        if state.cohort.sync_time() > allowed {
             Duration::ZERO
         } else {
             allowed

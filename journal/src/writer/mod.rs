@@ -114,8 +114,6 @@ struct Inner {
     completions: Completions,
     hooks: Hooks,
     is_ahead: AtomicBool,
-    /// More waiting threads than this sleep at once.
-    awake_threads_max: u32,
     flusher: Bell,
     preparer: Bell,
 }

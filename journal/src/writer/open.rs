@@ -26,7 +26,7 @@ use crate::stats::JournalStats;
 use crate::writer::append::is_full;
 use crate::writer::batch::Batch;
 use crate::writer::cohort::Cohort;
-use crate::writer::commit::{self, Lead};
+use crate::writer::commit::Lead;
 use crate::writer::completion::Completions;
 use crate::writer::hooks::Hooks;
 use crate::writer::marks::{Effort, MarkFile};
@@ -488,7 +488,6 @@ fn assemble(
         completions: Completions::default(),
         hooks: Hooks::default(),
         is_ahead: AtomicBool::new(false),
-        awake_threads_max: commit::awake_threads_max(),
         flusher: Bell::default(),
         preparer: Bell::default(),
         state: Mutex::new(state),
