@@ -104,6 +104,20 @@ fn an_older_data_store_damages_the_regions_that_it_is_too_old_for() {
     expect_damaged(&world, &seen, &[1]);
 }
 
+/// Its rows were the whole's, and durable before the split.
+#[test]
+fn a_part_that_wrote_nothing_itself_is_damaged_when_the_data_is_gone() {
+    let world = World::new(3);
+    let (engine, _) = world.open().unwrap();
+    bootstrap(&engine).unwrap();
+    write(&engine, 1, EPOCH, 6, &["a", "z"]);
+    split_at_m(&engine).unwrap();
+    let seen = Seen::of(&engine);
+    drop(engine);
+    let world = world.power_cut(CutChoice::KeepAll, Lost::Everything);
+    expect_damaged(&world, &seen, &[1, 2]);
+}
+
 #[test]
 fn data_that_no_barrier_covered_is_asked_for_again_and_is_no_damage() {
     let (world, seen) = furnished();

@@ -213,6 +213,22 @@ fn a_staged_file_that_changed_is_refused_before_anything_is_touched() {
 }
 
 #[test]
+fn another_whole_file_in_the_place_of_a_staged_one_is_refused() {
+    let world = World::new(2);
+    let (engine, _) = world.open().unwrap();
+    let incarnation = create(&engine, 70);
+    let staged = receive(&engine, &sent(70, ("b", "y"), 40, &["c"]));
+    // Of the same peer at the same index, and whole: only what was received says that it is another one.
+    let (_, bytes) = sent(70, ("b", "y"), 40, &["d"]);
+    let path = staged.name.path_in(Path::new("store/snapshots"));
+    assert_eq!(world.disk.contents(&path).unwrap().len(), bytes.len());
+    world.disk.corrupt(&path, 0, &bytes).unwrap();
+    let refused = engine.apply_snapshot(ID, incarnation, &staged).unwrap_err();
+    assert!(matches!(refused, EngineError::Snapshot(_)), "{refused}");
+    assert_eq!(engine.region(ID).unwrap().stage, "uninitialized");
+}
+
+#[test]
 fn a_staged_file_lost_in_a_crash_takes_the_apply_back() {
     // Dies right after begin is durable: at the first call of the data store that follows it.
     let world = World::new(2);

@@ -65,10 +65,11 @@ fn a_write_comes_behind_the_last_record_of_its_region() {
     let world = World::new(4);
     let (engine, _) = world.open().unwrap();
     bootstrap(&engine).unwrap();
+    // Leases sequences, which is a sync of its own.
+    written(engine.write(RegionId(1), EPOCH, at(6), &puts(&["a"], "0"))).unwrap();
     let ticket = engine.submit(change(0)).unwrap();
     assert!(ticket.answer().is_none(), "nobody has synced yet");
-    let mut batch = WriteBatch::new();
-    batch.put(b"a".as_slice(), b"1".as_slice());
+    let batch = puts(&["a"], "1");
     let epoch = RegionEpoch {
         conf_ver: 2,
         version: 1,

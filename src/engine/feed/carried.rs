@@ -200,3 +200,24 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A write that came while the barrier was under way is not covered by it.
+    #[test]
+    fn only_what_a_barrier_covered_is_acknowledged_with_it() {
+        let row = |sequence| AckRow {
+            observer: ObserverId(1),
+            region: RegionId(1),
+            sequence: Sequence::new(sequence),
+            index: sequence,
+        };
+        let carried = Carried::default();
+        carried.waiting.lock().extend([row(4), row(5), row(6)]);
+        assert_eq!(carried.take(Sequence::new(5)), [row(4), row(5)]);
+        assert_eq!(carried.take(Sequence::new(5)), []);
+        assert_eq!(carried.take(Sequence::new(9)), [row(6)]);
+    }
+}
