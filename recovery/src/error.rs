@@ -11,6 +11,7 @@ use torrens_journal::{Lsn, OpenError, ReadError};
 use crate::checkpoint::CheckpointError;
 use crate::repair::{RepairError, RepairState};
 use crate::report::RecoveryReport;
+use crate::verdict::Verdict;
 
 /// Why [`inspect`](crate::inspect) or [`recover`](crate::recover) did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +25,7 @@ pub enum RecoveryError {
         dir: PathBuf,
     },
     /// The verdict does not allow opening. Nothing was changed.
-    #[error("refused to open: {}", report.verdict.name())]
+    #[error("refused to open: {}", refusal(&report.verdict))]
     Refused {
         /// What was found, with the verdict and the exact position.
         report: Box<RecoveryReport>,
@@ -83,6 +84,14 @@ pub enum RecoveryError {
     /// changed.
     #[error("recovery was stopped on request")]
     Aborted,
+}
+
+/// The verdict's name; with the operating system's answer, since no other part of the chain of causes has it.
+fn refusal(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Unreadable(failure) => format!("{}: {failure}", verdict.name()),
+        _ => verdict.name().to_owned(),
+    }
 }
 
 impl RecoveryError {

@@ -283,6 +283,19 @@ pub struct ReadFailure {
     pub source: Arc<dyn std::error::Error + Send + Sync>,
 }
 
+/// What was being done, and the answer with its causes, on one line.
+impl fmt::Display for ReadFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.source)?;
+        let mut cause = self.source.source();
+        while let Some(source) = cause {
+            write!(f, ": {source}")?;
+            cause = source.source();
+        }
+        Ok(())
+    }
+}
+
 /// Something that a newer version wrote and this one must not guess at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewerFormat {

@@ -356,13 +356,7 @@ fn verdict_lines(report: &RecoveryReport, f: &mut fmt::Formatter<'_>) -> fmt::Re
                 f,
                 "verdict   unreadable: the operating system refused; nothing was changed"
             )?;
-            write!(f, "found     {}: {}", failure.what, failure.source)?;
-            let mut cause = failure.source.source();
-            while let Some(source) = cause {
-                write!(f, ": {source}")?;
-                cause = source.source();
-            }
-            writeln!(f)
+            writeln!(f, "found     {failure}")
         }
     }
 }

@@ -13,7 +13,7 @@ use torrens_recovery::facts::Position;
 use torrens_recovery::repair::{self, Choice, Loss};
 use torrens_recovery::{Cause, GapKind, Item, Verdict};
 
-use super::{InspectError, Inspector, KeyForm, Picture, chain, describe};
+use super::{InspectError, Inspector, KeyForm, Picture, describe};
 use crate::RegionId;
 use crate::lifecycle::OpenOperation;
 pub use damage::FlippedBit;
@@ -167,8 +167,7 @@ impl Inspector {
                 );
             }
             Verdict::Unreadable(failure) => {
-                let why = chain(&*failure.source);
-                explanation.found = Some(format!("{}: {why}", failure.what));
+                explanation.found = Some(failure.to_string());
                 explanation.evidence.push(
                     "a read that the operating system refused is never taken for the end of the journal".to_owned(),
                 );

@@ -62,7 +62,9 @@ fn reads_that_fail_are_an_answer_and_change_nothing() {
     child.must("forbid pread64 EIO");
     let refused = child.ask("open").outcome;
     assert!(
-        refused.starts_with("open-recovery") && refused.contains("unreadable"),
+        refused.starts_with("open-recovery")
+            && refused.contains("unreadable")
+            && refused.contains("os error 5"),
         "{refused}"
     );
     drop(child);

@@ -339,22 +339,34 @@ fn forbid(call: &str, error: &str) {
 
 /// Sets a limit of this process, `none` for no limit, `+N` for so much more than it has now; gives it.
 fn limit(what: &str, how_much: &str) -> u64 {
-    let (resource, used): (Resource, fn() -> u64) = match what {
-        "files" => (Resource::Nofile, || {
-            std::fs::read_dir("/proc/self/fd").unwrap().count() as u64
-        }),
-        "file-bytes" => (Resource::Fsize, || 0),
-        "memory" => (Resource::As, memory),
+    let (resource, with_more): (Resource, fn(u64) -> u64) = match what {
+        "files" => (Resource::Nofile, files),
+        "file-bytes" => (Resource::Fsize, |more| more),
+        "memory" => (Resource::As, |more| memory() + more),
         other => panic!("no limit of {other}"),
     };
     let maximum = getrlimit(resource).maximum;
     let current = match (how_much, how_much.strip_prefix('+')) {
         ("none", _) => maximum,
-        (_, Some(more)) => Some(used() + more.parse::<u64>().unwrap()),
+        (_, Some(more)) => Some(with_more(more.parse().unwrap())),
         (exact, None) => exact.parse().ok(),
     };
     setrlimit(resource, Rlimit { current, maximum }).unwrap();
     current.unwrap_or(u64::MAX)
+}
+
+/// The limit under which so many more files can be opened. It bounds the numbers, not the count, and whoever started
+/// the tests may have left numbers free in between.
+fn files(more: u64) -> u64 {
+    let listing = std::fs::read_dir("/proc/self/fd").unwrap();
+    let open: std::collections::BTreeSet<u64> = listing
+        .map(Result::unwrap)
+        // The listing itself is open too, and is not any more when the limit counts.
+        .filter(|file| !std::fs::read_link(file.path()).is_ok_and(|target| target.ends_with("fd")))
+        .filter_map(|file| file.file_name().to_str()?.parse().ok())
+        .collect();
+    let mut free = (0..).filter(|number| !open.contains(number));
+    free.nth(more as usize).unwrap()
 }
 
 /// The address space of this process, in bytes.

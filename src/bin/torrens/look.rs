@@ -32,7 +32,7 @@ pub(crate) fn verdict_failure(dir: &Path, report: &RecoveryReport) -> Option<Fai
             format!("record {} cannot be: {}", impossible.lsn, impossible.reason)
         }
         Verdict::NewerFormat(newer) => format!("{}: {}", newer.place, newer.what),
-        Verdict::Unreadable(failure) => format!("{}: {}", failure.what, chain(&*failure.source)),
+        Verdict::Unreadable(failure) => failure.to_string(),
         other => other.name().to_owned(),
     };
     let hint = match verdict {

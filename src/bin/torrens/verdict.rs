@@ -5,7 +5,6 @@ use serde::Serialize;
 use torrens_recovery::facts::Position;
 use torrens_recovery::{RecoveryReport, Verdict};
 
-use crate::exit::chain;
 use crate::render::{count, grouped, size};
 
 /// One sentence about what a verdict means for the person who reads it.
@@ -57,10 +56,7 @@ pub(crate) fn stop(verdict: &Verdict) -> Option<(Option<Position>, String)> {
             Some((Some(position), impossible.reason.clone()))
         }
         Verdict::NewerFormat(newer) => Some((None, format!("{}: {}", newer.place, newer.what))),
-        Verdict::Unreadable(failure) => Some((
-            None,
-            format!("{}: {}", failure.what, chain(&*failure.source)),
-        )),
+        Verdict::Unreadable(failure) => Some((None, failure.to_string())),
         _ => None,
     }
 }
