@@ -35,7 +35,14 @@ pub struct ClusterOptions {
     /// Most regions.
     #[arg(long, default_value_t = 40)]
     pub regions_max: usize,
+    /// Entries of a region's log that its leader keeps for a replica that is behind: beyond it the replica
+    /// gets a snapshot. Default 500; the nemesis's is 24, so that a few seconds are enough.
+    #[arg(long)]
+    pub log_entries_max: Option<u64>,
 }
+
+/// What a leader keeps of a region's log for a replica that is behind, if nothing else is said.
+const LOG_ENTRIES_MAX: u64 = 500;
 
 /// One process.
 struct Process {
@@ -139,6 +146,10 @@ impl Cluster {
             format!("--listen={}", self.store_address(id)),
             format!("--clients={}", self.client_address(id)),
             format!("--driver={}", self.driver_address()),
+            format!(
+                "--log-entries-max={}",
+                self.options.log_entries_max.unwrap_or(LOG_ENTRIES_MAX)
+            ),
         ];
         let process = self.spawn(&format!("store-{id}"), &arguments)?;
         self.stores[id as usize - 1] = Some(process);

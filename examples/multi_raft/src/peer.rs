@@ -78,8 +78,8 @@ pub struct PeerTask {
     pub heard_leader: Instant,
     /// The last index that was handed to the engine.
     pub applied: u64,
-    /// The last snapshot found the region in memory, and no split has come since.
-    pub snapshot_ended_cache: bool,
+    /// The last snapshot found the region in memory at an older version, and no split has come since.
+    pub split_is_unseen: bool,
 }
 
 impl PeerTask {
@@ -205,7 +205,7 @@ impl PeerTask {
             role: StateRole::Follower,
             heard_leader: Instant::now(),
             applied,
-            snapshot_ended_cache: false,
+            split_is_unseen: false,
         })
     }
 

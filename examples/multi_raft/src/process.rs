@@ -13,7 +13,7 @@ use torrens::{
 use crate::HostError;
 use crate::raft_log::RaftLogs;
 use crate::server::{self, Context};
-use crate::store::{self, Input, Shared, Store};
+use crate::store::{self, Input, Shared, Store, Threads};
 use crate::transport::{ask, connect};
 use crate::wire::Frame;
 
@@ -33,6 +33,22 @@ pub struct StoreOptions {
     pub clients: String,
     #[arg(long)]
     pub driver: String,
+    /// Entries that a leader keeps for a replica that is behind.
+    #[arg(long)]
+    pub log_entries_max: u64,
+}
+
+/// Regions of this example are small and are read some ten times a second, so a hot one is known sooner.
+fn cache_settings() -> CacheSettings {
+    CacheSettings {
+        round_interval: Duration::from_secs(1),
+        hot_reads: 10,
+        cold_reads: 2,
+        residence_min: Duration::from_secs(10),
+        reload_pause: Duration::from_secs(5),
+        expected_region_bytes: 1 << 20,
+        ..CacheSettings::default()
+    }
 }
 
 /// Runs a store until it is told to stop.
@@ -41,7 +57,7 @@ pub fn run_store(options: &StoreOptions) -> Result<(), HostError> {
     std::fs::create_dir_all(&options.dir)?;
     let (engine, report) = Engine::options()
         .store(id)
-        .cache(CacheSettings::default())
+        .cache(cache_settings())
         .open(store::engine_dir(&options.dir))?;
     eprintln!("{report}");
     let logs = RaftLogs::open(&store::log_dir(&options.dir))?;
@@ -54,7 +70,12 @@ pub fn run_store(options: &StoreOptions) -> Result<(), HostError> {
         shared: Arc::clone(&shared),
         inputs: own.clone(),
     };
-    let store = Store::open(id, engine, logs, Arc::clone(&shared), own.clone(), inputs)?;
+    let threads = Threads {
+        shared: Arc::clone(&shared),
+        own: own.clone(),
+        inputs,
+    };
+    let store = Store::open(id, engine, logs, options.log_entries_max, threads)?;
     server::serve_cluster(TcpListener::bind(&options.listen)?, context.clone());
     server::serve_clients(TcpListener::bind(&options.clients)?, context);
     beat(options.clone(), shared, own.clone());

@@ -206,6 +206,8 @@ impl Store {
         peer_ids: Vec<u64>,
     ) -> Result<Applied, HostError> {
         let described = self.engine.region(region).and_then(|status| status.region);
+        let before = self.engine.region(RegionId(child));
+        let was_made = before.is_some_and(|status| status.region.is_none());
         let mut peers: Vec<Peer> = described.map_or(Vec::new(), |region| region.peers.clone());
         for (peer, id) in peers.iter_mut().zip(&peer_ids) {
             peer.id = PeerId(*id);
@@ -227,7 +229,11 @@ impl Store {
             && let Some(task) = self.tasks.get_mut(&region)
         {
             task.bytes /= 2;
-            if std::mem::take(&mut task.snapshot_ended_cache) {
+            if was_made {
+                let name = "split-met-a-peer-that-a-message-had-made";
+                self.shared.counters.add("case", name);
+            }
+            if std::mem::take(&mut task.split_is_unseen) {
                 self.shared
                     .counters
                     .add("case", "split-behind-a-snapshot-over-a-cache");

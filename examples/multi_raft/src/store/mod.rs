@@ -83,11 +83,21 @@ pub struct Shared {
     pub addresses: Addresses,
 }
 
+/// How the loop and the other threads of the process speak to each other.
+pub struct Threads {
+    pub shared: Arc<Shared>,
+    /// For threads that work for the loop.
+    pub own: Sender<Input>,
+    pub inputs: Receiver<Input>,
+}
+
 /// The store's loop.
 pub struct Store {
     pub id: StoreId,
     pub engine: Engine,
     logs: Arc<RaftLogs>,
+    /// Entries that a leader keeps for a replica that is behind.
+    log_entries_max: u64,
     tasks: BTreeMap<RegionId, PeerTask>,
     parked: ParkingLot<Envelope>,
     /// The store that a peer last wrote from, for peers that no description here names.
@@ -122,10 +132,14 @@ impl Store {
         id: StoreId,
         engine: Engine,
         logs: RaftLogs,
-        shared: Arc<Shared>,
-        own: Sender<Input>,
-        inputs: Receiver<Input>,
+        log_entries_max: u64,
+        threads: Threads,
     ) -> Result<Store, HostError> {
+        let Threads {
+            shared,
+            own,
+            inputs,
+        } = threads;
         let transport = Transport::new(
             id.0,
             Arc::clone(&shared.addresses),
@@ -135,6 +149,7 @@ impl Store {
             id,
             engine,
             logs: Arc::new(logs),
+            log_entries_max,
             tasks: BTreeMap::new(),
             parked: ParkingLot::default(),
             heard_from: BTreeMap::new(),
@@ -253,6 +268,9 @@ impl Store {
         if self.ticks.is_multiple_of(20) {
             self.compact_logs()?;
             self.logs.purge()?;
+        }
+        if self.ticks.is_multiple_of(40) {
+            self.hint_followers();
         }
         if self.ticks.is_multiple_of(4) {
             self.hint_learners();

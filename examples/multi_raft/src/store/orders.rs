@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use raft::eraftpb::{ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2};
 use torrens::lifecycle::Mode;
-use torrens::{PeerRole, Preload, RegionEpoch, RegionId};
+use torrens::{CacheState, Peer, PeerRole, Preload, RegionEpoch, RegionId, RegionStatus};
 
 use super::{Input, Store};
 use crate::command::{Command, PeersCommand, PeersContext};
@@ -66,15 +66,30 @@ impl Store {
 
     /// Hints to the stores of learners that they will be needed: one that has no data yet says so.
     pub(super) fn hint_learners(&mut self) {
+        self.hint(|_, peer| peer.role == PeerRole::Learner);
+    }
+
+    /// Whoever may lead next keeps in memory what the leader does, so that a failure finds it warm.
+    pub(super) fn hint_followers(&mut self) {
+        self.hint(|status, peer| {
+            status.cache == CacheState::Active && peer.role == PeerRole::Voter
+        });
+    }
+
+    /// Tells the stores of such peers of regions that this store leads to have them in memory.
+    fn hint(&mut self, is_for: impl Fn(&RegionStatus, &Peer) -> bool) {
         let mut hints = Vec::new();
         for (region, task) in &self.tasks {
-            let described = self.engine.region(*region).and_then(|status| status.region);
-            let Some(described) = described.filter(|_| task.leads_for_sure()) else {
+            let status = self.engine.region(*region);
+            let Some(status) = status.filter(|_| task.leads_for_sure()) else {
                 continue;
             };
-            let learners = described.peers.iter();
-            let learners = learners.filter(|peer| peer.role == PeerRole::Learner);
-            hints.extend(learners.map(|peer| Envelope {
+            let Some(described) = &status.region else {
+                continue;
+            };
+            let peers = described.peers.iter();
+            let peers = peers.filter(|peer| peer.id != task.peer && is_for(&status, peer));
+            hints.extend(peers.map(|peer| Envelope {
                 region: region.0,
                 from_store: self.id.0,
                 to_store: peer.store.0,

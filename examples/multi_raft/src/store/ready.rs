@@ -141,7 +141,9 @@ impl Store {
             let Ok(floor) = self.engine.truncate_floor(*region) else {
                 continue;
             };
-            let mut to = floor.min(task.applied.saturating_sub(64));
+            // A little more than is needed, for replicas that are a moment late.
+            let spare = self.log_entries_max / 8;
+            let mut to = floor.min(task.applied.saturating_sub(spare));
             if task.is_leader() {
                 let raft = &task.node.raft;
                 let slowest = raft
@@ -151,13 +153,13 @@ impl Store {
                     .min();
                 let slowest = slowest.unwrap_or(0);
                 // One that is far behind gets a snapshot, sooner than everybody keeps its log.
-                to = match slowest + 500 < to {
-                    true => to - 400,
+                to = match slowest + self.log_entries_max < to {
+                    true => to - self.log_entries_max / 5 * 4,
                     false => to.min(slowest),
                 };
             }
             let base = task.state.borrow().base;
-            if to < base.index + 64 {
+            if to < base.index + spare.max(1) {
                 continue;
             }
             let Ok(term) = task.node.raft.raft_log.term(to) else {

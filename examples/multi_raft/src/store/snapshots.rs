@@ -177,7 +177,13 @@ impl Store {
         };
         task.staged.clear();
         let status = self.engine.region(region);
-        let was_cached = status.is_some_and(|status| status.cache == CacheState::Active);
+        let version = |status: &torrens::RegionStatus| {
+            let described = status.region.as_ref();
+            described.map(|region| region.epoch.version)
+        };
+        let was_cached_at = status
+            .filter(|status| status.cache == CacheState::Active)
+            .and_then(|status| version(&status));
         let answer = self
             .engine
             .apply_snapshot_over(region, incarnation, &staged, &sources)?;
@@ -185,11 +191,18 @@ impl Store {
         if !answer.holds() {
             return Ok(false);
         }
-        if was_cached {
-            self.shared.counters.add("case", "snapshot-over-a-cache");
-        }
         // The begin is durable, so the old log is nobody's: it begins at the snapshot.
-        let described = self.engine.region(region).and_then(|status| status.region);
+        let status = self.engine.region(region);
+        let is_newer = was_cached_at.is_some() && status.as_ref().and_then(version) > was_cached_at;
+        for (happened, name) in [
+            (was_cached_at.is_some(), "snapshot-over-a-cache"),
+            (is_newer, "snapshot-over-a-cache-of-an-older-version"),
+        ] {
+            if happened {
+                self.shared.counters.add("case", name);
+            }
+        }
+        let described = status.and_then(|status| status.region);
         let Some(task) = self.tasks.get_mut(&region) else {
             return Ok(false);
         };
@@ -210,7 +223,7 @@ impl Store {
         }
         drop(state);
         task.applied = position.index;
-        task.snapshot_ended_cache = was_cached;
+        task.split_is_unseen = is_newer;
         task.needs_snapshot = false;
         task.node.raft.pending_request_snapshot = raft::INVALID_INDEX;
         self.logs.write(changes)?;
