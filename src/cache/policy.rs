@@ -247,6 +247,19 @@ mod tests {
     }
 
     #[test]
+    fn above_the_threshold_only_what_is_in_memory_matters() {
+        let cached: Vec<_> = (1..=9).map(|n| cached(n, 2 * n, 11)).collect();
+        let all: Vec<_> = cached
+            .iter()
+            .cloned()
+            .chain((10..=20).map(|n| absent(n, n * 10_000)))
+            .collect();
+        let decided = decide(&settings(), 99 * MIB, &all);
+        assert!(decided.len() > 1, "{decided:?}");
+        assert_eq!(decided, decide(&settings(), 99 * MIB, &cached));
+    }
+
+    #[test]
     fn cold_regions_go_slowly_and_only_when_memory_is_short() {
         let many: Vec<_> = (1..=30).map(|n| cached(n, n, 1)).collect();
         assert_eq!(decide(&settings(), 30 * MIB, &many), []);

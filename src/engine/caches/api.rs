@@ -47,6 +47,12 @@ impl Engine {
 
     /// As [`Engine::load`], with a ticket that completes when the region is active, or will not be.
     /// A refused load has no ticket.
+    ///
+    /// # Durability
+    /// As [`Engine::load`].
+    ///
+    /// # Errors
+    /// As [`Engine::load`].
     pub fn load_tracked(
         &self,
         region: RegionId,
@@ -64,6 +70,12 @@ impl Engine {
     ///
     /// A host that changes data beside the write path ([`EvictReason::DeleteRange`],
     /// [`EvictReason::Ingest`], [`EvictReason::Flashback`]) calls this *before* it does.
+    ///
+    /// # Durability
+    /// As [`Engine::evict`].
+    ///
+    /// # Errors
+    /// As [`Engine::evict`].
     pub fn evict_tracked(
         &self,
         region: RegionId,
@@ -74,6 +86,12 @@ impl Engine {
     }
 
     /// Loads every region that overlaps `range`; a ticket for each that is not refused.
+    ///
+    /// # Durability
+    /// As [`Engine::load`].
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions). Loads that were asked for before it stay so.
     pub fn load_range(&self, range: &KeyRange) -> Result<Vec<CacheTicket>, EngineError> {
         let mut tickets = Vec::new();
         for (region, epoch) in self.core.regions_over(range) {
@@ -88,6 +106,12 @@ impl Engine {
     }
 
     /// Evicts every region that overlaps `range`; a ticket for each that had something to evict.
+    ///
+    /// # Durability
+    /// As [`Engine::evict`].
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions). What was evicted before it stays so.
     pub fn evict_range(
         &self,
         range: &KeyRange,
@@ -101,6 +125,9 @@ impl Engine {
     /// Asks for a region whose leadership this store is about to take over. The answer comes at once;
     /// whoever waits does so for `patience` at most, and never longer than
     /// [`CacheSettings::preload_wait_max`].
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions). What speaks against it is in [`Preload`].
     pub fn preload(
         &self,
         region: RegionId,
@@ -112,6 +139,13 @@ impl Engine {
 
     /// Tells what a peer is in its Raft group. Call it at every change of the peer's own role: its
     /// step down from leader evicts its region, and nothing else does.
+    ///
+    /// # Durability
+    /// Nothing: the host tells every role again after opening. An eviction that follows is as [`Engine::evict`].
+    ///
+    /// # Errors
+    /// [`EngineError::Closed`], [`EngineError::ReadOnly`] or [`EngineError::Poisoned`]; what failed of an eviction
+    /// that follows.
     pub fn report_leadership(
         &self,
         region: RegionId,

@@ -5,6 +5,7 @@
 //! What to do is decided in `crate::cache::policy`; each thing that is done has its reason in the
 //! journal and a counter.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::Warm;
@@ -21,6 +22,13 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 const WARM_AT_A_TIME: usize = 4;
 /// With more than so many left it does so only when an eighth of them is asked for.
 const WARM_SORTED_EACH_TIME: usize = 256;
+
+/// Which regions are looked at.
+#[derive(Clone, Copy, Debug)]
+enum Among {
+    All,
+    Cached,
+}
 
 /// When the keeper's work is due.
 #[derive(Debug)]
@@ -79,23 +87,25 @@ impl Core {
                 .leadership
                 .retain(|region, incarnation| published.incarnation(region) == Some(incarnation));
         }
-        self.carry_out()
+        self.carry_out(Among::All)
     }
 
     /// Evicts what has to go if memory runs short.
     pub(in crate::engine) fn relieve_caches(&self) {
         let threshold = self.caches.settings.load().evict_bytes_effective();
         if self.caches.bytes() > threshold {
-            let _decided = self.carry_out();
+            // Nothing is loaded while memory is short, so nobody else matters. This is asked for by writes:
+            // it must not take as long as the store has regions.
+            let _decided = self.carry_out(Among::Cached);
         }
     }
 
-    fn carry_out(&self) -> Vec<CacheDecision> {
+    fn carry_out(&self, among: Among) -> Vec<CacheDecision> {
         let settings = self.caches.settings();
         if !settings.enabled {
             return Vec::new();
         }
-        let regions = self.heat_of_regions();
+        let regions = self.heat_of_regions(among);
         let decisions = decide(&settings, self.caches.bytes(), &regions);
         for decision in &decisions {
             match *decision {
@@ -110,25 +120,25 @@ impl Core {
         decisions
     }
 
-    fn heat_of_regions(&self) -> Vec<RegionHeat> {
+    fn heat_of_regions(&self, among: Among) -> Vec<RegionHeat> {
         let published = self.published();
+        // The lock is given back before the regions are looked at: every write takes it.
+        let (cached, sent_away) = {
+            let state = self.caches.state.lock();
+            let cached = state.attached.iter().map(|(region, attached)| {
+                let (bytes, since) = (attached.cache.bytes(), attached.since.elapsed());
+                (*region, HeatPlace::Cached { bytes, since })
+            });
+            (cached.collect::<BTreeMap<_, _>>(), state.sent_away.clone())
+        };
         let labels = self.caches.labels.lock();
-        let state = self.caches.state.lock();
         let heat = |region: RegionId| {
             let peer = published.peer(region)?;
             let normal = published.normal(region, peer.incarnation)?;
             let place = match published.cache_state(region) {
-                CacheState::Active => {
-                    state
-                        .attached
-                        .get(&region)
-                        .map_or(HeatPlace::Neither, |attached| HeatPlace::Cached {
-                            bytes: attached.cache.bytes(),
-                            since: attached.since.elapsed(),
-                        })
-                }
+                CacheState::Active => cached.get(&region).cloned().unwrap_or(HeatPlace::Neither),
                 CacheState::Absent if self.may_load(region, peer.incarnation) => {
-                    let evicted = state.sent_away.get(&region).map(Instant::elapsed);
+                    let evicted = sent_away.get(&region).map(Instant::elapsed);
                     HeatPlace::Absent { evicted }
                 }
                 CacheState::Absent
@@ -146,7 +156,10 @@ impl Core {
                 place,
             })
         };
-        published.region_ids().filter_map(heat).collect()
+        match among {
+            Among::All => published.region_ids().filter_map(heat).collect(),
+            Among::Cached => cached.keys().copied().filter_map(heat).collect(),
+        }
     }
 
     /// Packs what was written to regions since their last merge, also where it is little: a region at
