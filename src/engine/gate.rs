@@ -14,6 +14,12 @@ impl Engine {
     }
 
     /// Creates the peer that the gate permitted.
+    ///
+    /// # Durability
+    /// Durable when it answers.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn create_permitted(&self, permit: CreatePermit) -> Result<Answer, EngineError> {
         let CreatePermit {
             region,
@@ -39,6 +45,9 @@ impl Engine {
     ///
     /// # Durability
     /// Appended only: after a restart Raft asks for the snapshot again, and the keys are released.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn reserve_snapshot(
         &self,
         region: RegionId,
@@ -59,6 +68,12 @@ impl Engine {
     }
 
     /// Raft did not take the reserved snapshot: its keys are nobody's again.
+    ///
+    /// # Durability
+    /// Appended only: after a restart no keys are kept free anyhow.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn release_snapshot(
         &self,
         region: RegionId,

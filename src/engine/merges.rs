@@ -20,6 +20,12 @@ impl Engine {
     /// rolled back in its own.
     ///
     /// The region's data is made durable first.
+    ///
+    /// # Durability
+    /// Durable when it answers.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions), or of a barrier ([`Engine::flush`]).
     pub fn prepare_merge(
         &self,
         region: RegionId,
@@ -45,6 +51,12 @@ impl Engine {
     /// committed entry carries, apply them, and ask again. If the source's data is not here or cannot
     /// be trusted, the region becomes damaged, its index does not move, and the answer is the refusal
     /// [`Refusal::RegionDamaged`]: a snapshot of the merged region heals it.
+    ///
+    /// # Durability
+    /// Durable when it answers. The data of both regions is durable before.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions), or of a barrier ([`Engine::flush`]).
     pub fn commit_merge(
         &self,
         region: RegionId,
@@ -64,6 +76,12 @@ impl Engine {
 
     /// Ends a prepared merge without its taking place: the region serves again. Names the attempt by
     /// `commit`, the index of the entry that prepared it; another attempt is not touched.
+    ///
+    /// # Durability
+    /// Durable when it answers.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn rollback_merge(
         &self,
         region: RegionId,
@@ -81,6 +99,12 @@ impl Engine {
 
     /// Puts a region into flashback: until [`Engine::end_flashback`] it serves only
     /// [`Engine::write_in_flashback`] and [`Engine::view_in_flashback`].
+    ///
+    /// # Durability
+    /// Durable when it answers.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions), or of a barrier ([`Engine::flush`]).
     pub fn begin_flashback(
         &self,
         region: RegionId,
@@ -95,6 +119,12 @@ impl Engine {
     }
 
     /// Ends a flashback.
+    ///
+    /// # Durability
+    /// Durable when it answers.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions), or of a barrier ([`Engine::flush`]).
     pub fn end_flashback(
         &self,
         region: RegionId,

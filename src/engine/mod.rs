@@ -107,6 +107,26 @@ pub(crate) use self::decide::region_tag;
 /// is gone. [`Engine::close`] ends it in order: it waits for the background work, makes everything
 /// durable and writes a clean mark. Dropping the last handle without it stops the background work
 /// and syncs what was appended, ignoring errors: nothing acknowledged is lost either way.
+///
+/// # Transitions
+///
+/// A call that gives an [`Answer`] decides one transition, appends its record, and answers when the
+/// record is durable; where a call's documentation says *appended only*, it does not wait for that.
+/// What may not happen is an answer too, and so is what happened before. An error says that the
+/// *store* could not carry it out:
+///
+/// * [`EngineError::Poisoned`]: a sync failed, so the outcome is unknown until the store is opened
+///   again;
+/// * [`EngineError::DiskFull`], [`EngineError::RecordTooLarge`], [`EngineError::Append`]: nothing was
+///   decided and nothing changed;
+/// * [`EngineError::ReadOnly`], [`EngineError::Closed`]: this handle takes nothing;
+/// * [`EngineError::Data`], [`EngineError::DataFailed`], of those that need data durable first: the
+///   data store failed, and takes nothing more until the store is opened again.
+///
+/// # Units and ranges
+///
+/// Indexes and terms are Raft's own, from 1; a new region begins at index 5 and term 5. Sizes are in
+/// bytes, and times are [`Duration`](std::time::Duration)s or, where a name says so, microseconds.
 #[derive(Clone, Debug)]
 pub struct Engine {
     core: Arc<Core>,
@@ -156,11 +176,20 @@ impl Engine {
     ///
     /// # Durability
     /// As every transition here: when it answers, the record is durable.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn bootstrap(&self, region: Region) -> Result<Answer, EngineError> {
         self.core.wait_for(Submission::Bootstrap { region })
     }
 
     /// Creates a peer because a message for it arrived: it has no range and no data yet.
+    ///
+    /// # Durability
+    /// Durable when it answers.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn create_peer(
         &self,
         region: RegionId,
@@ -180,12 +209,24 @@ impl Engine {
     ///
     /// Data of the region that is not durable yet is made so first (a barrier that other regions
     /// share and do not wait for).
+    ///
+    /// # Durability
+    /// Durable when it answers. Data up to the split is durable before its record is.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions), or of a barrier ([`Engine::flush`]).
     pub fn split(&self, split: Split) -> Result<Answer, EngineError> {
         self.core.wait_for(Submission::Split(split))
     }
 
     /// Adds, removes, promotes or demotes one peer. Removing this store's own peer begins its
     /// destroy in the same record.
+    ///
+    /// # Durability
+    /// Durable when it answers.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn change_peers(
         &self,
         region: RegionId,
@@ -205,6 +246,12 @@ impl Engine {
     /// learner begins its destroy in the same record.
     ///
     /// When joint consensus is left, and whether the leader may demote itself, is the host's affair.
+    ///
+    /// # Durability
+    /// Durable when it answers.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn enter_joint(
         &self,
         region: RegionId,
@@ -221,6 +268,12 @@ impl Engine {
     }
 
     /// Leaves joint consensus: incoming voters become voters, demoting ones learners.
+    ///
+    /// # Durability
+    /// Durable when it answers.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn leave_joint(
         &self,
         region: RegionId,
@@ -238,6 +291,12 @@ impl Engine {
     ///
     /// What this store's own peer holds when it becomes one is cleared in the background. One that
     /// holds data again serves nothing until a snapshot at or above `position` was applied.
+    ///
+    /// # Durability
+    /// Durable when it answers.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn switch_witness(
         &self,
         region: RegionId,
@@ -255,6 +314,12 @@ impl Engine {
 
     /// Gives a witness its description: what a snapshot is to a peer that holds data. There is no
     /// file, and nothing to end.
+    ///
+    /// # Durability
+    /// Durable when it answers.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn install_witness(
         &self,
         region: RegionId,
@@ -275,6 +340,9 @@ impl Engine {
     ///
     /// Answers when the begin is durable: from then on the peer is gone for every caller. Its keys
     /// are cleared in the background and stay fenced until that is durable too.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn destroy(
         &self,
         region: RegionId,
@@ -293,6 +361,14 @@ impl Engine {
     }
 
     /// Writes a snapshot file of the region as it is now, and syncs it.
+    /// A refusal is in [`Taken`]. Reads all rows of the region; writes go on meanwhile.
+    ///
+    /// # Durability
+    /// The file is synced when it answers, and stays until [`Engine::remove_snapshot`].
+    ///
+    /// # Errors
+    /// [`EngineError::Snapshot`] if the file could not be written, which is removed then; [`EngineError::Data`] if
+    /// the rows could not be read.
     pub fn take_snapshot(
         &self,
         region: RegionId,
@@ -337,6 +413,9 @@ impl Engine {
     }
 
     /// Opens a staged snapshot, to send its bytes to another store.
+    ///
+    /// # Errors
+    /// [`EngineError::Snapshot`] if there is none of that name, or it is not what its name claims.
     pub fn open_snapshot(&self, name: SnapshotName) -> Result<SnapshotReader, EngineError> {
         self.core.open_snapshot(name)
     }
@@ -355,6 +434,10 @@ impl Engine {
     /// `Accepted` means that *end* is durable, and the data with it. After a crash in between, the
     /// next opening rolls forward; after an error in between, so does the next call with the same
     /// file.
+    ///
+    /// # Errors
+    /// [`EngineError::Snapshot`] if the staged file cannot be read or is not what it was; [`EngineError::Data`] and
+    /// [`EngineError::DataFailed`]; else as of every [transition](Engine#transitions).
     pub fn apply_snapshot(
         &self,
         region: RegionId,
@@ -368,6 +451,12 @@ impl Engine {
     /// As [`Engine::apply_snapshot`], of a region that took in others whose peers here are behind and
     /// do not know of it. Those among `sources` end with the begin of the snapshot, in its record; a
     /// source that prepared the merge itself need not be named.
+    ///
+    /// # Durability
+    /// As [`Engine::apply_snapshot`].
+    ///
+    /// # Errors
+    /// As [`Engine::apply_snapshot`].
     pub fn apply_snapshot_over(
         &self,
         region: RegionId,
@@ -381,6 +470,12 @@ impl Engine {
 
     /// As [`apply_snapshot`](Self::apply_snapshot), telling `progress` how far it is, a few times a
     /// megabyte. It is called under the region's latch: it must be quick and ask nothing of the engine.
+    ///
+    /// # Durability
+    /// As [`Engine::apply_snapshot`].
+    ///
+    /// # Errors
+    /// As [`Engine::apply_snapshot`].
     pub fn apply_snapshot_with(
         &self,
         region: RegionId,
@@ -397,12 +492,21 @@ impl Engine {
     ///
     /// # Durability
     /// Cache records are only appended: losing one loses no data.
+    ///
+    /// # Errors
+    /// [`EngineError::NoPeer`] if the region has no peer here; else as of every [transition](Engine#transitions).
     pub fn load(&self, region: RegionId, epoch: RegionEpoch) -> Result<Answer, EngineError> {
         let (answer, _) = self.core.load_for(region, epoch, Cause::Host)?;
         Ok(answer)
     }
 
     /// Stops serving the region from memory, at once; the memory is freed when nothing pins it.
+    ///
+    /// # Durability
+    /// The record is only appended: memory serves nothing more, whatever becomes of it.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn evict(&self, region: RegionId) -> Result<Answer, EngineError> {
         self.core
             .evict_for(region, EvictReason::Requested, Cause::Host)
@@ -412,6 +516,11 @@ impl Engine {
     ///
     /// # Durability
     /// See [`WriteAnswer`].
+    ///
+    /// # Errors
+    /// [`EngineError::Batch`] for a batch that no store could take; [`EngineError::Data`],
+    /// [`EngineError::DataFailed`] and [`EngineError::SequencesExhausted`]; [`EngineError::Poisoned`],
+    /// [`EngineError::ReadOnly`] or [`EngineError::Closed`]. Nothing of the batch is visible then.
     pub fn write(
         &self,
         region: RegionId,
@@ -424,6 +533,12 @@ impl Engine {
     }
 
     /// As [`Engine::write`], by whoever sets the region back: only while it is in flashback.
+    ///
+    /// # Durability
+    /// As [`Engine::write`].
+    ///
+    /// # Errors
+    /// As [`Engine::write`].
     pub fn write_in_flashback(
         &self,
         region: RegionId,
@@ -436,6 +551,9 @@ impl Engine {
     }
 
     /// As [`Engine::view`], by whoever sets the region back: only while it is in flashback.
+    ///
+    /// # Errors
+    /// As [`Engine::view`]; [`ReadError::Refused`] also while the region is not in flashback.
     pub fn view_in_flashback(
         &self,
         region: RegionId,
@@ -446,6 +564,11 @@ impl Engine {
     }
 
     /// Pins the region's data as it is now.
+    /// Writes go on, and are not seen. What the view may still read is kept until it is dropped.
+    ///
+    /// # Errors
+    /// [`ReadError::Refused`] if the region is not served here, or not at that epoch, with what is;
+    /// [`ReadError::Engine`] if the store cannot be read.
     pub fn view(&self, region: RegionId, epoch: RegionEpoch) -> Result<RegionView, ReadError> {
         self.core.view_at(region, epoch, None, Register::admit_read)
     }
@@ -559,6 +682,13 @@ impl Engine {
 
     /// Tells the engine where the host's log of a region starts. A log that starts above
     /// `data_index + 1` cannot fill the gap: the region becomes damaged.
+    /// `first_index` is the index of the first entry that the log has.
+    ///
+    /// # Durability
+    /// Durable when it answers. Nothing is recorded while there is no gap.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn report_log_start(
         &self,
         region: RegionId,
@@ -573,11 +703,24 @@ impl Engine {
     }
 
     /// Runs a barrier: everything written so far is durable when it answers. Answers its number.
+    ///
+    /// # Errors
+    /// [`EngineError::Data`] or [`EngineError::DataFailed`]: the data store takes nothing more until the store is
+    /// opened again; [`EngineError::Poisoned`], [`EngineError::ReadOnly`] or [`EngineError::Closed`].
     pub fn flush(&self) -> Result<u64, EngineError> {
         self.core.barrier()
     }
 
     /// Writes a checkpoint of the durable state and lets the journal go that it replaces.
+    /// Answers the position that it is of. Transitions go on meanwhile; its time and bytes grow with all regions.
+    ///
+    /// # Durability
+    /// It is durable when this answers, and so is everything that it stands for.
+    ///
+    /// # Errors
+    /// [`EngineError::Checkpoint`] if it could not be written: the journal keeps what it would have replaced;
+    /// [`EngineError::Purge`] if it is there and old segments could not be removed; [`EngineError::Poisoned`],
+    /// [`EngineError::ReadOnly`] or [`EngineError::Closed`].
     pub fn checkpoint(&self) -> Result<Lsn, EngineError> {
         self.core.checkpoint()
     }
@@ -638,12 +781,18 @@ impl Engine {
 
     /// Does now what the background work would do by the clock: a barrier if data is dirty, a sync
     /// if records are, a checkpoint if one is due. For [`Background::Manual`].
+    ///
+    /// # Errors
+    /// The first thing that failed; the rest was done all the same, and is tried again at the next tick.
     pub fn tick(&self) -> Result<(), EngineError> {
         self.core.tick(&self.handle.schedule)
     }
 
     /// Runs one piece of background work and answers its name; `None` if there is none.
     /// For [`Background::Manual`].
+    ///
+    /// # Errors
+    /// What the piece of work failed with; it is found again at the next tick or opening.
     pub fn step_background(&self) -> Result<Option<&'static str>, EngineError> {
         self.core.step_background()
     }

@@ -134,6 +134,9 @@ impl Engine {
     ///
     /// # Durability
     /// Durable when it answers.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn remove_observer(&self, observer: ObserverId) -> Result<Answer, EngineError> {
         self.core.feeds.forget_acknowledged(observer);
         self.core
@@ -144,6 +147,9 @@ impl Engine {
     ///
     /// # Durability
     /// Durable when it answers.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn pause_observer(&self, observer: ObserverId) -> Result<Answer, EngineError> {
         self.core.change_observer(ObserverEvent::Pause { observer })
     }
@@ -152,6 +158,9 @@ impl Engine {
     ///
     /// # Durability
     /// Durable when it answers.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn resume_observer(&self, observer: ObserverId) -> Result<Answer, EngineError> {
         self.core
             .change_observer(ObserverEvent::Resume { observer })
@@ -161,6 +170,9 @@ impl Engine {
     ///
     /// # Durability
     /// Durable when it answers.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn set_observer_policy(
         &self,
         observer: ObserverId,
@@ -175,6 +187,9 @@ impl Engine {
     ///
     /// # Durability
     /// Durable when it answers.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn rebase_observer(
         &self,
         observer: ObserverId,
@@ -186,6 +201,9 @@ impl Engine {
 
     /// Tells that an attachment does not deliver. Only the current generation is heard; the region stays
     /// wanted, and no other region waits for it. Answers whether it was the current one.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn report_attach_failure(
         &self,
         observer: ObserverId,
@@ -224,6 +242,9 @@ impl Engine {
 
     /// Compares what should be observed with what is, everywhere, and puts it right. The background
     /// does so by itself ([`Options::observer_audit_interval`](super::Options::observer_audit_interval)).
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions). What was put right before it stays so.
     pub fn audit_observers(&self) -> Result<AuditReport, EngineError> {
         self.core.audit_observers()
     }

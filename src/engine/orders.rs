@@ -10,6 +10,12 @@ impl Engine {
     /// First step of a bootstrap that others may win: the region stands, and serves nothing until
     /// [`Engine::confirm_bootstrap`]. After a crash [`Engine::prepared_bootstrap`] finds it, and the
     /// host asks the cluster again.
+    ///
+    /// # Durability
+    /// Durable when it answers.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn prepare_bootstrap(&self, region: Region) -> Result<Answer, EngineError> {
         self.core.wait_for(Submission::PrepareBootstrap { region })
     }
@@ -22,18 +28,36 @@ impl Engine {
     }
 
     /// Second step: the cluster begins with the region.
+    ///
+    /// # Durability
+    /// Durable when it answers.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn confirm_bootstrap(&self, region: RegionId) -> Result<Answer, EngineError> {
         self.core.wait_for(Submission::ConfirmBootstrap { region })
     }
 
     /// Second step of whoever lost: the region goes, its keys are cleared in the background, and it
     /// leaves no tombstone, since nobody ever heard of it.
+    ///
+    /// # Durability
+    /// Durable when it answers.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn abandon_bootstrap(&self, region: RegionId) -> Result<Answer, EngineError> {
         self.core.wait_for(Submission::AbandonBootstrap { region })
     }
 
     /// Creates a region by order of an operator, over keys whose replicas are all lost: at index 5
     /// and term 5, without data.
+    ///
+    /// # Durability
+    /// Durable when it answers.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn recover_region(&self, region: Region) -> Result<Answer, EngineError> {
         self.core.wait_for(Submission::RecoverRegion { region })
     }
@@ -41,6 +65,12 @@ impl Engine {
     /// Takes the votes of all peers on `failed` stores, by order of an operator, and ends joint
     /// consensus, so that what is left of the region can elect a leader. To be ordered on one replica
     /// only: the others learn of it by snapshot.
+    ///
+    /// # Durability
+    /// Durable when it answers.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn force_voters(
         &self,
         region: RegionId,
@@ -56,6 +86,12 @@ impl Engine {
 
     /// Places a tombstone by order of an operator: no peer of the region up to `peer` ever lives here.
     /// Where one lives, [`Engine::destroy`] it instead.
+    ///
+    /// # Durability
+    /// Durable when it answers.
+    ///
+    /// # Errors
+    /// [`EngineError`], as of every [transition](Engine#transitions).
     pub fn place_tombstone(
         &self,
         region: RegionId,

@@ -137,14 +137,29 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
     /// # Durability
     /// The directories' own entries are durable on return (also of one that existed, which may stem
     /// from a process that died here), so the caller syncs no parent.
+    ///
+    /// # Errors
+    /// What the operating system answered; some of the directories may be there.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
     /// The entries of a directory, in no particular order.
+    ///
+    /// # Errors
+    /// What the operating system answered: `NotFound` if there is no such directory.
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
     /// Opens a file. Links are refused, so that a planted link cannot lead outside.
+    ///
+    /// # Errors
+    /// What the operating system answered: `NotFound` or `AlreadyExists` as the mode says, and an error for a link.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>>;
     /// Renames a file, replacing the target if it exists.
+    ///
+    /// # Errors
+    /// What the operating system answered; then neither name has changed.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
+    ///
+    /// # Errors
+    /// What the operating system answered: `NotFound` if there is no such file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Removes an empty directory.
     ///
@@ -154,12 +169,18 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
         Err(io::ErrorKind::Unsupported.into())
     }
     /// Makes the directory's entries durable.
+    ///
+    /// # Errors
+    /// What the operating system answered: then no entry may be relied on.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Takes the exclusive lock of the file at `path`, creating it if needed, and writes this
     /// process's id into it. A second call in the same process is `Busy` too while the first holds.
     ///
     /// The file is never removed. A lock that another process has may be asked for again for a
     /// quarter of a second before it is `Busy`: one that was just killed can hold it a moment longer.
+    ///
+    /// # Errors
+    /// [`LockError::Busy`] if somebody has it, [`LockError::Io`] if the operating system refused.
     fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, LockError>;
     /// The pid of the process that holds the lock at `path`, if any process does. Never takes it
     /// and creates no file; a missing file is held by nobody.
@@ -196,26 +217,51 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
 /// of two on the same one, only the first to look would hear of an error.
 pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Current length in bytes.
+    ///
+    /// # Errors
+    /// What the operating system answered.
     fn len(&self) -> io::Result<u64>;
     /// Whether the file has no bytes.
+    ///
+    /// # Errors
+    /// As of [`DiskFile::len`].
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
     /// Whether the file has more names than the one that it was opened by.
+    ///
+    /// # Errors
+    /// What the operating system answered.
     fn has_other_names(&self) -> io::Result<bool> {
         Ok(false)
     }
     /// Fills `buffer` from `offset`; `UnexpectedEof` if the file ends before.
+    ///
+    /// # Errors
+    /// `UnexpectedEof`, or what the operating system answered; the buffer's contents are unspecified then.
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
     /// Writes all of `bytes` at `offset`, growing the file if needed.
+    ///
+    /// # Errors
+    /// What the operating system answered: any part of the bytes may be written then.
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// Writes zeros over `offset .. offset + bytes` in page-sized writes (4096 bytes each), so that
     /// the blocks are really allocated and the pages enter the page cache one by one: a store
     /// through a map then dirties 4 KiB and not a large folio.
+    ///
+    /// # Errors
+    /// What the operating system answered: any part of the range may be written then.
     fn write_zeros(&self, offset: u64, bytes: u64) -> io::Result<()>;
     /// Shortens or lengthens the file. Only repair shortens.
+    ///
+    /// # Errors
+    /// What the operating system answered.
     fn set_len(&self, bytes: u64) -> io::Result<()>;
     /// Makes the contents (and the length) durable.
+    ///
+    /// # Errors
+    /// What the operating system answered: nothing that was written since the last sync may be relied
+    /// on then, also not after another sync that succeeds.
     fn sync_data(&self) -> io::Result<()>;
     /// Writes `buffers` one behind the other from `offset` on, inside the file's length, and makes
     /// them durable: one request to the device where the platform can do that. What else was written
@@ -233,6 +279,9 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     }
     /// Drops clean cached pages, so that the next read comes from the device as far as the
     /// platform allows. A hint: success promises nothing.
+    ///
+    /// # Errors
+    /// What the operating system answered; nothing hangs on it.
     fn drop_cache(&self) -> io::Result<()>;
     /// Says that the file is going to be read from its beginning to its end, so that the platform
     /// may read far ahead. A hint: nothing but speed hangs on it.
@@ -243,6 +292,9 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     fn will_store(&self, _offset: u64, _bytes: u64) {}
     /// Maps the first `bytes` of the file for storing. The file must be at least that long, really
     /// allocated, and must not shrink while the map lives.
+    ///
+    /// # Errors
+    /// What the operating system answered, or that the file is shorter.
     fn map(&self, bytes: u64) -> io::Result<Box<dyn DiskMap>>;
 }
 
@@ -256,5 +308,8 @@ pub trait DiskMap: Send + Sync + fmt::Debug {
     }
     /// Copies `bytes` into the map at `offset`. The caller never stores to one place from two
     /// threads at once. Out of bounds is an `InvalidInput` error and stores nothing.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the place is not in the map.
     fn store(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 }

@@ -163,7 +163,9 @@ impl Drop for Fresh {
 /// # Errors
 /// If it lies inside.
 pub(crate) fn outside(path: &Path, store: &Path) -> Result<(), Failure> {
-    let parent = path.parent().filter(|parent| *parent != "");
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
     let parent = fs::canonicalize(parent.unwrap_or(".".as_ref()));
     if let (Ok(parent), Ok(store)) = (parent, fs::canonicalize(store))
         && parent.starts_with(&store)

@@ -17,10 +17,12 @@ const VALUE_BYTES: usize = 64;
 const LONGEST: Duration = Duration::from_secs(300);
 
 fn open(dir: &Path) -> Result<Engine> {
-    let mut settings = CacheSettings::default();
     // Nothing is loaded or evicted but what is asked for.
-    settings.capacity_bytes = 8 << 30;
-    settings.automatic = false;
+    let settings = CacheSettings {
+        capacity_bytes: 8 << 30,
+        automatic: false,
+        ..CacheSettings::default()
+    };
     let options = Engine::options().store(STORE).cache(settings);
     Ok(options.open(dir.join("store"))?.0)
 }
