@@ -174,6 +174,26 @@ fn an_interrupt_ends_with_a_last_check_and_a_summary() {
     assert!(number(&object, "rows_verified") > 0, "{object}");
 }
 
+/// With no time at all the store has not one region when the run ends, and nothing is left to be asked.
+#[test]
+fn a_run_that_ends_before_it_began_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("demo");
+    let output = torture(&dir, &["--seconds", "0", "--seed", "2"])
+        .output()
+        .unwrap();
+    let (object, code) = told(&output);
+    assert_eq!(
+        (
+            number(&object, "transitions"),
+            number(&object, "wrong"),
+            code
+        ),
+        (0, 0, 0),
+        "{object}"
+    );
+}
+
 /// Without the right to mount there is nothing to cut: the run says so, and so does this test.
 #[test]
 fn nothing_is_lost_when_the_power_goes_at_each_kill() {

@@ -204,7 +204,8 @@ impl Life<'_, '_> {
             self.grant(wish)?;
             self.dispatch_errands();
         }
-        if self.ending != Ending::No && self.asked.is_empty() && self.errands.is_empty() {
+        // A step may have nothing to ask: a store that was interrupted at once has no region to check.
+        while self.ending != Ending::No && self.asked.is_empty() && self.errands.is_empty() {
             self.end_orderly()?;
         }
         Ok(())
