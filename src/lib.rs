@@ -35,7 +35,8 @@ pub use engine::{
     EvictingRegion, LeadershipAnswer, ObservedRegion, ObserverReason, ObserverRegions,
     ObserverStatus, OpenError, OpenMode, OpenReport, Options, PinnedSlice, Preload, PreloadOutcome,
     PreloadRefusal, PreloadTicket, RaftStart, ReadError, Rebase, RegionDigest, RegionStatus,
-    RegionView, Row, Rows, Submission, Taken, TransitionTicket, WriteAnswer,
+    RegionView, Row, Rows, Submission, TakeOverAnswer, Taken, TakenOver, TransitionTicket,
+    WriteAnswer,
 };
 pub use epoch::RegionEpoch;
 pub use ids::{Incarnation, PeerId, RegionId, StoreId};

@@ -87,7 +87,7 @@ pub use feed::{
 };
 pub use observers::{
     AddedObserver, AttachFailure, ObservedRegion, ObserverReason, ObserverRegions, ObserverStatus,
-    Rebase,
+    Rebase, TakeOverAnswer, TakenOver,
 };
 pub use options::{OpenMode, Options};
 pub use read::{RegionView, Rows};

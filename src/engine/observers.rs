@@ -1,6 +1,7 @@
 //! Observers, as a host registers and asks for them.
 //!
 //! * `registration`: adding, removing, choosing where to go on.
+//! * `taking_over`: going on behind what was acknowledged on another store.
 //! * `reconciling`: attaching and detaching in the background, failures, the audit.
 //! * `status`: what is known of each.
 //!
@@ -10,6 +11,7 @@
 mod reconciling;
 mod registration;
 mod status;
+mod taking_over;
 
 use std::sync::Arc;
 
@@ -28,6 +30,7 @@ use crate::{
 
 pub(super) use reconciling::moves_captures;
 pub use status::{ObservedRegion, ObserverReason, ObserverRegions, ObserverStatus};
+pub use taking_over::{TakeOverAnswer, TakenOver};
 
 impl super::core::Core {
     /// As [`Engine::observers`].

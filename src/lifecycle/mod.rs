@@ -67,6 +67,7 @@ pub use gate::{
     CreatePermit, DeferUntil, GateAnswer, GateDrop, GateReply, MessageHeader, MessageKind,
 };
 pub use kind::ChangeKind;
+pub(crate) use observer::is_news;
 pub use observer::{
     Acknowledged, AttachRequest, Attached, Attachment, AttachmentState, CaughtUp, Detached, Drain,
     Ended, InvalidReason, Invalidated, Leads, Loss, Observer, ObserverChange, ObserverEvent,

@@ -18,8 +18,8 @@ use super::reconcile::{Plan, Scope, Truth, reconcile};
 use super::{HistoryFacts, Leadership, LeadershipRole, Noted};
 use crate::lifecycle::tests::world::{STORE, epoch, region, split};
 use crate::lifecycle::{
-    Acknowledged, AttachmentState, Cause, Derive, Detached, Event, Mode, ObserverEvent, Outcome,
-    PeerStage, Record, Register, Stamp, Started, WantReason, apply, step,
+    Acknowledged, Attachment, AttachmentState, Cause, Derive, Detached, Event, Mode, ObserverEvent,
+    Outcome, PeerStage, Record, Register, Stamp, Started, WantReason, apply, step,
 };
 use crate::{
     Generation, Incarnation, KeyRange, ObserverId, ObserverName, ObserverPolicy, ObserverRanges,
@@ -195,6 +195,14 @@ impl State {
             };
             if one.term() != led {
                 return Some(format!("{region} is led in {led:?} and is {:?}", one.state));
+            }
+            // What is led is told: nothing comes before it that nobody tells here.
+            if let (Some(_), Some((whole, _))) = (led, observer.comes_after(one))
+                && !observer
+                    .attachment(whole)
+                    .is_some_and(Attachment::is_attached)
+            {
+                return Some(format!("{region} waits for {whole}, which is not told"));
             }
         }
         None

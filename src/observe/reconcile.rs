@@ -7,7 +7,9 @@
 //! Not here: when it runs and for which regions (`registry`), whether what it says is still so when it is
 //! decided (`lifecycle::observer::step` leaves out what is not).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+
+use torrens_journal::planted;
 
 use super::{HistoryFacts, ObserverId};
 use crate::lifecycle::{
@@ -61,17 +63,22 @@ pub(crate) fn reconcile(register: &Register, scope: Scope<'_>, truth: &dyn Truth
     };
     for (observer, known) in register.observers().iter() {
         let mut losses = Vec::new();
+        let wholes = match needs_wholes(scope, known, &mut regions) {
+            true => wholes(known, &mut regions),
+            false => BTreeSet::new(),
+        };
         let mut look = |region: RegionId, attachment: &Attachment| {
-            let at = (observer, region);
-            let wants = wanted(&mut regions, known, at, attachment);
+            let (at, is_waited_for) = ((observer, region), wholes.contains(&region));
+            let wants = wanted(&mut regions, known, at, attachment, is_waited_for);
             plan.take(at, attachment, wants, &mut losses);
         };
         match scope {
             Scope::All => known
                 .attachments()
                 .for_each(|(region, one)| look(region, one)),
-            Scope::Regions(regions) => {
-                for region in regions {
+            Scope::Regions(marked) => {
+                let also = wholes.iter().filter(|region| !marked.contains(region));
+                for region in marked.iter().chain(also) {
                     if let Some(attachment) = known.attachment(*region) {
                         look(*region, attachment);
                     }
@@ -175,11 +182,75 @@ fn served(register: &Register, region: RegionId, truth: &dyn Truth) -> Result<Le
     })
 }
 
+/// Whether something that is looked at may wait for another region, or be waited for. What waits marks itself
+/// whenever it may go on, so a region that was not led all along is not asked who waits for it.
+fn needs_wholes(scope: Scope<'_>, known: &Observer, regions: &mut Regions<'_>) -> bool {
+    let Scope::Regions(marked) = scope else {
+        return true;
+    };
+    marked.iter().any(|region| {
+        let attachment = known.attachment(*region);
+        attachment.is_some_and(|attachment| {
+            let may_be_waited_for = match &attachment.state {
+                AttachmentState::CatchingUp { .. } | AttachmentState::Live { .. } => true,
+                AttachmentState::Wanted { reason } => match reason {
+                    WantReason::Added
+                    | WantReason::Created
+                    | WantReason::Split
+                    | WantReason::Merged
+                    | WantReason::NotLeader
+                    | WantReason::NewTerm => false,
+                    WantReason::Snapshot
+                    | WantReason::Paused
+                    | WantReason::Restarted
+                    | WantReason::Damaged
+                    | WantReason::Stale
+                    | WantReason::Failed
+                    | WantReason::Rebased => true,
+                },
+                AttachmentState::Draining(_) | AttachmentState::Invalidated(_) => false,
+            };
+            let waits = known.comes_after(attachment).is_some();
+            waits || (may_be_waited_for && regions.served(*region).is_err())
+        })
+    })
+}
+
+/// The regions that come before a part that is told of here, or that ended here, and before what comes before
+/// them. This store has all that such a part was born with, whoever leads its whole: nothing of it can change
+/// any more, so nobody has to lead it for it to be told.
+fn wholes(known: &Observer, regions: &mut Regions<'_>) -> BTreeSet<RegionId> {
+    let mut wholes = BTreeSet::new();
+    let told = known.attachments().filter(|(region, part)| {
+        let comes_after = known.comes_after(part).is_some();
+        comes_after
+            && match &part.state {
+                AttachmentState::CatchingUp { .. }
+                | AttachmentState::Live { .. }
+                | AttachmentState::Draining(_) => true,
+                AttachmentState::Wanted { .. } => regions.served(*region).is_ok(),
+                AttachmentState::Invalidated(_) => false,
+            }
+    });
+    let mut next: Vec<RegionId> = told.map(|(region, _)| region).collect();
+    while let Some(part) = next.pop() {
+        let part = known.attachment(part);
+        let before = part.and_then(|part| known.comes_after(part));
+        if let Some((whole, _)) = before
+            && wholes.insert(whole)
+        {
+            next.push(whole);
+        }
+    }
+    wholes
+}
+
 fn wanted(
     regions: &mut Regions<'_>,
     known: &Observer,
     (observer, region): (ObserverId, RegionId),
     attachment: &Attachment,
+    is_waited_for: bool,
 ) -> Wants {
     let truth = regions.truth;
     match &attachment.state {
@@ -202,16 +273,26 @@ fn wanted(
             if known.paused || !truth.may_try(observer, region) {
                 return Wants::Nothing;
             }
-            match regions.served(region) {
-                Err(_) => Wants::Nothing,
-                Ok(leads) => match gap(attachment, region, regions.seen(region).data, regions) {
-                    Some(loss) => Wants::Loss(loss),
-                    None => Wants::Attach(Some(leads)),
-                },
+            let leads = match regions.served(region) {
+                Ok(leads) => Some(leads),
+                Err(WantReason::NotLeader) if is_waited_for && !planted!("part-waits-for-ever") => {
+                    None
+                }
+                Err(_) => return Wants::Nothing,
+            };
+            match gap(attachment, region, regions.seen(region).data, regions) {
+                Some(loss) => Wants::Loss(loss),
+                None => Wants::Attach(leads),
             }
         }
         AttachmentState::CatchingUp { term } | AttachmentState::Live { term } => {
             match regions.served(region) {
+                // It is told for its parts.
+                Err(WantReason::NotLeader)
+                    if *term == 0 && known.told_for_parts(region).is_some() =>
+                {
+                    Wants::Nothing
+                }
                 Err(reason) => Wants::Detach(reason),
                 Ok(leads) if leads.term > *term => Wants::Attach(Some(leads)),
                 // Told of an earlier term than the one it was attached in: late, and passes.
@@ -231,6 +312,10 @@ fn gap(
 ) -> Option<Loss> {
     // A scan tells every row, of whichever index it will be.
     if attachment.reset == Reset::Scan {
+        return None;
+    }
+    // After a crash the history may be ahead of the data, and may have let go what comes again: it is kept then.
+    if applied <= attachment.acked {
         return None;
     }
     let first_lost = attachment.next_index();

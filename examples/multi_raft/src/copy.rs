@@ -107,6 +107,11 @@ impl Copy {
                 let ack = is_last.then_some((region, generation, index));
                 Reaction { ack, rescan: None }
             }
+            WireItem::Replaced { region } => {
+                self.count("snapshots", 1);
+                let rescan = Some(region);
+                Reaction { ack: None, rescan }
+            }
             WireItem::Invalidated { region, reason } => {
                 self.count(&format!("losses said ({reason})"), 1);
                 let rescan = Some(region);
@@ -210,12 +215,11 @@ impl Consumers {
     }
 
     /// Waits until every copy equals what its store leads; how they differ if that does not come about, and
-    /// how many regions were compared, and how many could not be. These wait for a region that another store leads:
-    /// what they were split off with is in that region's log, and told by that store's observer.
-    pub fn settle(&self, cluster: &Cluster) -> (Vec<String>, usize, usize) {
+    /// how many regions were compared.
+    pub fn settle(&self, cluster: &Cluster) -> (Vec<String>, usize) {
         let deadline = Instant::now() + SETTLE_MAX;
         loop {
-            let (mut found, mut compared, mut waiting) = (Vec::new(), 0, 0);
+            let (mut found, mut compared) = (Vec::new(), 0);
             for consumer in &self.all {
                 let store = consumer.store;
                 let Some(Frame::LedRows(regions)) = cluster.ask_store(store, &Frame::AskLedRows)
@@ -227,17 +231,15 @@ impl Consumers {
                     .copy
                     .lock()
                     .expect("nothing panics while it holds a copy");
-                let told = regions.iter().filter(|region| region.waits_for.is_none());
-                let told: Vec<&RegionRows> = told.collect();
-                (compared, waiting) = (compared + told.len(), waiting + regions.len() - told.len());
-                let differences = told.iter().filter_map(|region| copy.difference(region));
+                compared += regions.len();
+                let differences = regions.iter().filter_map(|region| copy.difference(region));
                 found.extend(differences.map(|text| format!("observer of store {store}, {text}")));
             }
             if found.is_empty() && compared > 0 || Instant::now() > deadline {
                 if compared == 0 {
                     found.push("no store leads anything".to_owned());
                 }
-                return (found, compared, waiting);
+                return (found, compared);
             }
             std::thread::sleep(Duration::from_millis(300));
         }
@@ -340,7 +342,6 @@ mod tests {
             region,
             range,
             rows,
-            waits_for: None,
         }
     }
 

@@ -186,6 +186,7 @@ fn wire_item(item: FeedItem) -> WireItem {
                 .collect(),
             is_last,
         },
+        FeedItem::SnapshotApplied { .. } => WireItem::Replaced { region },
         FeedItem::Invalidated { reason, .. } => WireItem::Invalidated {
             region,
             reason: reason.as_str().to_owned(),

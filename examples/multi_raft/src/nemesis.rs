@@ -239,8 +239,6 @@ impl Tally {
 struct Copied {
     /// Regions whose copy was compared with the store that leads them.
     regions: usize,
-    /// Regions that wait for one which another store leads.
-    waiting: usize,
     counts: Counts,
 }
 
@@ -286,10 +284,9 @@ pub fn run(dir: &Path, options: &ClusterOptions, settings: &Settings) -> Result<
         None => vec!["the cluster did not come to rest".to_owned()],
     };
     tally.note(&cluster.statuses());
-    let (differences, compared, waiting) = consumers.settle(&cluster);
+    let (differences, compared) = consumers.settle(&cluster);
     let copied = Copied {
         regions: compared,
-        waiting,
         counts: consumers.stop(),
     };
     cluster.kill_driver();
@@ -697,10 +694,9 @@ fn report(
     println!("transitions  {}", list(transitions));
     cases(&counters);
     println!(
-        "observers    {}; {} regions of copies compared, {} wait for one that another store leads",
+        "observers    {}; {} regions of copies compared",
         list(copied.counts.clone().into_iter()),
-        copied.regions,
-        copied.waiting
+        copied.regions
     );
     if let Some(digests) = digests {
         let replicas: usize = digests.iter().map(|(_, digests)| digests.len()).sum();

@@ -1,7 +1,6 @@
 //! What listens: other stores, the driver's orders, the nemesis, and clients that speak RESP. A thread a
 //! connection; everything that changes something goes to the store's loop.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -9,8 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 use torrens::engine::Digested;
-use torrens::lifecycle::Reset;
-use torrens::{Engine, ObservedRegion, ObserverReason, RegionId, StoreId};
+use torrens::{Engine, RegionId, StoreId};
 
 use crate::router::Router;
 use crate::store::{self, Input, Shared};
@@ -141,7 +139,6 @@ fn led_rows(context: &Context) -> Vec<RegionRows> {
         .lock()
         .expect("nothing panics while it holds the beats")
         .clone();
-    let observed = observed(context);
     let rows_of = |beat: crate::wire::RegionBeat| {
         let region = RegionId(beat.region.id);
         let described = context.engine.region(region)?.region?;
@@ -154,50 +151,9 @@ fn led_rows(context: &Context) -> Vec<RegionRows> {
             region: region.0,
             range: WireRange::from(&described.range),
             rows: rows.ok()?,
-            waits_for: waits_for(&observed, region),
         })
     };
     beats.into_iter().filter_map(rows_of).collect()
-}
-
-/// How far the consumer's observer is, region by region.
-fn observed(context: &Context) -> BTreeMap<RegionId, ObservedRegion> {
-    let observers = context.engine.observers();
-    let copies = observers
-        .iter()
-        .find(|one| one.name.as_str() == crate::copy::NAME);
-    let regions = copies.map(|observer| context.engine.observed_regions(observer.id));
-    let regions = regions.into_iter().flatten();
-    regions.map(|region| (region.region, region)).collect()
-}
-
-/// The region that the feed of `region` waits for, directly or through others, and that is told of by another store.
-fn waits_for(observed: &BTreeMap<RegionId, ObservedRegion>, region: RegionId) -> Option<u64> {
-    let mut seen = BTreeSet::new();
-    let mut next = vec![region];
-    while let Some(at) = next.pop() {
-        let Some(known) = observed.get(&at).filter(|_| seen.insert(at)) else {
-            continue;
-        };
-        if let Some((whole, index)) = known.after
-            && let Some(whole) = observed.get(&whole).filter(|whole| whole.acked < index)
-        {
-            if matches!(
-                whole.reason,
-                Some(ObserverReason::NotLeader | ObserverReason::LeadershipUnknown)
-            ) {
-                return Some(whole.region.0);
-            }
-            next.push(whole.region);
-        }
-        // What it took in comes first; a scan comes behind everything that ended here.
-        let first = observed.values().filter(|other| {
-            let into = other.before.map(|(into, _)| into);
-            other.state == "draining" && (known.reset != Reset::None || into == Some(at))
-        });
-        next.extend(first.map(|other| other.region));
-    }
-    None
 }
 
 /// Serves clients.

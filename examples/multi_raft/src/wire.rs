@@ -363,6 +363,8 @@ pub enum WireItem {
         rows: Vec<(Vec<u8>, Vec<u8>)>,
         is_last: bool,
     },
+    /// A snapshot replaced the region's data.
+    Replaced { region: u64 },
     /// Changes are lost.
     Invalidated { region: u64, reason: String },
     /// Nothing for the copy; what it acknowledges, if it does.
@@ -379,9 +381,6 @@ pub struct RegionRows {
     pub region: u64,
     pub range: WireRange,
     pub rows: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The region that its observer must be told of first, and that this store does not lead: what this one was
-    /// split off with is told by whoever leads that.
-    pub waits_for: Option<u64>,
 }
 
 /// What a store says of itself.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use torrens_journal::Lsn;
+use torrens_journal::{Lsn, planted};
 
 use super::scan::Scan;
 use super::subscription::{ObserveError, Subscription};
@@ -123,12 +123,26 @@ impl Subscription {
         if self.lost.insert(region, **loss) == Some(**loss) {
             return;
         }
-        self.queue.push_back(FeedItem::Invalidated {
-            region,
-            generation: attachment.generation,
-            reason: loss.reason,
-            first_lost: loss.first_lost,
-            first_available: loss.first_available,
+        let generation = attachment.generation;
+        let (first_lost, first_available) = (loss.first_lost, loss.first_available);
+        self.queue.push_back(match loss.reason {
+            InvalidReason::Snapshot => FeedItem::SnapshotApplied {
+                region,
+                generation,
+                first_untold: first_lost,
+                index: first_available.saturating_sub(1),
+            },
+            InvalidReason::Bytes
+            | InvalidReason::Age
+            | InvalidReason::HistoryLost
+            | InvalidReason::HistoryDamaged
+            | InvalidReason::Recovered => FeedItem::Invalidated {
+                region,
+                generation,
+                reason: loss.reason,
+                first_lost,
+                first_available,
+            },
         });
     }
 
@@ -144,7 +158,7 @@ impl Subscription {
             .cursors
             .get(&region)
             .is_some_and(|cursor| cursor.generation == generation);
-        let from = match is_same {
+        let mut from = match is_same {
             true => None,
             false => self.begin(region, attachment)?,
         };
@@ -152,10 +166,25 @@ impl Subscription {
             AttachmentState::Draining(drain) => Some(**drain),
             _ => None,
         };
+        let for_parts = attachment.is_for_parts();
+        let told_for_parts = for_parts.then(|| self.told_for_parts(region)).flatten();
+        let mut is_longer = false;
         if let Some(cursor) = self.cursors.get_mut(&region) {
-            cursor.end = drain.and_then(|drain| drain.end);
-            cursor.is_catching_up =
-                !is_same && matches!(attachment.state, AttachmentState::CatchingUp { .. });
+            let before = cursor.end;
+            cursor.end = match for_parts && !planted!("whole-told-beyond-its-parts") {
+                // Where nothing waits any more, it ends where it is.
+                true => told_for_parts.max(before).or(Some(cursor.delivered)),
+                false => drain.and_then(|drain| drain.end),
+            };
+            // What lies between the two ends may have been passed over.
+            let goes_further = |before| cursor.end.is_none_or(|end| end > before);
+            is_longer = is_same && before.is_some_and(goes_further);
+            let catches_up = matches!(attachment.state, AttachmentState::CatchingUp { .. });
+            cursor.is_catching_up = !is_same && catches_up && !for_parts;
+        }
+        if is_longer && let Some(cursor) = self.cursors.get(&region) {
+            let delivered = cursor.delivered;
+            from = self.locate(region, delivered, InvalidReason::HistoryLost)?;
         }
         if let Some((drain, into)) = drain.and_then(|drain| Some((drain, drain.into?)))
             && let Some(target) = self.cursors.get_mut(&into.region)
@@ -236,6 +265,12 @@ impl Subscription {
         self.locate(region, after, InvalidReason::HistoryLost)
     }
 
+    fn told_for_parts(&self, region: RegionId) -> Option<u64> {
+        let published = self.core.published();
+        let known = published.observers().get(self.shared.observer)?;
+        known.told_for_parts(region)
+    }
+
     fn holds_of_sources(&self, target: RegionId) -> Vec<Hold> {
         let published = self.core.published();
         let observer = published.observers().get(self.shared.observer);
@@ -272,7 +307,10 @@ impl Subscription {
         let first_available = match self.core.history.start(region, after) {
             Start::At(lsn) => return Ok(Some(lsn)),
             Start::End => return Ok(None),
-            // Nothing was written since: what comes is kept.
+            // Nothing was written since: what comes is kept, and what comes again after a crash as well.
+            Start::Unknown | Start::Gone { .. } if live.is_some() && applied <= after => {
+                return Ok(None);
+            }
             Start::Unknown if applied <= after => return Ok(None),
             Start::Unknown => applied.saturating_add(1),
             Start::Gone { base } => base.saturating_add(1),

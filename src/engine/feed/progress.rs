@@ -222,7 +222,8 @@ impl Core {
             ) {
                 (Reset::None, Start::At(lsn)) => lsn,
                 (Reset::None, Start::End) => continue,
-                (Reset::None, Start::Unknown) => {
+                // What it begins with is not kept: all of it is acknowledged, or nothing was.
+                (Reset::None, Start::Unknown | Start::Gone { .. }) => {
                     let live = published.incarnation(region);
                     let applied = live.map_or(0, |live| self.applied_index(region, live));
                     match applied <= attachment.acked {
@@ -230,8 +231,8 @@ impl Core {
                         false => Lsn::FIRST,
                     }
                 }
-                // Where a reset is to be told, or what it begins with is not kept, nothing was.
-                (Reset::Marker | Reset::Scan, _) | (Reset::None, Start::Gone { .. }) => Lsn::FIRST,
+                // Where a reset is to be told, nothing was.
+                (Reset::Marker | Reset::Scan, _) => Lsn::FIRST,
             };
             up_to = up_to.min(Lsn::new(first.get().saturating_sub(1)));
         }

@@ -245,3 +245,49 @@ fn a_consumer_rebuilds_the_store_whatever_crashes() {
         "{crashes} crashes, {acks} acks"
     );
 }
+
+/// The history is durable before the data is. What a crash takes of the data alone comes again, and may have been let go
+/// by then, because whoever observed had acknowledged it: it is kept anew for who did not have it.
+#[test]
+fn what_comes_again_after_a_crash_is_told_to_who_lacks_it() {
+    let seed = 207;
+    println!("seed {seed}");
+    let mut rig = Rig::new(seed);
+    let first = rig.observe("first", ObserverPolicy::default());
+    rig.attach(first);
+    let mut consumer = Consumer::default();
+    let mut subscription = rig
+        .engine()
+        .observe(first, ObserveOptions::default())
+        .unwrap();
+    for key in ["a", "b", "c"] {
+        let mut batch = WriteBatch::new();
+        batch.put(key.as_bytes(), key.as_bytes());
+        rig.propose(1, Entry::Write(batch));
+    }
+    rig.core().history.sync();
+    drain(&mut subscription, &mut consumer, u64::MAX);
+    let acks = consumer.acks(&rig.core().published().observers().clone(), first);
+    assert_eq!(acks.first().map(|ack| ack.index), Some(8));
+    let answer = rig.engine().ack(first, &acks, true).unwrap();
+    assert_eq!(answer, AckAnswer::Acknowledged);
+    rig.engine().retain_history().unwrap();
+    drop(subscription);
+    rig.back_to_the_barrier();
+    assert_eq!(rig.rows(), Rows::new());
+    let late = rig.observe("late", ObserverPolicy::default());
+    let mut subscription = rig
+        .engine()
+        .observe(late, ObserveOptions::default())
+        .unwrap();
+    rig.attach(late);
+    let mut consumer = Consumer::default();
+    // Nothing is there yet, and nothing is lost.
+    drain(&mut subscription, &mut consumer, u64::MAX);
+    rig.resend();
+    rig.engine().flush().unwrap();
+    drain(&mut subscription, &mut consumer, u64::MAX);
+    assert_eq!(consumer.events, Vec::<&str>::new());
+    assert_eq!(consumer.rows, rig.rows());
+    assert_eq!(consumer.rows.len(), 3);
+}

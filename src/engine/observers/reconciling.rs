@@ -11,8 +11,8 @@ use crate::engine::EngineError;
 use crate::engine::background::Job;
 use crate::engine::core::Core;
 use crate::lifecycle::{
-    AttachmentState, Cause, Change, Detached, Event, ObserverChange, ObserverEvent, Register,
-    WantReason,
+    Attachment, AttachmentState, Cause, Change, Detached, Event, ObserverChange, ObserverEvent,
+    Register, WantReason,
 };
 use crate::observe::reconcile::{Plan, Scope, Truth, reconcile};
 use crate::observe::registry::Marked;
@@ -71,8 +71,24 @@ impl Core {
                 | ObserverChange::Attached { .. }
                 | ObserverChange::CaughtUp { .. }
                 | ObserverChange::Detached { .. }
-                | ObserverChange::Acknowledged { .. }
                 | ObserverChange::Invalidated { .. } => return,
+                // What was told for its parts only has been told then.
+                ObserverChange::Acknowledged {
+                    observer,
+                    positions,
+                } => {
+                    let known = register.observers().get(*observer);
+                    let is_for_parts = |region: &RegionId| {
+                        let attachment = known.and_then(|known| known.attachment(*region));
+                        attachment.is_some_and(Attachment::is_for_parts)
+                    };
+                    let regions = positions.iter().map(|position| position.region);
+                    let ended: Vec<RegionId> = regions.filter(is_for_parts).collect();
+                    if ended.is_empty() {
+                        return;
+                    }
+                    dirty.mark(ended);
+                }
                 ObserverChange::Resumed { .. } | ObserverChange::Restarted => dirty.mark_all(),
                 ObserverChange::Added { .. }
                 | ObserverChange::Rebased { .. }

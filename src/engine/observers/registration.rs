@@ -134,9 +134,12 @@ impl Core {
                 (_, Some(None)) => return Err(ObserverRefusal::PositionMissing { region }),
                 (_, Some(Some(acked))) => self.check_kept(region, acked)?,
                 (StartFrom::Oldest, None) => {
-                    let oldest = self.observing.history().oldest(region);
-                    let before = oldest.map(|oldest| oldest.saturating_sub(1));
-                    before.unwrap_or_else(|| self.applied_now(region))
+                    let (oldest, applied) = (
+                        self.observing.history().oldest(region),
+                        self.applied_now(region),
+                    );
+                    // After a crash the history may be ahead of the data, which comes again.
+                    oldest.map_or(applied, |oldest| applied.min(oldest.saturating_sub(1)))
                 }
                 (StartFrom::Now | StartFrom::After(_), None) => self.applied_now(region),
             };
@@ -164,11 +167,17 @@ impl Core {
         data.max(meta.map_or(0, |meta| meta.index))
     }
 
+    /// The first index from which on everything is kept. What is not applied yet will be, also what comes again.
+    pub(super) fn oldest_kept(&self, region: RegionId) -> u64 {
+        let next = self.applied_now(region).saturating_add(1);
+        let oldest = self.observing.history().oldest(region);
+        oldest.map_or(next, |oldest| oldest.min(next))
+    }
+
     /// That everything after `acked` is kept.
     fn check_kept(&self, region: RegionId, acked: u64) -> Result<u64, ObserverRefusal> {
         let wanted = acked.saturating_add(1);
-        let oldest = self.observing.history().oldest(region);
-        let oldest = oldest.unwrap_or_else(|| self.applied_now(region).saturating_add(1));
+        let oldest = self.oldest_kept(region);
         match oldest > wanted && !planted!("start-that-is-gone-accepted") {
             true => Err(ObserverRefusal::HistoryGone {
                 region,

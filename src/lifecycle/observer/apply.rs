@@ -175,11 +175,12 @@ fn attach(
     for of_one in attachments.chunk_by(|one, next| one.observer == next.observer) {
         let observer = of_one.first().map_or(ObserverId(0), |one| one.observer);
         let known = known(&mut next, observer, kind)?;
-        let is_paused = known.paused;
         for (one, generation) in of_one.iter().zip(&mut generations) {
+            let missing = || ApplyError::Observer { kind };
+            let found = known.attachments.get(one.region).ok_or_else(missing)?;
+            check(may_attach(&mut serving, known, found, one), kind)?;
             let found = known.attachments.get_mut(one.region);
-            let attachment = found.ok_or(ApplyError::Observer { kind })?;
-            check(may_attach(&mut serving, is_paused, attachment, one), kind)?;
+            let attachment = found.ok_or_else(missing)?;
             let term = one.term;
             attachment.generation = generation;
             if let AttachmentState::Draining(drain) = &mut attachment.state {

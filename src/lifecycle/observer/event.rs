@@ -78,6 +78,13 @@ pub enum ObserverEvent {
         /// Where, in each region.
         starts: Vec<Rebased>,
     },
+    /// A consumer was told elsewhere of everything up to these positions. What is not news is left out.
+    TakeOver {
+        /// Whose.
+        observer: ObserverId,
+        /// How far, in each region.
+        positions: Vec<(RegionId, u64)>,
+    },
     /// The ends of draining attachments are known.
     End {
         /// Which, and where.

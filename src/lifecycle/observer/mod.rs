@@ -44,6 +44,7 @@ pub use self::refusal::ObserverRefusal;
 
 pub(super) use self::apply::apply;
 pub(super) use self::follow::{before, follow};
+pub(crate) use self::step::is_news;
 pub(super) use self::step::step;
 
 use crate::persistent_map::PersistentMap;
@@ -108,7 +109,8 @@ pub enum AttachmentState {
     },
     /// It reads what is kept, from the acknowledged index on.
     CatchingUp {
-        /// The term in which this store led the region when the generation was minted.
+        /// The term in which this store led the region when the generation was minted; 0 if it did not, and it is
+        /// told for its parts only, up to where they were split off.
         term: u64,
     },
     /// It has reached what is applied now.
@@ -306,6 +308,18 @@ impl Observer {
         (before.acked < origin.index).then_some((origin.region, origin.index))
     }
 
+    /// How far a region has to be told because parts of it wait for that; none if none does.
+    pub fn told_for_parts(&self, whole: RegionId) -> Option<u64> {
+        let acked = self.attachment(whole)?.acked;
+        let waits = |part: &Attachment| {
+            let is_lost = matches!(part.state, AttachmentState::Invalidated(_));
+            let origin = part.origin.as_deref();
+            let origin = origin.filter(|origin| origin.region == whole && origin.index > acked);
+            origin.filter(|_| !is_lost).map(|origin| origin.index)
+        };
+        self.attachments.values().filter_map(waits).max()
+    }
+
     /// How many attachments it has.
     pub fn attachment_count(&self) -> usize {
         self.attachments.len()
@@ -354,14 +368,21 @@ impl Attachment {
         self.acked.saturating_add(1)
     }
 
-    /// The term that it is attached in; none if it is not, or drains.
+    /// The term that it is attached in; none if it is not, drains, or is told for its parts only.
     pub fn term(&self) -> Option<u64> {
         match self.state {
-            AttachmentState::CatchingUp { term } | AttachmentState::Live { term } => Some(term),
+            AttachmentState::CatchingUp { term } | AttachmentState::Live { term } => {
+                (term > 0).then_some(term)
+            }
             AttachmentState::Wanted { .. }
             | AttachmentState::Draining(_)
             | AttachmentState::Invalidated(_) => None,
         }
+    }
+
+    /// Whether it is told without being led, for its parts only.
+    pub const fn is_for_parts(&self) -> bool {
+        matches!(self.state, AttachmentState::CatchingUp { term: 0 })
     }
 
     /// Whether its generation delivers.

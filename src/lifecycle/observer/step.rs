@@ -4,16 +4,22 @@ use std::collections::HashMap;
 
 use torrens_journal::planted;
 
-use super::follow::{observable, observed_regions};
+use super::follow::observed_regions;
 use super::{
     Acknowledged, AttachRequest, Attached, Attachment, AttachmentState, CaughtUp, Detached, Ended,
-    Invalidated, Observer, ObserverChange, ObserverEvent, ObserverRefusal, Observers, Rebased,
-    Reset, Started, WantReason,
+    Invalidated, Observer, ObserverChange, ObserverEvent, ObserverRefusal, Observers, Reset,
+    Started, WantReason,
 };
 use crate::lifecycle::{Change, Mode, Outcome, PeerStage, Refusal, Register};
 use crate::{
     Generation, Incarnation, ObserverId, ObserverName, ObserverPolicy, ObserverRanges, RegionId,
 };
+
+mod choosing;
+
+pub(super) use self::choosing::is_here;
+pub(crate) use self::choosing::is_news;
+use self::choosing::{rebase, take_over};
 
 type Decided = Result<Option<ObserverChange>, ObserverRefusal>;
 
@@ -51,6 +57,10 @@ pub(in crate::lifecycle) fn step(register: &Register, event: &ObserverEvent) -> 
             known(observers, *observer).map(|known| invalidate(*observer, known, losses))
         }
         ObserverEvent::Rebase { observer, starts } => rebase(register, *observer, starts),
+        ObserverEvent::TakeOver {
+            observer,
+            positions,
+        } => take_over(register, *observer, positions),
         ObserverEvent::End { attachments } => Ok(end(observers, attachments)),
         ObserverEvent::Restart => Ok(restart(observers)),
     };
@@ -179,14 +189,19 @@ impl<'a> Serving<'a> {
 /// Whether a request still fits what is there: if not, it is discarded, and whoever made it looks again.
 pub(super) fn may_attach(
     serving: &mut Serving<'_>,
-    is_paused: bool,
+    observer: &Observer,
     attachment: &Attachment,
     request: &Attached,
 ) -> bool {
-    if is_paused || request.from != attachment.next_index() {
+    if observer.paused || request.from != attachment.next_index() {
         return false;
     }
     match &attachment.state {
+        // What its parts were born with is delivered whoever leads it.
+        AttachmentState::Wanted { .. } if (request.version, request.term) == (0, 0) => {
+            let is_here = serving.seen(request.region).version.is_some();
+            is_here && observer.told_for_parts(request.region).is_some()
+        }
         AttachmentState::Wanted { .. } => serving.serves(request),
         AttachmentState::CatchingUp { term } | AttachmentState::Live { term } => {
             *term < request.term && serving.serves(request)
@@ -226,7 +241,7 @@ fn attach(register: &Register, requests: &[AttachRequest]) -> Option<ObserverCha
         wanted.extend(of_one.iter().filter_map(|request| {
             let attachment = known.attachments.get(request.region)?;
             let attached = attached(&mut serving, attachment, request)?;
-            may_attach(&mut serving, known.paused, attachment, &attached).then_some(attached)
+            may_attach(&mut serving, known, attachment, &attached).then_some(attached)
         }));
     }
     let attachments = fitting(wanted.into_iter());
@@ -241,7 +256,7 @@ fn attached(
     request: &AttachRequest,
 ) -> Option<Attached> {
     let (version, term, live) = match (&attachment.state, request.leads) {
-        (AttachmentState::Draining(_), _) => (0, 0, false),
+        (AttachmentState::Draining(_), _) | (AttachmentState::Wanted { .. }, None) => (0, 0, false),
         (_, Some(leads)) => {
             if serving.seen(request.region).incarnation != Some(leads.incarnation) {
                 return None;
@@ -350,6 +365,22 @@ pub(super) fn acknowledged(
     Ok((index > attachment.acked || has_reset).then_some(index))
 }
 
+/// Whether what the consumer chose is still to be told to it, although a transition gave the region another reason to
+/// wait since: what was delivered before it chose ends no reset.
+fn owes_a_reset(attachment: &Attachment) -> bool {
+    let waits = match &attachment.state {
+        AttachmentState::Wanted { reason } => matches!(
+            reason,
+            WantReason::Snapshot | WantReason::Split | WantReason::Merged
+        ),
+        AttachmentState::CatchingUp { .. }
+        | AttachmentState::Live { .. }
+        | AttachmentState::Draining(_)
+        | AttachmentState::Invalidated(_) => false,
+    };
+    waits && attachment.reset != Reset::None && !planted!("reset-ended-by-what-was-before")
+}
+
 impl Observers {
     /// What an acknowledgement that came with a write comes to, under the generation that is current: none
     /// if it says nothing new, or nothing that may be acknowledged now.
@@ -366,7 +397,8 @@ impl Observers {
             index,
         };
         let comes_to = acknowledged(attachment, &position);
-        matches!(comes_to, Ok(Some(_))).then_some(position)
+        let stands = matches!(comes_to, Ok(Some(_))) && !owes_a_reset(attachment);
+        stands.then_some(position)
     }
 }
 
@@ -378,7 +410,15 @@ fn acknowledge(observers: &Observers, observer: ObserverId, positions: &[Acknowl
         let region = position.region;
         let missing = ObserverRefusal::NotObserved { observer, region };
         let attachment = known.attachments.get(region).ok_or(missing)?;
-        if acknowledged(attachment, &position)?.is_some() {
+        let is_news = acknowledged(attachment, &position)?.is_some();
+        if is_news && owes_a_reset(attachment) {
+            return Err(ObserverRefusal::StaleGeneration {
+                region,
+                given: position.generation,
+                current: attachment.generation,
+            });
+        }
+        if is_news {
             news.push(position);
         }
     }
@@ -420,35 +460,6 @@ fn invalidate(
     });
     let losses = fitting(new);
     (!losses.is_empty()).then_some(ObserverChange::Invalidated { observer, losses })
-}
-
-fn rebase(register: &Register, observer: ObserverId, starts: &[Rebased]) -> Decided {
-    let known = known(&register.observers, observer)?;
-    at_most(starts.len())?;
-    let mut starts = in_order(starts, |start| start.region);
-    for start in &mut starts {
-        let region = start.region;
-        if known.attachments.get(region).is_none() {
-            return Err(ObserverRefusal::NotObserved { observer, region });
-        }
-        if is_here(register, known, region) {
-            if start.acked.is_none() {
-                return Err(ObserverRefusal::PositionMissing { region });
-            }
-        } else {
-            // Nothing of it is left here that could be gone on with.
-            start.acked = None;
-            start.reset = Reset::None;
-        }
-    }
-    Ok((!starts.is_empty()).then_some(ObserverChange::Rebased { observer, starts }))
-}
-
-/// Whether the region holds data here and keys of the observer.
-pub(super) fn is_here(register: &Register, observer: &Observer, region: RegionId) -> bool {
-    let peer = register.peer(region);
-    let description = peer.and_then(observable);
-    description.is_some_and(|description| observer.ranges.overlaps(&description.range))
 }
 
 /// Whether the attachment drains to an end that is not known.

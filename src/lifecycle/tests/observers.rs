@@ -254,6 +254,36 @@ fn a_consumer_that_chose_a_place_is_not_moved_by_an_older_acknowledgement() {
 }
 
 /// Told is not dealt with: a consumer may die in between.
+/// The snapshot gives the region another reason to wait, and the scan that was chosen before is still to be told.
+#[test]
+fn what_was_delivered_before_a_consumer_chose_ends_no_reset() {
+    let mut world = observed();
+    world.accept(&ack(ONE, 1, 20));
+    world.accept(&Event::Observer(ObserverEvent::Rebase {
+        observer: O1,
+        starts: vec![Rebased {
+            region: ONE,
+            acked: Some(20),
+            reset: Reset::Scan,
+        }],
+    }));
+    let incarnation = world.register.incarnation(ONE).unwrap();
+    world.accept(&Event::BeginSnapshot {
+        region: ONE,
+        incarnation,
+        description: region(1, "", "", (1, 1)),
+        snapshot: snapshot(20),
+        sources: Vec::new(),
+    });
+    for index in [20, 21] {
+        let late = world.ask(&ack(ONE, 1, index));
+        assert_eq!(word(&late), "observer-generation-stale", "{index}");
+    }
+    assert_eq!(attachment(&world, ONE).reset, Reset::Scan);
+    let observers = world.register.observers();
+    assert_eq!(observers.carried(O1, ONE, 20), None);
+}
+
 #[test]
 fn a_reset_stands_until_its_place_is_acknowledged() {
     for reset in [Reset::Marker, Reset::Scan] {
@@ -420,6 +450,95 @@ fn parts_lose_with_their_whole_what_only_it_would_have_told() {
         }],
     }));
     assert_eq!(attachment(&world, TWO).reset, Reset::Scan);
+}
+
+/// What a part was born with cannot change any more, so it is told whoever leads the whole, and no more of it than that.
+#[test]
+fn a_whole_is_told_for_its_parts_without_being_led() {
+    let unled = |region| {
+        Event::Observer(ObserverEvent::Attach {
+            attachments: vec![AttachRequest {
+                observer: O1,
+                region,
+                leads: None,
+            }],
+        })
+    };
+    let mut world = World::bootstrapped("", "");
+    world.accept(&add(&world, "a", ("", ""), 5));
+    assert_eq!(word(&world.ask(&unled(ONE))), "already", "it has no part");
+    world.accept(&split(1, epoch(1, 1), 9, "m", 2, Derive::Left));
+    assert_eq!(
+        word(&world.ask(&unled(TWO))),
+        "already",
+        "nothing waits for it"
+    );
+    world.accept(&unled(ONE));
+    let whole = attachment(&world, ONE);
+    assert_eq!(whole.state, AttachmentState::CatchingUp { term: 0 });
+    assert_eq!((whole.generation, whole.term()), (Generation(1), None));
+    assert!(whole.is_for_parts());
+    let told_for_parts = |world: &World| {
+        let observer = world.register.observers().get(O1).unwrap();
+        observer.told_for_parts(ONE)
+    };
+    assert_eq!(told_for_parts(&world), Some(9));
+    assert_eq!(word(&world.ask(&unled(ONE))), "already", "it is attached");
+    // Another part, further on.
+    world.accept(&split(1, epoch(1, 2), 12, "f", 3, Derive::Left));
+    assert_eq!(told_for_parts(&world), Some(12));
+    world.accept(&ack(ONE, 1, 9));
+    assert_eq!(told_for_parts(&world), Some(12));
+    // It is led now.
+    world.accept(&attach(&world, ONE, 6, 12));
+    assert_eq!(attachment(&world, ONE).term(), Some(6));
+    assert_eq!(attachment(&world, ONE).generation, Generation(2));
+    world.accept(&ack(ONE, 2, 12));
+    assert_eq!(told_for_parts(&world), None);
+}
+
+#[test]
+fn positions_of_another_store_only_go_on() {
+    let take_over = |positions: &[(RegionId, u64)]| {
+        Event::Observer(ObserverEvent::TakeOver {
+            observer: O1,
+            positions: positions.to_vec(),
+        })
+    };
+    let mut world = observed();
+    world.accept(&split(1, epoch(1, 1), 9, "m", 2, Derive::Left));
+    for nothing in [&[(ONE, 5)][..], &[(TWO, 5)], &[(RegionId(9), 8)], &[]] {
+        assert_eq!(word(&world.ask(&take_over(nothing))), "already");
+    }
+    // The last word on each region, and only what is news.
+    world.accept(&take_over(&[(ONE, 8), (TWO, 5), (ONE, 7)]));
+    let reason = WantReason::Rebased;
+    let one = attachment(&world, ONE);
+    assert_eq!(one.acked, 8);
+    assert_eq!(one.state, AttachmentState::Wanted { reason });
+    assert!(attachment(&world, TWO).origin.is_some());
+    // Who has something of a part has all of the whole that comes before it.
+    world.accept(&take_over(&[(TWO, 6)]));
+    assert_eq!(attachment(&world, TWO).origin, None);
+    // A loss is made up for by who has all of it, and by nobody else.
+    world.accept(&Event::Observer(ObserverEvent::Invalidate {
+        observer: O1,
+        losses: vec![Invalidated {
+            region: ONE,
+            loss: Loss {
+                reason: InvalidReason::Bytes,
+                first_lost: 9,
+                first_available: 14,
+            },
+        }],
+    }));
+    assert_eq!(word(&world.ask(&take_over(&[(ONE, 12)]))), "already");
+    world.accept(&take_over(&[(ONE, 13)]));
+    let one = attachment(&world, ONE);
+    assert_eq!(
+        (one.acked, one.state),
+        (13, AttachmentState::Wanted { reason })
+    );
 }
 
 /// Region 1 is split twice; the second part waits for it, and is merged into the first before it was told.

@@ -26,7 +26,7 @@ pub(super) fn event(register: &Register, random: &mut Random) -> Event {
         .into_iter()
         .filter(|_| !random.one_in(3))
         .collect();
-    let event = match random.below(24) {
+    let event = match random.below(25) {
         0 | 1 => add(register, random),
         2 if random.one_in(2) => ObserverEvent::Remove { observer },
         3 => ObserverEvent::Pause { observer },
@@ -87,6 +87,12 @@ pub(super) fn event(register: &Register, random: &mut Random) -> Event {
                 observer,
                 region,
                 end: attachment.acked + random.below(2),
+            }),
+        },
+        23 => ObserverEvent::TakeOver {
+            observer,
+            positions: each(&chosen, |region, attachment| {
+                (region, attachment.acked + random.below(9))
             }),
         },
         _ => ObserverEvent::Restart,

@@ -74,6 +74,20 @@ pub enum FeedItem {
         /// The last index that was delivered.
         index: u64,
     },
+    /// A snapshot replaced the region's data, or that of the region which it was a part of. What lies between what
+    /// was told and the snapshot was not applied here entry by entry, deletions least of all, so a scan
+    /// ([`Rebase::Scan`](crate::Rebase::Scan)) is what brings a consumer there; nothing of the region comes before it
+    /// chose. What comes to whoever had all of it already is an [`Event`](FeedItem::Event).
+    SnapshotApplied {
+        /// The region.
+        region: RegionId,
+        /// The attachment.
+        generation: Generation,
+        /// First index that was not told.
+        first_untold: u64,
+        /// The entry that the snapshot is of: everything behind it is told as ever.
+        index: u64,
+    },
     /// Changes are lost. Nothing of the region comes before the consumer chose where to go on.
     Invalidated {
         /// The region.
@@ -165,6 +179,7 @@ impl FeedItem {
             | FeedItem::Rows { region, .. }
             | FeedItem::Progress { region, .. }
             | FeedItem::Detached { region, .. }
+            | FeedItem::SnapshotApplied { region, .. }
             | FeedItem::Invalidated { region, .. } => *region,
         }
     }
@@ -179,6 +194,7 @@ impl FeedItem {
             | FeedItem::Rows { generation, .. }
             | FeedItem::Progress { generation, .. }
             | FeedItem::Detached { generation, .. }
+            | FeedItem::SnapshotApplied { generation, .. }
             | FeedItem::Invalidated { generation, .. } => *generation,
         }
     }
@@ -207,6 +223,7 @@ impl FeedItem {
             | FeedItem::Attached { .. }
             | FeedItem::Reset { .. }
             | FeedItem::Detached { .. }
+            | FeedItem::SnapshotApplied { .. }
             | FeedItem::Invalidated { .. } => None,
         }
     }

@@ -2,9 +2,10 @@
 //!
 //! A region's *span* is a stretch of entries without a gap: everything behind `base` up to `last` is
 //! there. A record that does not follow the one before it (its `previous` is another index) begins a new
-//! span, and what lies between is known to be missing. Marks say at which record an index lies; the older
-//! ones are thinned as a span grows, so that what a consumer has not read is known to within an eighth of
-//! its size and age, however old the rest is.
+//! span, and what lies between is known to be missing. So does an entry that comes again when it had been
+//! let go: after a crash the data may be behind the history, and the host sends what the data lacks.
+//! Marks say at which record an index lies; the older ones are thinned as a span grows, so that what a
+//! consumer has not read is known to within an eighth of its size and age, however old the rest is.
 //!
 //! Not here: reading the records (`read`), which of them are still needed (`retention`).
 
@@ -201,10 +202,14 @@ impl Index {
         spans.map(|span| span.marks.len()).sum()
     }
 
-    /// Whether the entry is there already: the host sends it again.
+    /// Whether the entry is there already: the host sends it again. What was let go is not.
     pub fn has(&self, region: RegionId, incarnation: Incarnation, index: u64) -> bool {
         self.newest(region).is_some_and(|span| {
-            span.incarnation == incarnation && !span.is_closed && index <= span.last.index
+            let is_kept = index > span.base || planted!("let-go-taken-for-kept");
+            span.incarnation == incarnation
+                && !span.is_closed
+                && index <= span.last.index
+                && is_kept
         })
     }
 
@@ -265,9 +270,11 @@ impl Index {
             .last_mut()
             .filter(|span| !span.is_closed && span.incarnation == head.incarnation);
         let span = match open {
-            Some(span) if head.position.index <= span.last.index => return,
             Some(span) if head.previous == span.last.index => span,
-            _ => {
+            open => {
+                // It came again because it had been let go; whoever reads the span before reads on into this one.
+                let is_again =
+                    open.is_some_and(|span| (span.base..span.last.index).contains(&head.previous));
                 if let Some(before) = spans.last_mut() {
                     before.is_closed = true;
                 }
@@ -275,7 +282,8 @@ impl Index {
                     index: head.previous,
                     term: 0,
                 };
-                let span = Span::new(head.region, head.incarnation, base, first);
+                let mut span = Span::new(head.region, head.incarnation, base, first);
+                span.is_joined = is_again;
                 spans.push(span);
                 let Some(span) = spans.last_mut() else {
                     return;

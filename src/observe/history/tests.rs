@@ -180,6 +180,44 @@ fn what_comes_again_is_recognised_and_a_gap_begins_anew() {
     assert_eq!(history.start(RegionId(1), 9), Start::Gone { base: 10 });
 }
 
+/// After a crash the data may be behind the history, and the host sends what the data lacks. What nobody needed of
+/// that is gone by then (torture, seed 207: a region that came back by an older snapshot).
+#[test]
+fn what_was_let_go_is_kept_when_it_comes_again() {
+    let disk = SimDisk::new(8);
+    let before = history(&disk);
+    for index in 6..=9 {
+        before.append_entry(&head(1, index, index - 1), &batch("a", index as usize));
+    }
+    before.sync();
+    before.trim(Lsn::new(5)).unwrap();
+    let disk = disk.power_cut(CutChoice::LoseAll);
+    let after = history(&disk);
+    assert_eq!(after.start(RegionId(1), 9), Start::End);
+    assert_eq!(after.start(RegionId(1), 5), Start::Gone { base: 9 });
+    after.append_entry(&head(1, 6, 5), &batch("a", 16));
+    after.append_entry(&head(1, 7, 6), &batch("a", 17));
+    // What comes again while it is there is not kept twice.
+    after.append_entry(&head(1, 6, 5), &batch("a", 99));
+    for index in 8..=10 {
+        after.append_entry(&head(1, index, index - 1), &batch("a", 10 + index as usize));
+    }
+    assert_eq!(after.start(RegionId(1), 5), Start::At(Lsn::new(5)));
+    assert_eq!(after.newest(RegionId(1)).unwrap().base, 5);
+    let again: Vec<_> = (6..=10)
+        .map(|index| (1, index, 10 + index as usize))
+        .collect();
+    let entries = all(&after, true);
+    assert_eq!(entries.get(entries.len() - 5..), Some(again.as_slice()));
+    // So it is after a restart, out of the records alone, whatever is left of those that were let go.
+    after.sync();
+    let last = history(&disk.power_cut(CutChoice::LoseAll));
+    assert_eq!(last.start(RegionId(1), 5), Start::At(Lsn::new(5)));
+    let mut index = last.with_index(Clone::clone);
+    index.forget_below(Lsn::new(5));
+    assert_eq!(index.start(RegionId(1), 5), Start::At(Lsn::new(5)));
+}
+
 #[test]
 fn changes_go_on_behind_an_event_and_across_a_snapshot_only_with_one() {
     let disk = SimDisk::new(4);

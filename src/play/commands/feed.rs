@@ -209,6 +209,11 @@ fn item_line(item: &FeedItem) -> String {
             let reason = reason.map_or("ended", |reason| reason.as_str());
             format!("detached at {index}: {reason}")
         }
+        FeedItem::SnapshotApplied {
+            first_untold,
+            index,
+            ..
+        } => format!("snapshot at {index}, untold from {first_untold} on"),
         FeedItem::Invalidated {
             reason,
             first_lost,

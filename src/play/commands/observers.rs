@@ -1,7 +1,9 @@
 //! Observers: who is told of changes, and what is attached.
 
 use super::creation_of;
-use crate::engine::{AddedObserver, AttachFailure, ObservedRegion, Rebase};
+use crate::engine::{
+    AddedObserver, AttachFailure, ObservedRegion, Rebase, TakeOverAnswer, TakenOver,
+};
 use crate::lifecycle::Reset;
 use crate::observe::{Leadership, LeadershipRole, partition};
 use crate::play::args::Args;
@@ -31,6 +33,8 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         "Changes how much is kept for an observer: bytes, and milliseconds."),
     command("rebase-observer", &[at("observer", Kind::Observer), at("how", HOW), many("region", Kind::Region), many("after", Kind::Mark)], rebase,
         "The consumer chooses where to go on: now, with a scan, or after the indexes that it has; in the regions given, or in all that lost changes."),
+    command("take-over-positions", &[at("observer", Kind::Observer), many("after", Kind::Mark)], take_over,
+        "The consumer was told of everything up to these indexes by other stores; what becomes of each."),
     command("observers", &[], observers,
         "Every observer, as durable, with how many of its regions are in which state."),
     command("observed", &[at("observer", Kind::Observer)], observed,
@@ -134,6 +138,23 @@ fn rebase(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
     let engine = world.machine()?.engine()?;
     let answer = engine.rebase_observer(observer, &args.regions("region"), rebase)?;
     world.answered(answer)
+}
+
+fn take_over(world: &mut World, args: &Args) -> Result<Lines, Trouble> {
+    let (observer, positions) = (args.observer("observer")?, args.marks("after"));
+    let engine = world.machine()?.engine()?;
+    match engine.take_over_positions(observer, &positions)? {
+        TakeOverAnswer::Refused(refusal) => Err(Trouble::Refused(refusal)),
+        TakeOverAnswer::Each(each) => Ok(each
+            .into_iter()
+            .map(|(region, became)| match became {
+                TakenOver::Gone { oldest, snapshot } => {
+                    format!("{region} gone: from {oldest} on, or a scan at {snapshot}")
+                }
+                became => format!("{region} {}", became.code()),
+            })
+            .collect()),
+    }
 }
 
 fn observers(world: &mut World, _: &Args) -> Result<Lines, Trouble> {

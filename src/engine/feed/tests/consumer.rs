@@ -86,6 +86,7 @@ impl Consumer {
                 }
             }
             FeedItem::Detached { .. } => {}
+            FeedItem::SnapshotApplied { .. } => self.events.push("snapshot"),
             FeedItem::Invalidated { .. } => self.events.push("invalidated"),
         }
     }
@@ -94,7 +95,10 @@ impl Consumer {
     fn demand(&mut self, item: &FeedItem) {
         let generation = item.generation();
         // A loss is told until the consumer chose.
-        let is_loss = matches!(item, FeedItem::Invalidated { .. });
+        let is_loss = matches!(
+            item,
+            FeedItem::Invalidated { .. } | FeedItem::SnapshotApplied { .. }
+        );
         let is_over = self.ended.contains(&generation) && !is_loss;
         assert!(!is_over, "behind its end: {item:?}");
         let (last, progress) = self.told.get(&generation).copied().unwrap_or_default();
@@ -123,7 +127,9 @@ impl Consumer {
                 (last, *index)
             }
             FeedItem::Reset { index, .. } | FeedItem::Rows { index, .. } => (*index, *index),
-            FeedItem::Detached { .. } | FeedItem::Invalidated { .. } => {
+            FeedItem::Detached { .. }
+            | FeedItem::SnapshotApplied { .. }
+            | FeedItem::Invalidated { .. } => {
                 self.ended.insert(generation);
                 (last, progress)
             }

@@ -89,9 +89,22 @@ impl Rig {
     }
 
     fn open(&mut self) {
+        self.open_only();
+        self.resend();
+    }
+
+    /// Before the host has sent anything again.
+    fn open_only(&mut self) {
         let (engine, _) = self.options().open("store").unwrap();
         self.engine = Some(engine);
-        self.resend();
+    }
+
+    /// The power goes, and takes everything that no barrier had reached; nothing was sent again yet.
+    pub(super) fn back_to_the_barrier(&mut self) {
+        self.engine = None;
+        self.disk = self.disk.power_cut(CutChoice::LoseAll);
+        self.data = self.data.power_cut(Lost::AllButBatches(0));
+        self.open_only();
     }
 
     pub(super) fn engine(&self) -> &Engine {
@@ -139,7 +152,7 @@ impl Rig {
     }
 
     /// A host sends its log again, from where each region is.
-    fn resend(&mut self) {
+    pub(super) fn resend(&mut self) {
         let mut again = true;
         while again {
             again = false;

@@ -32,9 +32,9 @@ const GROUP_MAX: usize = 2_000;
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long the copy may take to reach what the store holds.
 const BEHIND_MAX: Duration = Duration::from_secs(20);
-/// Why a consumer may be told that it lost changes: a snapshot brought them, or it slept while more was
-/// written than is kept for it. Nothing else happens here that could take any.
-const SAID: [&str; 2] = ["snapshot", "bytes"];
+/// Why a consumer may be told that it lost changes: it slept while more was written than is kept for it. Nothing
+/// else happens here that could take any.
+const SAID: &str = "bytes";
 
 /// The code of a refusal that may not come: what is acknowledged was told.
 const BEYOND_DELIVERED: &str = "observer-beyond-delivered";
@@ -283,20 +283,18 @@ impl Consumer {
             FeedItem::Reset { range, .. } => {
                 self.add(vec![copied_range(range), Copied::Position(region.0, 0)]);
             }
+            FeedItem::SnapshotApplied { .. } => self.scan(region)?,
             FeedItem::Invalidated {
                 reason, first_lost, ..
             } => {
                 // Said before it happened: a reason to begin anew, and for the log.
-                if !SAID.contains(&reason.as_str()) {
+                if reason.as_str() != SAID {
                     return Err(format!("{region} lost {first_lost} on: {reason:?}"));
                 }
                 let mut log = io::stderr().lock();
                 let _ = writeln!(log, "copy: {region} lost {first_lost} on: {reason:?}");
                 drop(log);
-                let _answer = self
-                    .engine
-                    .rebase_observer(self.observer, &[region], Rebase::Scan)
-                    .map_err(|error| error.to_string())?;
+                self.scan(region)?;
             }
             FeedItem::Attached { .. } | FeedItem::Detached { .. } => {}
             // Events and progress only say how far it is.
@@ -311,6 +309,14 @@ impl Consumer {
             self.acks.insert(region, (generation, index));
         }
         Ok(())
+    }
+
+    /// Has every row of the region told anew.
+    fn scan(&self, region: RegionId) -> Result<(), String> {
+        let answer = self
+            .engine
+            .rebase_observer(self.observer, &[region], Rebase::Scan);
+        answer.map(drop).map_err(|error| error.to_string())
     }
 
     fn add(&mut self, copied: Vec<Copied>) {
