@@ -89,10 +89,6 @@ pub(crate) struct Args {
     /// DIR.torture. DIR is not touched, and --seconds does not apply.
     #[arg(long)]
     every_step: bool,
-    /// Also run a consumer that observes every key in the storage process, dies with it, and whose copy
-    /// must be what the store holds.
-    #[arg(long)]
-    consumer: bool,
     /// Put the store on an ext4 image (DIR.torture/image, mounted at DIR while this runs), and take the
     /// power from it at each kill: what the device does not have by then is gone. Needs the right to mount.
     #[arg(long, conflicts_with = "every_step")]
@@ -232,7 +228,7 @@ fn random(
         dir: args.dir.clone(),
         data: args.data.clone(),
         child_log: oracle.beside().child_log(),
-        copy: args.consumer.then(|| oracle.beside().copy()),
+        copy: Some(oracle.beside().copy()),
         other: Some(oracle.beside().other()),
         abort_at: None,
         settings: None,

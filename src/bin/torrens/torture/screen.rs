@@ -206,11 +206,16 @@ impl fmt::Display for Summary<'_> {
                 list(&tally.transitions)
             ),
         )?;
+        // Where an abort is tried at every operation there is no consumer.
+        let copied = match tally.rows_copied {
+            0 => String::new(),
+            copied => format!(", {copied} verified in the copy of a consumer"),
+        };
         line(
             "rows",
             format!(
-                "{} written, {} sent again, {} verified, {} verified in the copy of a consumer",
-                tally.rows_written, tally.rows_resent, tally.rows_verified, tally.rows_copied
+                "{} written, {} sent again, {} verified{}",
+                tally.rows_written, tally.rows_resent, tally.rows_verified, copied
             ),
         )?;
         line(
