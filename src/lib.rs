@@ -8,6 +8,8 @@ struct Embedding;
 
 pub mod cache;
 pub mod codec;
+#[doc(hidden)]
+pub mod crash_points;
 pub mod engine;
 mod epoch;
 mod ids;

@@ -15,6 +15,7 @@ use parking_lot::{Condvar, Mutex};
 use super::caches::KeeperClock;
 use super::core::Core;
 use super::{EngineError, effects};
+use crate::crash_points::{CrashPoint, reach};
 use crate::lifecycle::{CacheEntry, Cause, DeletionId, Effect, Event};
 use crate::{Incarnation, RegionId};
 
@@ -323,7 +324,9 @@ impl Core {
             EngineError::Data(error) => self.barriers.fail(error),
             error => error,
         })?;
+        reach(CrashPoint::DeletionCleared);
         self.barrier()?;
+        reach(CrashPoint::DeletionDurable);
         let _ended = self.commit(&Event::FinishDeletion { deletion }, Cause::Collector)?;
         Ok(())
     }

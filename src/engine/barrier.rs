@@ -21,6 +21,7 @@ use torrens_journal::planted;
 use super::core::Core;
 use super::rows::Row;
 use super::{Answer, EngineError};
+use crate::crash_points::{CrashPoint, reach};
 use crate::lifecycle::{Cause, Event, FloorUpdate};
 use crate::store::{Covered, DataStore, Floored, StoreBatch, StoreError};
 use crate::{Incarnation, RegionId, Sequence, trace};
@@ -192,8 +193,10 @@ impl Core {
 
     fn run_barrier(&self, captured: &Captured) -> Result<(), EngineError> {
         let _span = trace::barrier();
+        reach(CrashPoint::BarrierCaptured);
         // A floor vouches for the history, too: what lies below it is never sent again.
         self.history.sync();
+        reach(CrashPoint::BarrierHistorySynced);
         let Captured { now, rows, .. } = captured;
         let (batch, floors) = self.barrier_batch(captured);
         let flushed = match planted!("barrier-without-a-flush") {
@@ -201,6 +204,7 @@ impl Core {
             false => self.data.apply(&batch).and_then(|()| self.data.flush()),
         };
         flushed.map_err(|error| self.barriers.fail(error))?;
+        reach(CrashPoint::BarrierFlushed);
         let number = now.barrier;
         let raised = rows.iter().map(|(region, row)| FloorUpdate {
             region: *region,
@@ -216,6 +220,7 @@ impl Core {
         };
         match self.commit(&event, Cause::Host)? {
             Answer::Accepted { .. } | Answer::AlreadyApplied => {
+                reach(CrashPoint::BarrierJournaled);
                 let mut known = self.barriers.known.lock();
                 known.covered = *now;
                 known.floors.extend(floors);

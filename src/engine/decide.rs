@@ -16,7 +16,7 @@ use crate::lifecycle::{
     Accepted, Cause, Change, Durability, Effect, Event, Outcome, Record, Register, Stamp, apply,
     preceding, step,
 };
-use crate::{Incarnation, RegionId, trace};
+use crate::{Incarnation, RegionId, crash_points, trace};
 
 /// What a decision said, and how far the journal must be durable before anyone may hear of it.
 pub(super) struct Decision {
@@ -175,6 +175,7 @@ impl Core {
             .needs_own_picture(&record.change)
             .then(|| decided.clone());
         self.counting.note_record(record.change.change_kind());
+        crash_points::decided(&record.change);
         let appended = Appended::now(lsn, &record, begun, decided_at);
         let follows = Follows {
             record,

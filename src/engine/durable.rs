@@ -17,7 +17,7 @@ use super::observers::moves_captures;
 use super::publication::Publication;
 use super::timing::Appended;
 use crate::lifecycle::{Change, ChildFate, Effect, Record, Register, SplitChild};
-use crate::trace;
+use crate::{crash_points, trace};
 
 /// What follows a record when it is published.
 #[derive(Debug)]
@@ -145,6 +145,7 @@ impl Core {
         let mut concerns_feeds = false;
         let followed = self.publication.publish(synced, |lsn, after, follows| {
             let record = &follows.record;
+            crash_points::durable(&record.change);
             self.hand_fences_on(&record.change);
             moves.set(moves.get() || moves_captures(&record.change));
             concerns_feeds |= self.feeds.note(&record.change);

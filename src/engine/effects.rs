@@ -3,6 +3,7 @@
 //! they ended. They need the data store and nothing else of the engine, so opening uses them too.
 
 use super::EngineError;
+use crate::crash_points::{CrashPoint, reach};
 use crate::snapshot::{SnapshotError, SnapshotReader, StagedSnapshot};
 use crate::store::{DataStore, RegionRow, StoreBatch, clear_range};
 use crate::{KeyRange, Sequence};
@@ -85,6 +86,7 @@ pub(super) fn ingest_verified(
     };
     tell(SnapshotStep::Clear, 0);
     clear(data, &region.range)?;
+    reach(CrashPoint::SnapshotCleared);
     tell(SnapshotStep::Ingest, 0);
     let (mut done, mut told_bytes) = (0, 0);
     let mut batch = StoreBatch::new();
@@ -101,6 +103,7 @@ pub(super) fn ingest_verified(
             }
         }
     }
+    reach(CrashPoint::SnapshotFilled);
     // The row goes last: as long as it is missing, the region's data counts as missing.
     batch.put_region_row(region.id, row);
     data.apply_each(&batch)?;

@@ -8,6 +8,7 @@ use torrens_recovery::checkpoint;
 
 use super::EngineError;
 use super::core::Core;
+use crate::crash_points::{CrashPoint, reach};
 use crate::lifecycle::Register;
 use crate::machine::RegisterMachine;
 use crate::store::{DataStore, StoreBatch};
@@ -45,10 +46,12 @@ impl Core {
         let meta = checkpoint::Meta::new(store, lsn, boot);
         checkpoint::write(&*self.disk, &self.layout.checkpoints, &meta, machine)
             .map_err(EngineError::Checkpoint)?;
+        reach(CrashPoint::CheckpointWritten);
         self.checkpointed.store(lsn.get(), Ordering::Release);
         let folder = &self.layout.checkpoints;
         let pruned = checkpoint::prune(&*self.disk, folder, Some(store), GENERATIONS)
             .map_err(EngineError::Checkpoint)?;
+        reach(CrashPoint::CheckpointPruned);
         self.end_stalled_followers();
         self.journal.purge_below(pruned.purge_below)?;
         trace::checkpoint_written(lsn, begun.elapsed());

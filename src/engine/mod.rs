@@ -17,6 +17,7 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 use torrens_journal::{JournalStats, Lsn};
 
+use crate::crash_points::{CrashPoint, reach};
 use crate::lifecycle::{
     Cause, DestroyCause, EvictReason, PeerChange, Register, Split, Tombstone, WitnessSwitch,
 };
@@ -835,11 +836,13 @@ impl Engine {
             Err(_) => Ok(()),
         };
         self.handle.stop();
+        reach(CrashPoint::CloseSynced);
         let marked = match (&flushed, self.core.journal.check_writable()) {
             (Ok(()), Ok(())) => self.core.close_data(),
             // A store that failed is looked at in full when it is opened again.
             _ => Ok(()),
         };
+        reach(CrashPoint::CloseDataClosed);
         let closed = self.core.close();
         let outcome = flushed.and(marked).and(closed);
         crate::trace::closed(self.handle.report.store, outcome.is_ok());

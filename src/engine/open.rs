@@ -28,6 +28,7 @@ use super::trust::StoreFacts;
 use super::{
     Engine, EngineError, Handle, OpenError, OpenMode, Options, append, set_aside, trust, unfinished,
 };
+use crate::crash_points::{CrashPoint, reach};
 use crate::lifecycle::{CacheEntry, Event, ObserverEvent, Register};
 use crate::machine::RegisterMachine;
 use crate::observe::history::{self as observe_history, History, OpenedHistory, Place};
@@ -118,6 +119,7 @@ fn bring_up(
 ) -> Result<(Parts, OpenReport), OpenError> {
     let lock = lock(&**disk, &layout)?;
     let (mut recovered, created) = recover_or_create(disk, options, &layout)?;
+    reach(CrashPoint::OpenRecovered);
     let OpenedData {
         data,
         facts,
@@ -126,9 +128,11 @@ fn bring_up(
     } = open_data(&**disk, options, &layout, &recovered)?;
     adopt_families(&*data, &facts, options, &layout)?;
     let damaged = trust::judge_data(&mut recovered, &*data, &facts, &**disk)?;
+    reach(CrashPoint::OpenJudged);
     let warm = cached(recovered.machine.register());
     // What a crash left open is ended before anybody looks at the state.
     unfinished::resolve_all(&mut recovered, &*data, disk, &layout)?;
+    reach(CrashPoint::OpenResolved);
     if recovered.machine.register().store().is_none() {
         append::append(
             &mut recovered,

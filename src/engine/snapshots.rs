@@ -19,6 +19,7 @@ use super::counting::count;
 use super::effects::SnapshotProgress;
 use super::fence::Fence;
 use super::{Answer, EngineError, effects};
+use crate::crash_points::{CrashPoint, reach};
 use crate::lifecycle::{
     AbortReason, Cause, Event, Floor, PeerStage, Refusal, Register, SnapshotRef,
 };
@@ -395,6 +396,7 @@ impl Core {
         }
         self.withdraw(region, incarnation);
         self.queue.push_effects(effects);
+        reach(CrashPoint::SnapshotBegun);
         self.ingest_and_end(region, incarnation, (&reader, staged), progress)
     }
 
@@ -440,6 +442,7 @@ impl Core {
             Err(error) => return Err(error),
         }
         guard.finish();
+        reach(CrashPoint::SnapshotIngested);
         let barrier = match planted!("snapshot-ends-before-its-rows-are-durable") {
             true => self.with_decided(Register::barrier),
             false => self.barrier()?,
@@ -448,6 +451,7 @@ impl Core {
             index: data.index,
             barrier,
         };
+        reach(CrashPoint::SnapshotDurable);
         let event = Event::EndSnapshot {
             region,
             incarnation,
@@ -455,6 +459,7 @@ impl Core {
         };
         let answer = self.commit(&event, Cause::Host)?;
         count(&self.counting.snapshots_applied);
+        reach(CrashPoint::SnapshotEnded);
         self.remove_snapshot(reader.name())?;
         Ok(answer)
     }

@@ -22,6 +22,7 @@ use super::layout::Layout;
 use super::log::{append_error, sync_error};
 use super::write::LEASE_SEQUENCES;
 use super::{EngineError, OpenError, append, effects};
+use crate::crash_points::{CrashPoint, reach};
 use crate::lifecycle::{AbortReason, Event, Floor, OpenOperation, Register};
 use crate::machine::RegisterMachine;
 use crate::snapshot::{self, SnapshotError, SnapshotReader};
@@ -50,6 +51,7 @@ pub(super) fn resolve_all(
         return Ok(());
     }
     let done = carry_out(recovered, &operations, data, disk, layout).map_err(OpenError::Finish)?;
+    reach(CrashPoint::OpenCarriedOut);
     // A barrier that the store did not take part in must not be known to the journal: the store may
     // remember another one of that number, which never came about.
     if done.touched {

@@ -9,6 +9,7 @@ use super::core::Core;
 use super::counting::count;
 use super::trust::StoreFacts;
 use super::{EngineError, ReadError, WriteAnswer};
+use crate::crash_points::{CrashPoint, reach};
 use crate::lifecycle::{Admitted, Cause, Event, EvictReason, INITIAL_POSITION, Refusal, Register};
 use crate::observe::EntryHead;
 use crate::store::{BatchError, DataStore, RegionRow, WriteBatch};
@@ -85,11 +86,13 @@ impl Core {
             };
             self.history.append_entry(&head, batch);
         }
+        reach(CrashPoint::WriteKept);
         // Change by change: nobody reads at the new sequence number before the row is noted below, and
         // no barrier comes in between; whatever a crash leaves of it lies above the last barrier and goes.
         self.data
             .apply_each(&batch.to_store_batch(region, &row, sequence))
             .map_err(|error| self.barriers.fail(error))?;
+        reach(CrashPoint::WriteStored);
         self.carried.note(batch, sequence);
         if !batch.range_deletes().is_empty() {
             // Before anybody reads at the new sequence: memory holds what the store now hides.
@@ -217,6 +220,7 @@ impl Core {
             if !planted!("sequences-not-leased") {
                 let _leased = self.commit(&Event::SequenceLease { up_to }, Cause::Host)?;
             }
+            reach(CrashPoint::SequencesLeased);
             self.sequencer.raise_ceiling(up_to);
         }
     }

@@ -10,10 +10,12 @@ use parking_lot::Mutex;
 use torrens_journal::{Lsn, planted};
 
 use super::lag::{Limits, Need};
+use crate::crash_points::{CrashPoint, reach};
 use crate::engine::EngineError;
 use crate::engine::core::Core;
 use crate::lifecycle::{
     AttachmentState, Cause, Event, InvalidReason, Invalidated, Loss, ObserverEvent, Observers,
+    Register,
 };
 use crate::observe::{HistorySettings, ObserverId, RetentionStage};
 
@@ -85,18 +87,22 @@ impl Core {
                 invalidated += losses.len();
                 let losses = losses.to_vec();
                 let event = Event::Observer(ObserverEvent::Invalidate { observer, losses });
-                let answer = self.commit(&event, Cause::Collector)?;
-                if let Some(lsn) = answer.lsn()
-                    && !planted!("history-goes-before-the-loss-is-durable")
-                {
-                    self.wait_durable(lsn)?;
+                // Durable when this returns, as every record of a loss is.
+                match planted!("history-goes-before-the-loss-is-durable") {
+                    true => drop(self.decide(&event, Cause::Collector)?),
+                    false => drop(self.commit(&event, Cause::Collector)?),
                 }
             }
+        }
+        if invalidated > 0 {
+            reach(CrashPoint::HistoryLossDurable);
         }
         // What is published now is durable: nothing that an acknowledgement could still take back goes.
         let below = self.needed_from(&settings, now);
         self.history.revoke_below(below);
+        reach(CrashPoint::HistoryRevoked);
         self.history.trim(below).map_err(EngineError::History)?;
+        reach(CrashPoint::HistoryTrimmed);
         Ok(RetentionReport {
             below,
             oldest: self.history.stats().oldest,
@@ -152,7 +158,10 @@ impl Core {
 
     /// The first record that somebody needs.
     fn needed_from(&self, settings: &HistorySettings, now: u64) -> Lsn {
-        let published = self.published();
+        let published = match planted!("history-goes-before-the-loss-is-durable") {
+            true => self.with_decided(Register::clone),
+            false => self.published().clone(),
+        };
         self.history.with_index(|index| {
             let end = index.last_lsn().next().unwrap_or(index.last_lsn());
             let mut needed = end;

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use torrens::crash_points::CrashPoint;
 use torrens::{Engine, StoreId};
 use torrens_journal::disk::{RealDisk, RealDiskOptions, SyncChoice};
 
@@ -176,7 +177,9 @@ fn disk(sync: SyncChoice) -> Result<RealDisk, Box<dyn std::error::Error>> {
         sync,
         ..RealDiskOptions::default()
     };
-    if let Ok(text) = std::env::var(ABORT_AT) {
+    if let Ok(text) = std::env::var(ABORT_AT)
+        && !die_at_point(&text)?
+    {
         let (kind, abort_at) = match text.split_once(':') {
             Some((kind, number)) => (Some(kind.to_owned()), number.parse()?),
             None => (None, text.parse::<u64>()?),
@@ -194,6 +197,40 @@ fn disk(sync: SyncChoice) -> Result<RealDisk, Box<dyn std::error::Error>> {
         }));
     }
     Ok(RealDisk::with(options)?)
+}
+
+/// Has the process abort itself at a named point of the engine; whether that is what the text asks for.
+fn die_at_point(text: &str) -> Result<bool, Box<dyn std::error::Error>> {
+    let Some((name, number)) = text
+        .strip_prefix('@')
+        .and_then(|point| point.split_once(':'))
+    else {
+        return Ok(false);
+    };
+    let abort_at: u64 = number.parse()?;
+    let mut points = CrashPoint::ALL.iter();
+    let point = points
+        .find(|point| point.name() == name)
+        .copied()
+        .ok_or("no such point")?;
+    watch_points(point, abort_at)?;
+    Ok(true)
+}
+
+#[cfg(feature = "crash-points")]
+fn watch_points(point: CrashPoint, abort_at: u64) -> Result<(), Box<dyn std::error::Error>> {
+    let seen = AtomicU64::new(0);
+    torrens::crash_points::watch(move |reached| {
+        if reached == point && seen.fetch_add(1, Ordering::Relaxed) + 1 == abort_at {
+            std::process::abort();
+        }
+    });
+    Ok(())
+}
+
+#[cfg(not(feature = "crash-points"))]
+fn watch_points(point: CrashPoint, _abort_at: u64) -> Result<(), Box<dyn std::error::Error>> {
+    Err(format!("not built with crash points: {}", point.name()).into())
 }
 
 impl Server {

@@ -10,6 +10,8 @@
 //! One thread. Here: starting, opening and settling; `life` is what follows. Not here: when a life
 //! ends (`kills`), what to do (`workload`), what must hold (`model`, `check`).
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use torrens::inspector::Inspector;
@@ -73,6 +75,8 @@ pub(super) struct Driver<'a> {
     pub(super) image: Option<Image>,
     pub(super) kills: Kills,
     pub(super) tally: Tally,
+    /// Regions of which there is a scenario.
+    pub(super) outlined: BTreeSet<u64>,
     /// Asked between two events: is it time to end in order?
     pub(super) stop: &'a dyn Stop,
     pub(super) progress: &'a dyn Progress,
@@ -87,6 +91,8 @@ pub(super) trait Stop: std::fmt::Debug {
 pub(super) trait Progress: std::fmt::Debug {
     fn tick(&self, kills: &Kills, tally: &Tally, model: &Model);
     fn found(&self, wrong: &Wrong);
+    /// What led to a finding lies there as a scenario.
+    fn outlined(&self, region: u64, scenario: &Path);
 }
 
 impl<'a> Driver<'a> {
@@ -158,7 +164,7 @@ impl<'a> Driver<'a> {
                     while let Heard::Event(event) = process.hear(Instant::now() + HANG) {
                         opened |= matches!(event, Event::Open(_));
                     }
-                    self.kills.count(opened, false);
+                    self.kills.count(opened, None);
                     return Ok(Opening::Died);
                 }
                 Heard::Silence => {
@@ -169,7 +175,7 @@ impl<'a> Driver<'a> {
                     let status = process.wait()?;
                     if plan.is_abort() && is_abort(status) {
                         self.after_abort()?;
-                        self.kills.count(false, true);
+                        self.kills.count(false, Some(plan));
                         return Ok(Opening::Died);
                     }
                     return Ok(Opening::Wrong(died(status)));
@@ -269,6 +275,15 @@ impl<'a> Driver<'a> {
     /// Reports a finding.
     fn wrong(&mut self, wrong: Wrong) -> LifeEnd {
         self.progress.found(&wrong);
+        // One for each region; the first thing that was wrong with it says most.
+        if let Some(region) = wrong.region
+            && self.outlined.insert(region)
+        {
+            // What was found counts, whether it can be told as a scenario or not.
+            if let Ok(Some(path)) = self.oracle.outline(region, &wrong.to_string()) {
+                self.progress.outlined(region, &path);
+            }
+        }
         self.tally.found(wrong);
         LifeEnd::Wrong
     }

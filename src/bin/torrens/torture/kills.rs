@@ -1,8 +1,10 @@
 //! When the storage process dies: drawn from the seed, aimed so that a good part of the deaths falls
 //! into recovery, and counted by what really happened.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use torrens::crash_points::CrashPoint;
 use torrens_journal::disk::op;
 
 use super::random::Random;
@@ -29,6 +31,14 @@ const KINDS: [&str; 8] = [
     op::STORE,
 ];
 
+/// Share of deaths that are to fall on a named point of the engine, in percent, where it has any.
+const POINT_PERCENT: u64 = match cfg!(feature = "crash-points") {
+    true => 45,
+    false => 0,
+};
+/// Points that nearly every write or barrier reaches: there the process dies at a later time, not at the first.
+const OFTEN_REACHED: [&str; 3] = ["write.", "barrier.", "history."];
+
 /// How one life of the storage process is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Plan {
@@ -42,18 +52,27 @@ pub(super) enum Plan {
     AtOperation(u64),
     /// The process aborts itself at that operation of that kind on the disk.
     AtKind(&'static str, u64),
+    /// The process aborts itself when it is at that point of the engine for that time.
+    AtPoint(CrashPoint, u64),
     /// It is left to end in order.
     None,
 }
 
 impl Plan {
-    /// What the process is told of the operation at which it aborts itself: `24`, or `rename:3`.
+    /// What the process is told of the operation at which it aborts itself: `24`, `rename:3`, or
+    /// `@split.durable:1`.
     pub(super) fn abort_at(self) -> Option<String> {
         match self {
             Plan::AtOperation(number) => Some(number.to_string()),
             Plan::AtKind(kind, number) => Some(format!("{kind}:{number}")),
+            Plan::AtPoint(point, number) => Some(format!("@{}:{number}", point.name())),
             Plan::AtWork(_) | Plan::AfterOpen(_) | Plan::InRecovery(_) | Plan::None => None,
         }
+    }
+
+    /// Whether the process is to die while it is closed in order.
+    pub(super) fn is_in_close(self) -> bool {
+        matches!(self, Plan::AtPoint(point, _) if point.name().starts_with("close."))
     }
 
     /// Whether the process ends itself.
@@ -70,6 +89,7 @@ pub(super) struct Kills {
     pub(super) kills: u64,
     pub(super) in_recovery: u64,
     pub(super) by_operation: u64,
+    pub(super) by_point: BTreeMap<&'static str, u64>,
 }
 
 impl Kills {
@@ -81,11 +101,15 @@ impl Kills {
             kills: 0,
             in_recovery: 0,
             by_operation: 0,
+            by_point: BTreeMap::new(),
         }
     }
 
     /// The next plan.
     pub(super) fn plan(&mut self) -> Plan {
+        if POINT_PERCENT > 0 && self.random.percent(POINT_PERCENT) {
+            return self.at_point();
+        }
         let behind = self.in_recovery * 100 < self.kills * RECOVERY_PERCENT;
         let aimed = if behind { 70 } else { 20 };
         if self.random.percent(aimed) {
@@ -113,16 +137,37 @@ impl Kills {
         }
     }
 
+    /// Any of the points, each as often as any other.
+    fn at_point(&mut self) -> Plan {
+        let point = self.random.pick(CrashPoint::ALL).copied();
+        let point = point.unwrap_or(CrashPoint::BarrierFlushed);
+        let is_of = |part: &&str| point.name().starts_with(*part);
+        let most = match (OFTEN_REACHED.iter().any(is_of), is_of(&"open.")) {
+            (true, _) => 12,
+            // The second store beside is opened by the same process.
+            (_, true) => 2,
+            (_, false) => 1,
+        };
+        Plan::AtPoint(point, self.random.between(1, most))
+    }
+
     /// An opening lasted this long: recovery kills are spread over that time.
     pub(super) fn saw_opening(&mut self, took: Duration) {
         self.opening = (self.opening * 3 + took) / 4;
     }
 
-    /// A process died as it was meant to. `opened` tells whether it had said that the store is open.
-    pub(super) fn count(&mut self, opened: bool, by_operation: bool) {
+    /// A process died as it was meant to. `opened` tells whether it had said that the store is open, `aborted`
+    /// whether it ended itself, and by which plan.
+    pub(super) fn count(&mut self, opened: bool, aborted: Option<Plan>) {
         self.kills += 1;
         self.in_recovery += u64::from(!opened);
-        self.by_operation += u64::from(by_operation);
+        match aborted {
+            Some(Plan::AtPoint(point, _)) => {
+                *self.by_point.entry(point.name()).or_default() += 1;
+            }
+            Some(_) => self.by_operation += 1,
+            None => {}
+        }
     }
 }
 
@@ -138,9 +183,10 @@ mod tests {
             let opened = match kills.plan() {
                 Plan::InRecovery(_) => luck.percent(50),
                 Plan::AtOperation(op) => op > 12,
+                Plan::AtPoint(point, _) => !point.name().starts_with("open."),
                 Plan::AtWork(_) | Plan::AfterOpen(_) | Plan::AtKind(..) | Plan::None => true,
             };
-            kills.count(opened, false);
+            kills.count(opened, None);
         }
         assert!(kills.in_recovery * 5 >= kills.kills, "{kills:?}");
         assert!(kills.in_recovery * 2 <= kills.kills, "{kills:?}");

@@ -12,6 +12,7 @@
 //! * `model`: what the store must hold; `oracle`: the model on disk; `check`: the comparison
 //! * `workload`, `kills`, `steps`: what happens, when it dies, and every single step of it
 //! * `driver`: the loop; `process`: the child from outside; `child`: the child from inside
+//! * `outline`: a failure as a scenario
 //! * `snapshots`: files from and for other stores; `tally`, `screen`: what is told
 //! * `child/copy`: a consumer in the storage process, whose copy is compared too
 //! * `child/other`: a second store, through which snapshots for the first one go
@@ -36,6 +37,7 @@ mod image;
 mod kills;
 mod model;
 mod oracle;
+mod outline;
 mod process;
 mod protocol;
 mod random;
@@ -241,6 +243,7 @@ fn random(
         image,
         kills: Kills::new(seed),
         tally: Tally::default(),
+        outlined: Default::default(),
         stop: limits,
         progress: bar,
     };

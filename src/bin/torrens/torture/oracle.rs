@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::data::DataSet;
 use super::error::TortureError;
 use super::model::{Meaning, Model, Settled, Wrong};
+use super::outline::Outline;
 use super::protocol::{Do, Said};
 
 /// Changed whenever a model or a line no longer means what it meant.
@@ -61,6 +62,11 @@ impl Beside {
     /// Snapshot files on their way from one peer to another.
     pub(super) fn snapshots(&self) -> PathBuf {
         self.root.join("snapshots")
+    }
+
+    /// Where a backup goes, and the store that is made of it.
+    pub(super) fn backup(&self) -> PathBuf {
+        self.root.join("backup")
     }
 
     /// The copy of a consumer in the storage process.
@@ -123,6 +129,8 @@ pub(super) struct Oracle {
     model: Model,
     generation: u64,
     log: File,
+    /// What this run saw happen.
+    outline: Outline,
     /// Held as long as the oracle is open; the operating system lets it go with the process.
     _lock: File,
 }
@@ -167,6 +175,7 @@ impl Oracle {
             model,
             generation,
             log,
+            outline: Outline::new(!known),
             _lock: lock,
         };
         oracle.compact()?;
@@ -196,6 +205,20 @@ impl Oracle {
         Ok(op)
     }
 
+    /// Something happened that the model does not know of.
+    pub(super) fn noted(&mut self, what: &Do) {
+        self.outline.did(what, &self.data);
+    }
+
+    /// Leaves what led to a region as it is as a scenario, if that can be done.
+    pub(super) fn outline(
+        &self,
+        region: u64,
+        title: &str,
+    ) -> Result<Option<PathBuf>, TortureError> {
+        self.outline.write(self.beside.root(), region, title)
+    }
+
     /// A number for a question that moves nothing.
     pub(super) fn take_op(&mut self) -> u64 {
         let op = self.model.next.op;
@@ -220,12 +243,27 @@ impl Oracle {
             op,
             said: said.clone(),
         })?;
-        Ok(self.model.answered(op, said, &self.data))
+        let flight = self
+            .model
+            .flights
+            .get(&op)
+            .map(|flight| flight.what.clone());
+        let meaning = self.model.answered(op, said, &self.data);
+        if let (Some(what), Ok(Meaning::Happened)) = (flight, &meaning) {
+            self.outline.did(&what, &self.data);
+        }
+        Ok(meaning)
     }
 
     /// Takes in what an opening said.
     pub(super) fn settled(&mut self, settled: &Settled) -> Result<(), TortureError> {
         self.write(&Line::Settled(settled.clone()))?;
+        self.outline.died();
+        for (op, _) in &settled.happened {
+            if let Some(flight) = self.model.flights.get(op) {
+                self.outline.did(&flight.what, &self.data);
+            }
+        }
         self.model.settled(settled);
         Ok(())
     }
@@ -233,6 +271,12 @@ impl Oracle {
     /// The store took an entry that was sent again.
     pub(super) fn resent(&mut self, region: u64, index: u64) -> Result<(), TortureError> {
         self.write(&Line::Resent { region, index })?;
+        let peer = self.model.normal(region);
+        let entry =
+            peer.and_then(|peer| peer.state.log.iter().find(|entry| entry.at.index == index));
+        if let Some(entry) = entry {
+            self.outline.did(&entry.what, &self.data);
+        }
         self.model.acknowledge(region, index);
         Ok(())
     }

@@ -65,6 +65,24 @@ pub(super) struct PeerLine {
     pub(super) id: u64,
     pub(super) store: u64,
     pub(super) learner: bool,
+    /// Whether it is on its way, in joint consensus: to be the voter, or the learner, that it is here.
+    #[serde(default)]
+    pub(super) joint: bool,
+    #[serde(default)]
+    pub(super) witness: bool,
+}
+
+impl PeerLine {
+    /// A replica with data that votes.
+    pub(super) const fn voter(id: u64, store: u64) -> PeerLine {
+        PeerLine {
+            id,
+            store,
+            learner: false,
+            joint: false,
+            witness: false,
+        }
+    }
 }
 
 /// A region's description.
@@ -118,6 +136,7 @@ pub(super) enum PeerChangeLine {
     Add(PeerLine),
     Remove(u64),
     Promote(u64),
+    Demote(u64),
 }
 
 /// What the storage process is asked to do.
@@ -165,6 +184,37 @@ pub(super) enum Do {
         at: Position,
         change: PeerChangeLine,
     },
+    /// Several changes of peers at once, through joint consensus.
+    EnterJoint {
+        region: u64,
+        epoch: Epoch,
+        at: Position,
+        changes: Vec<PeerChangeLine>,
+    },
+    LeaveJoint {
+        region: u64,
+        epoch: Epoch,
+        at: Position,
+    },
+    /// A replica on another store becomes a witness, or holds data again.
+    SwitchWitness {
+        region: u64,
+        epoch: Epoch,
+        at: Position,
+        peer: u64,
+        witness: bool,
+    },
+    /// The region is to be set back: it serves nobody until that has ended.
+    BeginFlashback {
+        region: u64,
+        epoch: Epoch,
+        at: Position,
+    },
+    EndFlashback {
+        region: u64,
+        epoch: Epoch,
+        at: Position,
+    },
     /// A message from another store arrives for a peer that may not exist yet.
     CreatePeer {
         region: u64,
@@ -192,6 +242,17 @@ pub(super) enum Do {
     },
     Evict {
         region: u64,
+    },
+    /// As before a transfer of leadership.
+    Preload {
+        region: u64,
+        epoch: Epoch,
+    },
+    /// A label on these keys comes, and goes again a little later.
+    Label(KeyBounds),
+    /// A backup into that folder, and a store made of it; both go again.
+    Backup {
+        to: PathBuf,
     },
     /// Point reads of (prefix, row).
     Read {
@@ -276,6 +337,14 @@ impl Do {
             Do::Write { .. } => "write",
             Do::Split(_) => "split",
             Do::ChangePeers { .. } => "change-peers",
+            Do::EnterJoint { .. } => "enter-joint",
+            Do::LeaveJoint { .. } => "leave-joint",
+            Do::SwitchWitness { .. } => "switch-witness",
+            Do::BeginFlashback { .. } => "begin-flashback",
+            Do::EndFlashback { .. } => "end-flashback",
+            Do::Preload { .. } => "preload",
+            Do::Label(_) => "label",
+            Do::Backup { .. } => "backup",
             Do::CreatePeer { .. } => "create-peer",
             Do::Destroy { .. } => "destroy",
             Do::TakeSnapshot { .. } => "take-snapshot",
@@ -314,6 +383,12 @@ impl Do {
             Do::Write { region, .. }
             | Do::RollbackMerge { region, .. }
             | Do::ChangePeers { region, .. }
+            | Do::EnterJoint { region, .. }
+            | Do::LeaveJoint { region, .. }
+            | Do::SwitchWitness { region, .. }
+            | Do::BeginFlashback { region, .. }
+            | Do::EndFlashback { region, .. }
+            | Do::Preload { region, .. }
             | Do::CreatePeer { region, .. }
             | Do::Destroy { region, .. }
             | Do::TakeSnapshot { region, .. }
@@ -327,6 +402,8 @@ impl Do {
             | Do::CopyRows { region } => vec![*region],
             // Whatever is done to the region of a view that is held, it reads what it read.
             Do::Hold { .. }
+            | Do::Label(_)
+            | Do::Backup { .. }
             | Do::CompareCaches
             | Do::Collect
             | Do::Flush
@@ -340,6 +417,11 @@ impl Do {
         match self {
             Do::Write { at, .. }
             | Do::ChangePeers { at, .. }
+            | Do::EnterJoint { at, .. }
+            | Do::LeaveJoint { at, .. }
+            | Do::SwitchWitness { at, .. }
+            | Do::BeginFlashback { at, .. }
+            | Do::EndFlashback { at, .. }
             | Do::PrepareMerge { at, .. }
             | Do::CommitMerge { at, .. }
             | Do::RollbackMerge { at, .. } => Some(*at),

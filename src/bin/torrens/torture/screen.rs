@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -83,6 +84,13 @@ impl Progress for Bar {
     fn found(&self, wrong: &Wrong) {
         self.say(&wrong.to_string());
     }
+
+    fn outlined(&self, region: u64, scenario: &Path) {
+        self.say(&format!(
+            "scenario of r{region}, in outline: torrens play {}",
+            scenario.display()
+        ));
+    }
 }
 
 /// Everything that the last screen says.
@@ -116,6 +124,7 @@ impl Summary<'_> {
             "kills": kills.kills,
             "kills_in_recovery": kills.in_recovery,
             "kills_by_operation": kills.by_operation,
+            "kills_by_point": kills.by_point,
             "opens": tally.opens,
             "slowest_open_micros": u64::try_from(tally.slowest_open.as_micros()).unwrap_or(u64::MAX),
             "verdicts": tally.verdicts,
@@ -181,6 +190,9 @@ impl fmt::Display for Summary<'_> {
                 kills.kills, kills.in_recovery, kills.by_operation
             ),
         )?;
+        if !kills.by_point.is_empty() {
+            line("died at", list(&kills.by_point))?;
+        }
         line(
             "openings",
             format!(

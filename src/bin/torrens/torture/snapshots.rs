@@ -27,12 +27,10 @@ pub(super) fn region_of(description: &Description) -> Region {
         .end
         .as_ref()
         .map(|end| Key::from(end.0.as_slice()));
-    let role = |learner| {
-        if learner {
-            PeerRole::Learner
-        } else {
-            PeerRole::Voter
-        }
+    // Nothing is described as a whole while it is in joint consensus.
+    let role = |learner| match learner {
+        true => PeerRole::Learner,
+        false => PeerRole::Voter,
     };
     Region {
         id: RegionId(description.id),
@@ -48,7 +46,7 @@ pub(super) fn region_of(description: &Description) -> Region {
                 id: PeerId(peer.id),
                 store: StoreId(peer.store),
                 role: role(peer.learner),
-                is_witness: false,
+                is_witness: peer.witness,
             })
             .collect(),
     }

@@ -163,11 +163,7 @@ fn split(scene: Scene<'_>, at: At, derive_right: bool) -> Option<Wish> {
 }
 
 fn add_peer(scene: Scene<'_>, at: At) -> Option<Wish> {
-    let added = PeerLine {
-        id: scene.model.next.peer,
-        store: STORE + 1,
-        learner: false,
-    };
+    let added = PeerLine::voter(scene.model.next.peer, STORE + 1);
     let change = PeerChangeLine::Add(added);
     let make =
         |region, peer: &Normal| workload::change_peers(scene.model, region, &peer.state, change);
@@ -297,6 +293,7 @@ pub(super) fn run(
             image: None,
             kills: outcome.kills,
             tally: outcome.tally,
+            outlined: Default::default(),
             stop: &interrupted,
             progress,
         };

@@ -7,11 +7,12 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::data::{DataSet, PREFIXES_MAX};
-use super::model::{Merging, Model, Normal, PeerModel, Replicated};
+use super::model::{Merging, Mode, Model, Normal, PeerModel, Replicated};
 use super::protocol::{Do, Epoch, Key, KeyBounds, PeerChangeLine, PeerLine, RowChange, STORE};
 use super::random::Random;
 
 mod entries;
+mod modes;
 
 use entries::delete_range;
 pub(super) use entries::{bootstrap, change_peers, end_merge, prepare_merge, split, write};
@@ -67,7 +68,15 @@ pub(super) struct Scene<'a> {
 
 impl Scene<'_> {
     fn idle(&self, region: u64) -> bool {
-        !self.busy.contains(&region) && !self.model.is_in_merge(region)
+        let mode = self.model.normal(region).map(|peer| peer.mode);
+        let is_in_mode = mode.is_some_and(|mode| mode != Mode::Serving);
+        !self.busy.contains(&region) && !self.model.is_in_merge(region) && !is_in_mode
+    }
+
+    /// A region in joint consensus or flashback that can leave it now.
+    fn in_mode(&self) -> Option<(u64, &Normal)> {
+        let mut normals = self.model.normals();
+        normals.find(|(id, peer)| peer.mode != Mode::Serving && !self.busy.contains(id))
     }
 
     /// A merge that was prepared and can be ended now.
@@ -118,6 +127,11 @@ impl Workload {
             let takes_place = self.random.percent(75);
             return end_merge(model, region, merging, takes_place).map(Wish::Track);
         }
+        if let Some((region, peer)) = scene.in_mode()
+            && self.random.percent(15)
+        {
+            return Some(Wish::Track(entries::end_mode(model, region, peer)));
+        }
         let grown = idle.iter().copied().find(|id| {
             let rows = model
                 .normal(*id)
@@ -141,19 +155,29 @@ impl Workload {
         }
         match self.random.below(1000) {
             0..668 => self.write(scene),
-            668..676 => self.delete_range(scene, &idle),
+            668..674 => self.delete_range(scene, &idle),
+            674..676 => self.label(scene, &idle),
             676..688 => self.prepare_merge(scene, &idle),
             688..694 => self.hold(scene, &idle),
             694..697 => Some(Wish::Probe(Do::CompareCaches)),
             697..700 => Some(Wish::Probe(Do::Collect)),
             700..770 => self.read(scene, &idle),
             770..800 => self.scan(scene, &idle),
-            800..840 => self.change_peers(scene, &idle),
+            800..822 => self.change_peers(scene, &idle),
+            822..830 => self.enter_joint(scene, &idle),
+            830..835 => self.switch_witness(scene, &idle),
+            835..840 => self.begin_flashback(scene, &idle),
             840..860 => self.take_snapshot(scene, &idle),
             860..872 => self.destroy(scene, &idle),
             872..897 => self.rejoin(scene),
             897..905 => self.message_before_split(scene),
-            905..938 => self.load(scene, &idle),
+            905..930 => self.load(scene, &idle),
+            930..937 => self.preload(scene, &idle),
+            937 if self.random.percent(30) => Some(Wish::Probe(Do::Backup {
+                // The driver fills in where it goes.
+                to: Default::default(),
+            })),
+            937 => None,
             938..945 => Some(Wish::Probe(Do::Evict {
                 region: *self.random.pick(&idle)?,
             })),
@@ -316,9 +340,8 @@ impl Workload {
             let store = (STORE + 1..=STORES).find(free)?;
             let learner = self.random.percent(50);
             PeerChangeLine::Add(PeerLine {
-                id: scene.model.next.peer,
-                store,
                 learner,
+                ..PeerLine::voter(scene.model.next.peer, store)
             })
         } else {
             PeerChangeLine::Remove(self.random.pick(&others)?.id)
@@ -484,7 +507,7 @@ impl Workload {
         let seats = |peer: &Normal| {
             let peers = peer.state.description.peers.iter();
             peers
-                .map(|one| (one.store, one.learner))
+                .map(|one| (one.store, one.learner, one.witness))
                 .collect::<BTreeSet<_>>()
         };
         let (region, source) = self.normal(scene, idle)?;

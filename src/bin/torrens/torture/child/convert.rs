@@ -36,16 +36,17 @@ pub(super) fn position_of(at: RaftPosition) -> Position {
 }
 
 pub(super) fn peer_of(peer: &PeerLine) -> Peer {
-    let role = if peer.learner {
-        PeerRole::Learner
-    } else {
-        PeerRole::Voter
+    let role = match (peer.learner, peer.joint) {
+        (false, false) => PeerRole::Voter,
+        (true, false) => PeerRole::Learner,
+        (false, true) => PeerRole::IncomingVoter,
+        (true, true) => PeerRole::DemotingVoter,
     };
     Peer {
         id: PeerId(peer.id),
         store: StoreId(peer.store),
         role,
-        is_witness: false,
+        is_witness: peer.witness,
     }
 }
 
@@ -56,6 +57,7 @@ pub(super) fn change_of(change: PeerChangeLine) -> PeerChange {
         },
         PeerChangeLine::Remove(peer) => PeerChange::Remove { peer: PeerId(peer) },
         PeerChangeLine::Promote(peer) => PeerChange::Promote { peer: PeerId(peer) },
+        PeerChangeLine::Demote(peer) => PeerChange::Demote { peer: PeerId(peer) },
     }
 }
 
@@ -87,7 +89,9 @@ pub(super) fn description_of(region: &Region) -> Description {
     let peer = |peer: &Peer| PeerLine {
         id: peer.id.0,
         store: peer.store.0,
-        learner: peer.role == PeerRole::Learner,
+        learner: matches!(peer.role, PeerRole::Learner | PeerRole::DemotingVoter),
+        joint: peer.role.is_joint(),
+        witness: peer.is_witness,
     };
     debug_assert!(region.peer_on(StoreId(STORE)).is_some());
     Description {

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use torrens::snapshot::{SnapshotName, SnapshotReader};
 use torrens::{
-    Answer, CacheCheck, CheckOutcome, DestroyCause, Engine, EngineError, Key as KeyBytes, KeyRange,
-    PeerId, RaftPosition, ReadError, RegionEpoch, RegionId, RegionView, StoreId, Taken,
-    WriteAnswer, WriteBatch,
+    Answer, BackupError, CacheCheck, CheckOutcome, DestroyCause, Engine, EngineError,
+    Key as KeyBytes, KeyRange, Label, PeerId, RaftPosition, ReadError, RegionEpoch, RegionId,
+    RegionView, StoreId, Taken, WitnessSwitch, WriteAnswer, WriteBatch,
 };
 
 use super::convert::{
@@ -30,6 +30,10 @@ use crate::torture::snapshots::region_of;
 const VIEW_ENDED: &str = "view-ended";
 /// How long a view is held between two readings.
 const HOLD: Duration = Duration::from_millis(40);
+/// How long a preload is waited for, if anybody waits.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// A store that no region of the cluster knows.
+const RESTORED: StoreId = StoreId(99);
 
 /// The engine with what it takes to serve it.
 #[derive(Debug)]
@@ -202,6 +206,53 @@ impl Server {
                 raft_position_of(*at),
                 change_of(*change),
             )),
+            Do::EnterJoint {
+                region,
+                epoch,
+                at,
+                changes,
+            } => answer(engine.enter_joint(
+                RegionId(*region),
+                epoch_of(*epoch),
+                raft_position_of(*at),
+                changes.iter().copied().map(change_of).collect(),
+            )),
+            Do::LeaveJoint { region, epoch, at } => answer(engine.leave_joint(
+                RegionId(*region),
+                epoch_of(*epoch),
+                raft_position_of(*at),
+            )),
+            Do::SwitchWitness {
+                region,
+                epoch,
+                at,
+                peer,
+                witness,
+            } => answer(engine.switch_witness(
+                RegionId(*region),
+                epoch_of(*epoch),
+                raft_position_of(*at),
+                vec![WitnessSwitch {
+                    peer: PeerId(*peer),
+                    witness: *witness,
+                }],
+            )),
+            Do::BeginFlashback { region, epoch, at } => answer(engine.begin_flashback(
+                RegionId(*region),
+                epoch_of(*epoch),
+                raft_position_of(*at),
+            )),
+            Do::EndFlashback { region, epoch, at } => answer(engine.end_flashback(
+                RegionId(*region),
+                epoch_of(*epoch),
+                raft_position_of(*at),
+            )),
+            Do::Preload { region, epoch } => {
+                let preload = engine.preload(RegionId(*region), epoch_of(*epoch), PATIENCE);
+                preload.map(|_| Said::Done).map_err(|error| failed(&error))
+            }
+            Do::Label(bounds) => Ok(self.label(bounds)),
+            Do::Backup { to } => self.back_up(to),
             Do::CreatePeer {
                 region,
                 peer,
@@ -360,6 +411,49 @@ impl Server {
             )),
             Err(error) => Err(failed(&error)),
         }
+    }
+
+    /// Asks for some keys to be in memory, and no more a little later.
+    fn label(&self, bounds: &KeyBounds) -> Said {
+        let end = bounds.end.as_ref();
+        let end = end.map(|end| KeyBytes::from(end.0.as_slice()));
+        if let Some(range) = KeyRange::new(bounds.start.0.as_slice(), end) {
+            let label = Label { range, priority: 1 };
+            let id = self.engine.add_cache_label(label);
+            std::thread::sleep(HOLD);
+            let _removed = self.engine.remove_cache_label(id);
+        }
+        Said::Done
+    }
+
+    /// Makes a backup, and a store of it, and removes both. Of the rows no more is asked than what a store
+    /// that is made of a backup verifies itself.
+    fn back_up(&self, to: &Path) -> Result<Said, Said> {
+        let (backup, restored) = (to.join("backup"), to.join("restored"));
+        let code = |error: &BackupError| Said::Failed(error.code().to_owned(), words(error));
+        // What the process before left of one.
+        match std::fs::remove_dir_all(to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed_io(&error)),
+            _ => {}
+        }
+        std::fs::create_dir_all(to).map_err(|error| failed_io(&error))?;
+        let made = match self.engine.backup(&backup) {
+            Ok(made) => made,
+            Err(BackupError::Refused(refusal)) => {
+                let words = refusal.to_string();
+                return Ok(Said::Refused(refusal.code().to_owned(), words));
+            }
+            Err(error) => return Err(code(&error)),
+        };
+        let options = Engine::options().store(RESTORED);
+        let found = options.restore(&backup, &restored);
+        let found = found.map_err(|error| code(&error))?;
+        if (made.regions, made.rows) != (found.regions, found.rows) {
+            let text = format!("{made:?} backed up, {found:?} restored");
+            return Err(Said::Failed("backup-differs".to_owned(), text));
+        }
+        std::fs::remove_dir_all(to).map_err(|error| failed_io(&error))?;
+        Ok(Said::Done)
     }
 
     /// Reads a whole view, lets everything else go on for a while, and reads it again.

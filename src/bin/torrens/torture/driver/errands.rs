@@ -24,9 +24,9 @@ impl Life<'_, '_> {
     /// After opening: all rows, then what is missing, then the rows that changed by that.
     pub(super) fn plan_errands(&mut self) {
         let normals = self.model().normals();
-        let regions: Vec<(u64, bool)> = normals.map(|(id, p)| (id, p.merging.is_none())).collect();
+        let regions: Vec<(u64, bool)> = normals.map(|(id, p)| (id, p.serves())).collect();
         for (region, is_serving) in regions {
-            // What is prepared for a merge serves nothing, and is compared when that has ended.
+            // What is prepared for a merge, or in flashback, serves nothing, and is compared when that has ended.
             let digest = |life: &mut Self| {
                 if is_serving {
                     let errands = life.errands.entry(region).or_default();
@@ -154,11 +154,7 @@ impl Life<'_, '_> {
     }
 
     fn ask_copy(&mut self, region: u64) {
-        let Some(peer) = self
-            .model()
-            .normal(region)
-            .filter(|peer| peer.merging.is_none())
-        else {
+        let Some(peer) = self.model().normal(region).filter(|peer| peer.serves()) else {
             return;
         };
         let mut digester = Digester::default();
@@ -175,11 +171,7 @@ impl Life<'_, '_> {
 
     pub(super) fn ask_digest(&mut self, region: u64) {
         // One that is prepared for a merge meanwhile serves nothing.
-        let Some(peer) = self
-            .model()
-            .normal(region)
-            .filter(|peer| peer.merging.is_none())
-        else {
+        let Some(peer) = self.model().normal(region).filter(|peer| peer.serves()) else {
             return;
         };
         let epoch = peer.state.description.epoch;

@@ -92,6 +92,13 @@ impl Life<'_, '_> {
         if let Err(wrong) = oracle.model().judge(what, said, oracle.data()) {
             return Some(self.driver.wrong(wrong));
         }
+        if let (
+            Do::Load { .. } | Do::Evict { .. } | Do::Checkpoint,
+            Said::Accepted(_) | Said::Done,
+        ) = (what, said)
+        {
+            self.driver.oracle.noted(what);
+        }
         let tally = &mut self.driver.tally;
         match (what, said) {
             (Do::Read { .. } | Do::Scan { .. }, said) => {

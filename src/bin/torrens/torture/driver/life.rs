@@ -22,6 +22,12 @@ pub(super) const OUTSTANDING_MAX: usize = 8;
 /// a kill at work so long after the checks.
 const MISSED_PATIENCE: Duration = Duration::from_millis(300);
 
+/// Some points are reached by rare transitions only.
+const POINT_PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// How long a process works that is to die while it is closed.
+const WORK_BEFORE_CLOSE: Duration = Duration::from_millis(200);
+
 /// A question under way.
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -104,7 +110,10 @@ impl Life<'_, '_> {
                 &self.driver.tally,
                 self.driver.oracle.model(),
             );
-            if self.ending == Ending::No && self.driver.stop.stop(self.driver.kills.kills) {
+            let is_worked = checked.is_some_and(|since| since.elapsed() >= WORK_BEFORE_CLOSE);
+            let is_over =
+                self.driver.stop.stop(self.driver.kills.kills) || (plan.is_in_close() && is_worked);
+            if self.ending == Ending::No && is_over {
                 self.ending = Ending::Drain;
             }
             self.dispatch(checked.is_some())?;
@@ -120,12 +129,13 @@ impl Life<'_, '_> {
                 (Plan::AtOperation(_) | Plan::AtKind(..) | Plan::InRecovery(_), _, Some(since)) => {
                     Some(since + MISSED_PATIENCE)
                 }
+                (Plan::AtPoint(..), _, Some(since)) => Some(since + POINT_PATIENCE),
                 _ => None,
             };
             // Looked at before every answer: a busy process dies no later than an idle one.
             if kill_at.is_some_and(|at| at <= Instant::now()) {
                 self.driver.die(&mut self.process)?;
-                self.driver.kills.count(true, false);
+                self.driver.kills.count(true, None);
                 return Ok(LifeEnd::Killed);
             }
             let hang_at = self.heard_at + HANG;
@@ -159,7 +169,7 @@ impl Life<'_, '_> {
                     let status = self.process.wait()?;
                     if plan.is_abort() && is_abort(status) {
                         self.driver.after_abort()?;
-                        self.driver.kills.count(true, true);
+                        self.driver.kills.count(true, Some(plan));
                         return Ok(LifeEnd::Killed);
                     }
                     return Ok(self.driver.wrong(died(status)));

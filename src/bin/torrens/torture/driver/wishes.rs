@@ -21,6 +21,10 @@ impl Life<'_, '_> {
                 self.track(what)
             }
             Wish::Probe(what) => {
+                let mut what = what;
+                if let Do::Backup { to } = &mut what {
+                    *to = self.driver.oracle.beside().backup();
+                }
                 let op = self.driver.oracle.take_op();
                 self.ask(op, what, AskedKind::Probe);
                 Ok(())
@@ -60,11 +64,7 @@ impl Life<'_, '_> {
         };
         let mut description = state.description.clone();
         if fed {
-            let own = PeerLine {
-                id: peer_id,
-                store: STORE,
-                learner: false,
-            };
+            let own = PeerLine::voter(peer_id, STORE);
             description.peers.push(own);
             description.epoch.conf_ver += 1;
         }

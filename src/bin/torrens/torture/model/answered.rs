@@ -150,6 +150,11 @@ impl Model {
                 Do::Bootstrap { .. }
                 | Do::Split(_)
                 | Do::ChangePeers { .. }
+                | Do::EnterJoint { .. }
+                | Do::LeaveJoint { .. }
+                | Do::SwitchWitness { .. }
+                | Do::BeginFlashback { .. }
+                | Do::EndFlashback { .. }
                 | Do::PrepareMerge { .. }
                 | Do::CommitMerge { .. }
                 | Do::RollbackMerge { .. }
@@ -201,6 +206,11 @@ impl Model {
             }
             // A region that ended, or moved on to another epoch, has no view any more.
             (Do::Hold { .. }, Said::Held(_) | Said::Refused(..)) => Ok(Meaning::Nothing),
+            // A region that merges, or is in flashback, is in no backup.
+            (Do::Backup { .. }, Said::Refused(..)) => Ok(Meaning::Nothing),
+            (Do::Preload { .. } | Do::Label(_) | Do::Backup { .. }, Said::Done) => {
+                Ok(Meaning::Happened)
+            }
             (Do::CompareCaches, Said::Compared(_)) => Ok(Meaning::Nothing),
             (Do::Flush | Do::Checkpoint | Do::Collect | Do::Close, Said::Done) => {
                 Ok(Meaning::Happened)

@@ -99,6 +99,21 @@ pub(super) struct Normal {
     /// Its merge, if it is prepared for one; it serves nothing then.
     #[serde(default)]
     pub(super) merging: Option<Merging>,
+    /// What has begun and must end before anything else happens to it.
+    #[serde(default)]
+    pub(super) mode: Mode,
+}
+
+/// What a region is in the middle of, but for a merge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Mode {
+    #[default]
+    Serving,
+    /// In joint consensus; it serves.
+    Joint,
+    /// In flashback; it serves nobody.
+    Flashback,
 }
 
 /// A merge that was prepared and not ended.
@@ -263,6 +278,13 @@ impl Replicated {
     }
 }
 
+impl Normal {
+    /// Whether it is read and written.
+    pub(super) fn serves(&self) -> bool {
+        self.merging.is_none() && self.mode != Mode::Flashback
+    }
+}
+
 impl PeerModel {
     pub(super) fn peer(&self) -> u64 {
         match self {
@@ -305,9 +327,9 @@ impl Model {
         }
     }
 
-    /// The initialised peers that serve: all but those that are prepared for a merge.
+    /// The initialised peers that serve: all but those that are prepared for a merge, or in flashback.
     pub(super) fn serving(&self) -> impl Iterator<Item = (u64, &Normal)> {
-        self.normals().filter(|(_, peer)| peer.merging.is_none())
+        self.normals().filter(|(_, peer)| peer.serves())
     }
 
     /// Whether a merge of the region, or into it, is under way: nothing else is done to it until that ends.

@@ -97,6 +97,23 @@ impl Model {
                     }
                 }
             }
+            Do::EnterJoint {
+                region,
+                epoch,
+                changes,
+                ..
+            } => {
+                let after = epoch.conf_ver.saturating_add(changes.len() as u64);
+                if_so(find(*region).and_then(conf_ver) == Some(after), 0)
+            }
+            Do::LeaveJoint { region, epoch, .. } | Do::SwitchWitness { region, epoch, .. } => {
+                let found = find(*region).and_then(conf_ver);
+                if_so(found.is_some_and(|found| found > epoch.conf_ver), 0)
+            }
+            Do::BeginFlashback { region, at, .. } | Do::EndFlashback { region, at, .. } => {
+                let found = find(*region).and_then(|found| found.meta);
+                if_so(found.is_some_and(|found| found >= *at), 0)
+            }
             Do::PrepareMerge { region, epoch, .. } | Do::RollbackMerge { region, epoch, .. } => {
                 let after = Some(epoch.version.saturating_add(1));
                 if_so(find(*region).and_then(version) == after, 0)

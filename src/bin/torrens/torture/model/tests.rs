@@ -386,9 +386,8 @@ fn an_answer_that_may_not_come_is_wrong() {
         epoch,
         at: FIRST_OWN,
         change: crate::torture::protocol::PeerChangeLine::Add(PeerLine {
-            id: 50,
-            store: 2,
             learner: true,
+            ..PeerLine::voter(50, 2)
         }),
     };
     for said in [refused, Said::AlreadyApplied, Said::Done] {

@@ -1,10 +1,10 @@
 //! What each transition does to the model once it has happened: an independent, plain telling of
 //! the rules that the engine's lifecycle implements.
 
-use super::{Merging, Model, Normal, PeerModel, Replicated, Uninitialized, without_own_peer};
+use super::{Merging, Mode, Model, Normal, PeerModel, Replicated, Uninitialized, without_own_peer};
 use crate::torture::data::DataSet;
 use crate::torture::protocol::{
-    Do, FIRST, NewChild, PeerChangeLine, Position, STORE, SnapshotLine, SplitLine,
+    Do, FIRST, NewChild, PeerChangeLine, PeerLine, Position, STORE, SnapshotLine, SplitLine,
 };
 
 impl Model {
@@ -23,6 +23,11 @@ impl Model {
             }
             Do::Split(SplitLine { region, at, .. })
             | Do::ChangePeers { region, at, .. }
+            | Do::EnterJoint { region, at, .. }
+            | Do::LeaveJoint { region, at, .. }
+            | Do::SwitchWitness { region, at, .. }
+            | Do::BeginFlashback { region, at, .. }
+            | Do::EndFlashback { region, at, .. }
             | Do::PrepareMerge { region, at, .. }
             | Do::CommitMerge { region, at, .. }
             | Do::RollbackMerge { region, at, .. } => {
@@ -87,6 +92,12 @@ impl Model {
                 change: PeerChangeLine::Add(peer),
                 ..
             } => peers.push(peer.id),
+            Do::EnterJoint { changes, .. } => {
+                peers.extend(changes.iter().filter_map(|change| match change {
+                    PeerChangeLine::Add(peer) => Some(peer.id),
+                    _ => None,
+                }));
+            }
             Do::ApplySnapshot(snapshot) => {
                 peers.extend(snapshot.description.peers.iter().map(|peer| peer.id));
             }
@@ -120,6 +131,26 @@ impl Model {
             Do::ChangePeers {
                 region, at, change, ..
             } => self.change_peers(*region, *at, *change),
+            Do::EnterJoint {
+                region,
+                at,
+                changes,
+                ..
+            } => self.enter_joint(*region, *at, changes),
+            Do::LeaveJoint { region, at, .. } => self.leave_joint(*region, *at),
+            Do::SwitchWitness {
+                region,
+                at,
+                peer,
+                witness,
+                ..
+            } => self.switch_witness(*region, *at, *peer, *witness),
+            Do::BeginFlashback { region, at, .. } => {
+                self.change_flashback(*region, *at, Mode::Flashback);
+            }
+            Do::EndFlashback { region, at, .. } => {
+                self.change_flashback(*region, *at, Mode::Serving);
+            }
             Do::CreatePeer { region, peer, .. } => {
                 let made = Uninitialized {
                     peer: *peer,
@@ -283,7 +314,77 @@ impl Model {
                     peer.learner = false;
                 }
             }
+            PeerChangeLine::Demote(id) => {
+                for peer in description.peers.iter_mut().filter(|peer| peer.id == id) {
+                    peer.learner = true;
+                }
+            }
         }
+        self.forget_taken(region);
+    }
+
+    /// Whoever becomes a voter or a learner by it is on its way until joint consensus is left.
+    fn enter_joint(&mut self, region: u64, at: Position, changes: &[PeerChangeLine]) {
+        let Some(normal) = self.normal_mut(region) else {
+            return;
+        };
+        (normal.meta, normal.mode) = (at, Mode::Joint);
+        let description = &mut normal.state.description;
+        description.epoch.conf_ver += changes.len() as u64;
+        for change in changes {
+            let (id, learner) = match change {
+                PeerChangeLine::Add(added) => {
+                    let joint = !added.learner;
+                    description.peers.push(PeerLine { joint, ..*added });
+                    continue;
+                }
+                PeerChangeLine::Remove(id) => {
+                    description.peers.retain(|peer| peer.id != *id);
+                    continue;
+                }
+                PeerChangeLine::Promote(id) => (*id, false),
+                PeerChangeLine::Demote(id) => (*id, true),
+            };
+            for peer in description.peers.iter_mut().filter(|peer| peer.id == id) {
+                (peer.learner, peer.joint) = (learner, true);
+            }
+        }
+        self.forget_taken(region);
+    }
+
+    fn leave_joint(&mut self, region: u64, at: Position) {
+        let Some(normal) = self.normal_mut(region) else {
+            return;
+        };
+        (normal.meta, normal.mode) = (at, Mode::Serving);
+        let description = &mut normal.state.description;
+        for peer in description.peers.iter_mut().filter(|peer| peer.joint) {
+            peer.joint = false;
+            description.epoch.conf_ver += 1;
+        }
+        self.forget_taken(region);
+    }
+
+    fn switch_witness(&mut self, region: u64, at: Position, id: u64, witness: bool) {
+        let Some(normal) = self.normal_mut(region) else {
+            return;
+        };
+        normal.meta = at;
+        let description = &mut normal.state.description;
+        description.epoch.conf_ver += 1;
+        for peer in description.peers.iter_mut().filter(|peer| peer.id == id) {
+            peer.witness = witness;
+        }
+        self.forget_taken(region);
+    }
+
+    /// A flashback begins or ends: what came before is durable.
+    fn change_flashback(&mut self, region: u64, at: Position, mode: Mode) {
+        let Some(normal) = self.normal_mut(region) else {
+            return;
+        };
+        (normal.meta, normal.mode) = (at, mode);
+        normal.floor = normal.floor.max(normal.acked);
         self.forget_taken(region);
     }
 
@@ -334,5 +435,6 @@ fn fresh(peer: u64, incarnation: u64, state: Replicated, meta: Position) -> Norm
         acked,
         floor,
         merging: None,
+        mode: Mode::Serving,
     }
 }

@@ -4,19 +4,15 @@
 use std::collections::BTreeSet;
 
 use super::Scene;
-use crate::torture::model::{Merging, Model, Replicated};
+use crate::torture::model::{Merging, Mode, Model, Normal, Replicated};
 use crate::torture::protocol::{
-    Description, Do, Epoch, Key, KeyBounds, NewChild, PeerChangeLine, PeerLine, RowChange, STORE,
-    SplitLine,
+    Description, Do, Epoch, Key, KeyBounds, NewChild, PeerChangeLine, PeerLine, Position,
+    RowChange, STORE, SplitLine,
 };
 
 /// The first region of the cluster.
 pub(in crate::torture) fn bootstrap(model: &Model) -> Do {
-    let peer = PeerLine {
-        id: model.next.peer,
-        store: STORE,
-        learner: false,
-    };
+    let peer = PeerLine::voter(model.next.peer, STORE);
     let description = Description {
         id: model.next.region,
         start: Key(Vec::new()),
@@ -120,6 +116,21 @@ pub(in crate::torture) fn end_merge(
         source: source.description.clone(),
         commit,
     })
+}
+
+/// Epoch and position of the next entry of a region's log.
+pub(super) fn next(model: &Model, state: &Replicated) -> (Epoch, Position) {
+    let at = state.next_position(model.next.term);
+    (state.description.epoch, at)
+}
+
+/// The end of joint consensus or of a flashback.
+pub(super) fn end_mode(model: &Model, region: u64, peer: &Normal) -> Do {
+    let (epoch, at) = next(model, &peer.state);
+    match peer.mode {
+        Mode::Joint => Do::LeaveJoint { region, epoch, at },
+        Mode::Flashback | Mode::Serving => Do::EndFlashback { region, epoch, at },
+    }
 }
 
 /// The next entry of the region's log, a change of peers.
