@@ -11,6 +11,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrayvec::ArrayVec;
+use foldhash::fast::RandomState;
 use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
 
 use super::timing;
@@ -19,10 +21,13 @@ use crate::RegionId;
 /// Held: nobody else changes this region's data or waits between deciding and durability for it.
 pub(super) type RegionLatch = ArcMutexGuard<RawMutex, ()>;
 
+/// Those of the regions of one transition: of one, or of the two that a merge touches.
+pub(super) type RegionLatches = ArrayVec<RegionLatch, 2>;
+
 /// The latches of all regions, made on demand.
 #[derive(Debug, Default)]
 pub(super) struct Latches {
-    by_region: Mutex<HashMap<RegionId, Arc<Mutex<()>>>>,
+    by_region: Mutex<HashMap<RegionId, Arc<Mutex<()>>, RandomState>>,
 }
 
 impl Latches {
@@ -57,6 +62,22 @@ impl Latches {
         let held = held.collect();
         timing::note_region_wait(waited);
         held
+    }
+
+    /// Whether somebody holds the region's latch.
+    #[cfg(test)]
+    pub(super) fn is_held(&self, region: RegionId) -> bool {
+        let latches = self.by_region.lock();
+        latches.get(&region).is_some_and(|latch| latch.is_locked())
+    }
+
+    /// Whether somebody waits for the region's latch, or is about to ask for it, while another one holds it.
+    #[cfg(test)]
+    pub(super) fn is_awaited(&self, region: RegionId) -> bool {
+        let latches = self.by_region.lock();
+        // The map's, the holder's, and the one of whoever waits.
+        let is_awaited = |latch: &Arc<Mutex<()>>| latch.is_locked() && Arc::strong_count(latch) > 2;
+        latches.get(&region).is_some_and(is_awaited)
     }
 
     /// Forgets the latches that nobody holds or waits for.

@@ -15,6 +15,8 @@ pub(super) mod carry;
 mod event;
 pub(super) mod parking;
 mod submission;
+#[cfg(test)]
+mod tests;
 mod ticket;
 mod told;
 
@@ -28,7 +30,7 @@ use self::carry::Underway;
 use self::parking::Parked;
 use self::told::Told;
 use super::core::Core;
-use super::latch::RegionLatch;
+use super::latch::RegionLatches;
 use super::{Answer, Engine, EngineError};
 
 impl Engine {
@@ -107,12 +109,15 @@ impl Core {
     }
 
     /// The latches of the regions that a submission touches.
-    fn latches_of(&self, submission: &Submission) -> Vec<RegionLatch> {
+    fn latches_of(&self, submission: &Submission) -> RegionLatches {
         match submission {
             Submission::CommitMerge { region, source, .. } => {
-                self.latches.hold_all(&[*region, source.id].into())
+                let both = self.latches.hold_all(&[*region, source.id].into());
+                both.into_iter().collect()
             }
-            _ => vec![self.latches.hold(submission.region())],
+            _ => [self.latches.hold(submission.region())]
+                .into_iter()
+                .collect(),
         }
     }
 }

@@ -12,7 +12,7 @@ use torrens_journal::{Lsn, planted};
 use super::Submission;
 use crate::engine::core::Core;
 use crate::engine::durable::After;
-use crate::engine::latch::RegionLatch;
+use crate::engine::latch::RegionLatches;
 use crate::engine::{Answer, EngineError, timing};
 use crate::lifecycle::{Cause, DamageReason, Effect, Event, Refusal, Register};
 use crate::{Incarnation, RegionId};
@@ -65,9 +65,9 @@ impl Underway {
     }
 
     /// The latches that it needs from now on: those that it has, or none.
-    pub(super) fn keeping(&self, latches: Vec<RegionLatch>) -> Vec<RegionLatch> {
+    pub(super) fn keeping(&self, latches: RegionLatches) -> RegionLatches {
         match self.rest.is_empty() {
-            true => Vec::new(),
+            true => RegionLatches::new(),
             false => latches,
         }
     }
@@ -172,8 +172,10 @@ impl Core {
     }
 
     fn event_of(&self, submission: Submission) -> (Event, Cause) {
-        let store = self.with_decided(Register::store);
-        let store = store.expect("opening gives the store its id");
+        let store = || {
+            let store = self.with_decided(Register::store);
+            store.expect("opening gives the store its id")
+        };
         let event = submission.into_event(store);
         event.expect("what is judged before there is an event was judged")
     }

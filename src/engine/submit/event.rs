@@ -8,9 +8,9 @@ use crate::engine::transitions::cause_of;
 use crate::lifecycle::{Cause, Event};
 
 impl Submission {
-    /// The event that a store with the id `store` decides, and its cause. None for a report, which is judged
-    /// before there is one.
-    pub(super) fn into_event(self, store: StoreId) -> Option<(Event, Cause)> {
+    /// The event that a store with the id that `store` gives decides, and its cause. None for a report, which is
+    /// judged before there is one.
+    pub(super) fn into_event(self, store: impl FnOnce() -> StoreId) -> Option<(Event, Cause)> {
         let incarnation = None;
         Some(match self {
             Submission::CreatePeer {
@@ -204,8 +204,12 @@ impl Submission {
                 };
                 (event, Cause::Host)
             }
-            Submission::Bootstrap { region } => (Event::Bootstrap { store, region }, Cause::Host),
+            Submission::Bootstrap { region } => {
+                let store = store();
+                (Event::Bootstrap { store, region }, Cause::Host)
+            }
             Submission::PrepareBootstrap { region } => {
+                let store = store();
                 (Event::PrepareBootstrap { store, region }, Cause::Host)
             }
             Submission::ConfirmBootstrap { region } => {

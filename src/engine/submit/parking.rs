@@ -16,13 +16,13 @@ use parking_lot::{Condvar, Mutex};
 use torrens_journal::Lsn;
 
 use super::super::core::Core;
-use super::super::latch::RegionLatch;
+use super::super::latch::RegionLatches;
 use super::Submission;
 use super::told::{Lost, Told};
 
 /// A transition that waits, with the latches of its regions.
 pub(super) struct Parked {
-    pub(super) latches: Vec<RegionLatch>,
+    pub(super) latches: RegionLatches,
     pub(super) submission: Submission,
     pub(super) told: Arc<Told>,
     /// Since when.

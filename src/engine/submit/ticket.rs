@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use torrens_journal::Lsn;
 
 use super::super::core::Core;
+use super::super::latch::RegionLatches;
 use super::super::{Answer, EngineError};
 use super::carry::Underway;
 use super::told::Told;
@@ -125,7 +126,7 @@ impl TransitionTicket {
             let told = Arc::new(Told::default());
             if let Some((answer, basis)) = &self.decided {
                 let underway = Underway::unchanged((answer.clone(), *basis));
-                Told::complete_when_durable(&told, &self.core, underway, Vec::new());
+                Told::complete_when_durable(&told, &self.core, underway, RegionLatches::new());
             }
             told
         })

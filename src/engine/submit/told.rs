@@ -9,7 +9,7 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 
 use super::super::core::Core;
-use super::super::latch::RegionLatch;
+use super::super::latch::RegionLatches;
 use super::super::{Answer, EngineError};
 use super::carry::Underway;
 
@@ -129,7 +129,7 @@ impl Told {
         told: &Arc<Self>,
         core: &Arc<Core>,
         underway: Underway,
-        latches: Vec<RegionLatch>,
+        latches: RegionLatches,
     ) {
         let Underway {
             answer,
