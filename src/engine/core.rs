@@ -9,8 +9,8 @@
 //! the last record that it covers is kept, which shares all but a few nodes with the one before; publishing
 //! puts it in the place of the one that is seen, and applies nothing twice.
 //!
-//! Lock order: region latch → `decided` → `unpublished` → `published`. None of them is held during
-//! a sync except the latch. The small locks of rows, fences and caches come last and hold nothing.
+//! Lock order: region latch → `decided` → `unpublished`, and `publishing` → `unpublished` or `published`. None
+//! of them is held during a sync except the latch. The small locks of rows, fences and caches come last and hold nothing.
 //! `visible` is the published picture once more, for those who look at one moment and take no lock.
 
 use std::sync::Arc;

@@ -160,8 +160,8 @@ impl Counting {
     }
 
     pub(super) fn note_record(&self, kind: ChangeKind) {
-        let at = ChangeKind::ALL.iter().position(|each| *each == kind);
-        if let Some(total) = at.and_then(|at| self.records.get(at)) {
+        let at = ChangeKind::ALL.binary_search(&kind);
+        if let Some(total) = at.ok().and_then(|at| self.records.get(at)) {
             count(total);
         }
     }

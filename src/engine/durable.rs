@@ -173,7 +173,7 @@ impl Core {
         let records = followed.iter();
         self.note_published(records.map(|each| (&each.record, &each.appended)), durable);
         self.tell_watches();
-        for after in followed.into_iter().filter_map(|follows| follows.after) {
+        for after in followed.into_each().filter_map(|follows| follows.after) {
             self.finish(after);
         }
     }

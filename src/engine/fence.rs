@@ -158,7 +158,9 @@ mod schedules {
             });
             let views: Vec<_> = views.collect();
             // As a destroy: published first, then the fence, then the keys.
-            store.published.push(Lsn::FIRST, Some(None), ());
+            *store.published.decided() = None;
+            store.published.push(Lsn::FIRST, None, ());
+            store.published.seal(|| {});
             store.published.publish(|| Lsn::FIRST, |_, _, ()| {});
             store.fences.trip(REGION);
             store.cleared.store(true, Ordering::SeqCst);

@@ -2,10 +2,13 @@
 //!
 //! Decisions build on one picture, to which each record is applied as soon as it is appended. What a sync
 //! will make durable ends at a record, and the picture behind that one is kept aside at the moment at which
-//! the sync is sealed ([`Publication::seal`]); a picture behind each record would be copied for nothing.
-//! Publishing puts it in the place of the one before; nobody ever sees one that is ahead of the device, and
-//! nobody who waited for a record sees one that is behind it. Not here: when a record is durable (`log`), what
-//! a picture is.
+//! the sync is sealed ([`Publication::seal`]), with the records up to it; a picture behind each record would
+//! be copied for nothing. Publishing puts it in the place of the one before; nobody ever sees one that is
+//! ahead of the device, and nobody who waited for a record sees one that is behind it. Not here: when a
+//! record is durable (`log`), what a picture is.
+//!
+//! What was sealed is handed on as a whole. So whoever adds a record waits for no publication, however many
+//! records that is about.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,7 +24,9 @@ use crate::sync::{ArcSwap, AtomicU64, Guard, Mutex, MutexGuard, RwLock, RwLockRe
 pub(super) struct Publication<P, F> {
     /// Everything that was appended. Records are appended while this is held.
     decided: Mutex<P>,
-    unpublished: Mutex<VecDeque<Unpublished<P, F>>>,
+    /// Held while something is published, so that records are in their order.
+    publishing: Mutex<()>,
+    unpublished: Mutex<Unpublished<P, F>>,
     published: RwLock<P>,
     /// The same once more, for those who look at one moment and take no lock.
     visible: ArcSwap<P>,
@@ -29,13 +34,52 @@ pub(super) struct Publication<P, F> {
     published_lsn: AtomicU64,
 }
 
-/// A record that is not known to be durable yet.
+/// The records that are not known to be durable yet.
 #[derive(Debug)]
 struct Unpublished<P, F> {
+    /// What no sync was sealed for yet.
+    open: Vec<Pending<P, F>>,
+    /// Up to where each sync goes, in order.
+    sealed: VecDeque<Sealed<P, F>>,
+}
+
+/// A record that is not known to be durable yet.
+#[derive(Debug)]
+struct Pending<P, F> {
     lsn: Lsn,
-    /// Everything up to the record, if a sync may end here or what follows needs it.
-    picture: Option<P>,
+    /// Everything up to the record, if what follows needs it.
+    picture: Option<Box<P>>,
     follows: F,
+}
+
+/// Records that become durable together, and the picture behind the last one.
+#[derive(Debug)]
+struct Sealed<P, F> {
+    records: Vec<Pending<P, F>>,
+    last: Lsn,
+    picture: Arc<P>,
+}
+
+/// Records that were published just now, in order.
+#[derive(Debug)]
+pub(super) struct Published<P, F>(Vec<Sealed<P, F>>);
+
+impl<P, F> Published<P, F> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What follows each.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &F> {
+        let records = self.0.iter().flat_map(|sealed| &sealed.records);
+        records.map(|record| &record.follows)
+    }
+
+    /// As [`Published::iter`], to keep.
+    pub(super) fn into_each(self) -> impl Iterator<Item = F> {
+        let records = self.0.into_iter().flat_map(|sealed| sealed.records);
+        records.map(|record| record.follows)
+    }
 }
 
 impl<P: Clone, F> Publication<P, F> {
@@ -43,7 +87,11 @@ impl<P: Clone, F> Publication<P, F> {
     pub(super) fn new(picture: P, lsn: Lsn) -> Self {
         Publication {
             decided: Mutex::new(picture.clone()),
-            unpublished: Mutex::new(VecDeque::new()),
+            publishing: Mutex::new(()),
+            unpublished: Mutex::new(Unpublished {
+                open: Vec::new(),
+                sealed: VecDeque::new(),
+            }),
             visible: ArcSwap::from_pointee(picture.clone()),
             published: RwLock::new(picture),
             published_lsn: AtomicU64::new(lsn.get()),
@@ -68,9 +116,9 @@ impl<P: Clone, F> Publication<P, F> {
     /// Adds the record at `lsn`, which was applied to the decided picture. The caller has held that since it
     /// appended the record. With a `picture`, what follows sees that.
     pub(super) fn push(&self, lsn: Lsn, picture: Option<P>, follows: F) {
-        self.unpublished.lock().push_back(Unpublished {
+        self.unpublished.lock().open.push(Pending {
             lsn,
-            picture,
+            picture: picture.map(Box::new),
             follows,
         });
     }
@@ -79,9 +127,18 @@ impl<P: Clone, F> Publication<P, F> {
     /// last one for when it is durable. No record comes in between.
     pub(super) fn seal(&self, seal: impl FnOnce()) {
         let decided = self.decided.lock();
-        if let Some(last) = self.unpublished.lock().back_mut() {
-            last.picture.get_or_insert_with(|| decided.clone());
+        let mut unpublished = self.unpublished.lock();
+        let Unpublished { open, sealed } = &mut *unpublished;
+        if let Some(last) = open.last().map(|record| record.lsn) {
+            // As many are likely to come again.
+            let next = Vec::with_capacity(open.len());
+            sealed.push_back(Sealed {
+                records: std::mem::replace(open, next),
+                last,
+                picture: Arc::new(decided.clone()),
+            });
         }
+        drop(unpublished);
         seal();
     }
 
@@ -90,41 +147,39 @@ impl<P: Clone, F> Publication<P, F> {
         self.published_lsn.load(Ordering::Acquire) >= lsn.get()
     }
 
-    /// Lets everybody see the picture of the last record up to what `synced` answers; says whether that is a
-    /// new one. `follow` sees what follows each, with its position and the picture that came with it, before
-    /// anybody sees the last one. Gives what followed them, in order.
+    /// Lets everybody see the picture of the last record up to what `synced` answers. `follow` sees what
+    /// follows each, with its position and the picture that came with it, before anybody sees the last one.
+    /// Gives what followed them, in order.
     pub(super) fn publish(
         &self,
         synced: impl FnOnce() -> Lsn,
         mut follow: impl FnMut(Lsn, Option<&P>, &F),
-    ) -> Vec<F> {
-        let mut unpublished = self.unpublished.lock();
-        // Asked under the lock: whoever publishes later knows at least as much.
-        let synced = synced();
-        let durable = unpublished.partition_point(|record| record.lsn <= synced);
-        // The last of a sync has one.
-        let pictured = |record: &Unpublished<P, F>| record.picture.is_some();
-        let last = unpublished.range(..durable).rposition(pictured);
-        let Some((last, picture)) = last.and_then(|last| {
-            let record = unpublished.get(last)?;
-            Some((last, record.picture.clone()?))
-        }) else {
-            return Vec::new();
+    ) -> Published<P, F> {
+        let one_at_a_time = self.publishing.lock();
+        let durable: Vec<_> = {
+            let mut unpublished = self.unpublished.lock();
+            // Asked under the lock: whoever publishes later knows at least as much.
+            let synced = synced();
+            let sealed = &mut unpublished.sealed;
+            // A sync ends where something was sealed, so what is durable is whole.
+            let durable = sealed.partition_point(|sealed| sealed.last <= synced);
+            sealed.drain(..durable).collect()
         };
-        let records: Vec<Unpublished<P, F>> = unpublished.drain(..=last).collect();
-        let lsn = records.last().map_or(Lsn::ZERO, |record| record.lsn);
-        let visible = Arc::new(picture.clone());
+        let Some(last) = durable.last() else {
+            return Published(durable);
+        };
+        let picture = P::clone(&last.picture);
         let mut published = self.published.write();
         let before = std::mem::replace(&mut *published, picture);
-        for record in &records {
-            follow(record.lsn, record.picture.as_ref(), &record.follows);
+        for record in durable.iter().flat_map(|sealed| &sealed.records) {
+            follow(record.lsn, record.picture.as_deref(), &record.follows);
         }
-        self.visible.store(visible);
-        self.published_lsn.store(lsn.get(), Ordering::Release);
-        drop((published, unpublished));
+        self.visible.store(Arc::clone(&last.picture));
+        self.published_lsn.store(last.last.get(), Ordering::Release);
+        drop((published, one_at_a_time));
         // What nobody else has of the earlier pictures is freed here, where nobody waits for it.
         drop(before);
-        records.into_iter().map(|record| record.follows).collect()
+        Published(durable)
     }
 }
 

@@ -105,11 +105,13 @@ pub(super) fn note_barrier_wait(begun: Instant) {
     WAITS.set(Waits { barrier, ..waits });
 }
 
-/// The times of a record up to its place in the journal.
+/// The times of a record up to its place in the journal. Every record carries one until it is published.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Appended {
     pub(super) lsn: Lsn,
-    steps: TransitionSteps,
+    waits: Waits,
+    decision: Duration,
+    append: Duration,
     at: Instant,
 }
 
@@ -122,14 +124,13 @@ impl Appended {
             None => Waits::default(),
         };
         let at = Instant::now();
-        let steps = TransitionSteps {
-            region_wait: waits.region,
-            barrier: waits.barrier,
+        Appended {
+            lsn,
+            waits,
             decision: decided.saturating_duration_since(begun),
             append: at.saturating_duration_since(decided),
-            ..TransitionSteps::default()
-        };
-        Appended { lsn, steps, at }
+            at,
+        }
     }
 
     /// Everybody sees it since `published`; it was known to be durable at `durable`.
@@ -137,9 +138,12 @@ impl Appended {
         // A record that was appended while an earlier one was published was durable at once.
         let durable = durable.max(self.at);
         TransitionSteps {
+            region_wait: self.waits.region,
+            barrier: self.waits.barrier,
+            decision: self.decision,
+            append: self.append,
             sync: durable.saturating_duration_since(self.at),
             publication: published.saturating_duration_since(durable),
-            ..self.steps
         }
     }
 }

@@ -97,13 +97,15 @@ impl Record {
     /// The record of `change`, which was decided on `register`.
     pub fn new(register: &Register, change: Change, stamp: Stamp) -> Self {
         let region = change.region();
+        let slot = region.and_then(|region| register.slot(region));
+        let peer = slot.and_then(|slot| slot.peer.as_ref());
         let header = RecordHeader {
             wall_clock_micros: stamp.wall_clock_micros,
             boot: stamp.boot,
             cause: stamp.cause,
             region,
-            incarnation: region.and_then(|region| register.incarnation(region)),
-            previous: region.and_then(|region| register.last_record(region)),
+            incarnation: peer.map(|peer| peer.incarnation),
+            previous: slot.map(|slot| slot.last_record),
         };
         Record { header, change }
     }
