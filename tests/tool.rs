@@ -19,6 +19,8 @@ mod checkpoints;
 mod crashes;
 #[path = "tool/damage.rs"]
 mod damage;
+#[path = "tool/decoder.rs"]
+mod decoder;
 #[path = "tool/exits.rs"]
 mod exits;
 #[path = "tool/findings.rs"]
@@ -55,6 +57,12 @@ mod schema;
 mod security;
 #[path = "tool/serve.rs"]
 mod serve;
+#[path = "tool/several.rs"]
+mod several;
+#[path = "tool/small.rs"]
+mod small;
+#[path = "tool/sources.rs"]
+mod sources;
 #[path = "tool/verbs.rs"]
 mod verbs;
 
@@ -146,7 +154,7 @@ fn verify_answers_each_kind_of_directory_with_its_own_exit_code() {
     }
     for (code, dir) in [
         ("missing", missing.as_path()),
-        ("not-a-directory", &file),
+        ("no-segment", &file),
         ("empty", empty.path()),
         ("not-a-store", foreign.path()),
     ] {

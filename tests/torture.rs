@@ -244,6 +244,52 @@ fn nothing_is_lost_when_the_power_goes_at_each_kill() {
     );
 }
 
+/// A screen without what differs from run to run: numbers, and which of several things there were.
+fn shape(screen: &str) -> Vec<String> {
+    let line = |line: &str| {
+        let mut shape = String::new();
+        let mut in_list = false;
+        for letter in line.chars() {
+            match letter {
+                '(' => {
+                    in_list = true;
+                    shape.push_str("(list)");
+                }
+                ')' => in_list = false,
+                _ if in_list => {}
+                '0'..='9' if shape.ends_with('#') => {}
+                '0'..='9' => shape.push('#'),
+                letter => shape.push(letter),
+            }
+        }
+        shape
+            .replace("#.#ms", "#ms")
+            .replace("#.#s", "#ms")
+            .replace("#.#µs", "#ms")
+    };
+    screen.lines().map(line).collect()
+}
+
+#[test]
+fn the_screen_of_the_readme_is_what_a_run_shows() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let shown = readme
+        .split("```text\n")
+        .find(|block| block.starts_with("torture "))
+        .and_then(|block| block.split("```").next())
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_torrens"))
+        .args(["torture", "demo", "--seconds", "60", "--kills", "3"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let found = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{found}");
+    assert_eq!(shape(&found), shape(shown), "{found}");
+}
+
 /// Every entry of a directory by name, with its size.
 fn listing(dir: &Path) -> Vec<(String, u64)> {
     let mut entries: Vec<_> = fs::read_dir(dir)

@@ -341,6 +341,8 @@ pub struct Evidence {
     /// Whether a live writer purged the last segment that was listed before it was walked to its end: there
     /// are later ones, and the blocks that were read may have been theirs.
     pub(crate) outrun: bool,
+    /// Only a part of a journal was looked at: that nothing covers what was before it is no damage.
+    pub(crate) is_part: bool,
 }
 
 impl CheckpointState {

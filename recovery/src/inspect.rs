@@ -27,6 +27,8 @@ pub struct InspectOptions {
     pub until: Option<Lsn>,
     /// As [`RecoveryOptions::threads`](crate::RecoveryOptions::threads); none beside a live writer.
     pub threads: Option<usize>,
+    /// Only a part of a journal is there, without a checkpoint: that it begins later is no damage.
+    pub is_part: bool,
 }
 
 impl InspectOptions {
@@ -36,7 +38,15 @@ impl InspectOptions {
             live,
             until: None,
             threads: None,
+            is_part: false,
         }
+    }
+
+    /// What is there is only a part of a journal: nothing has to cover what was before it.
+    #[must_use]
+    pub fn of_part(mut self, is_part: bool) -> Self {
+        self.is_part = is_part;
+        self
     }
 
     /// As [`RecoveryOptions::with_threads`](crate::RecoveryOptions::with_threads).
@@ -122,6 +132,7 @@ pub fn inspect_watched<M: StateMachine + Clone>(
         until: options.until,
         threads: options.threads,
         trust_close: false,
+        is_part: options.is_part,
         progress,
     };
     let mut looks = 1;

@@ -198,6 +198,7 @@ pub fn recover_if<M: StateMachine>(
         until: None,
         threads,
         trust_close: !thorough,
+        is_part: false,
         progress: &mut |done, total| tell(Stage::Replaying, done, total),
     };
     let (evidence, mut report, applied) = examine(&mut look, machine)?;

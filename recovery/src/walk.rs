@@ -34,6 +34,10 @@ pub struct WalkOptions {
     /// Visit nothing at all unless the verdict is clean or torn tail: for a second look at a directory
     /// in which a writer is at work.
     pub sound_only: bool,
+    /// As [`InspectOptions::threads`](crate::InspectOptions::threads).
+    pub threads: Option<usize>,
+    /// As [`InspectOptions::is_part`](crate::InspectOptions::is_part).
+    pub is_part: bool,
 }
 
 impl WalkOptions {
@@ -43,7 +47,23 @@ impl WalkOptions {
             live,
             from: Lsn::ZERO,
             sound_only: false,
+            threads: None,
+            is_part: false,
         }
+    }
+
+    /// Verifies with so many threads; `None` for what suits the machine and the journal.
+    #[must_use]
+    pub fn with_threads(mut self, threads: Option<usize>) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// What is there is only a part of a journal: nothing has to cover what was before it.
+    #[must_use]
+    pub fn of_part(mut self, is_part: bool) -> Self {
+        self.is_part = is_part;
+        self
     }
 
     /// Visits nothing unless the verdict is clean or torn tail.
@@ -93,8 +113,9 @@ pub fn walk_watched(
         directories,
         live: options.live,
         until: None,
-        threads: None,
+        threads: options.threads,
         trust_close: false,
+        is_part: options.is_part,
         progress: &mut |done, total| progress(done, total.saturating_mul(2)),
     };
     let mut looks = 1;

@@ -35,6 +35,22 @@ pub enum InspectError {
         /// The first of the names that were found.
         found: String,
     },
+    /// A file or a stream holds no segment.
+    #[error("{} holds no segment: {why}", path.display())]
+    NoSegment {
+        /// The file; `-` for a stream.
+        path: PathBuf,
+        /// What is there instead.
+        why: String,
+    },
+    /// There are segments and no store, and what was asked for rests on earlier ones.
+    #[error("{} begins with record {first_lsn}: the state before it is not known", path.display())]
+    OnlyAPart {
+        /// Where they are.
+        path: PathBuf,
+        /// The first record.
+        first_lsn: torrens_journal::Lsn,
+    },
     /// There is a journal's directory, and nothing was ever acknowledged in it.
     #[error("{} holds no journal yet: nothing was ever acknowledged there", path.display())]
     NoJournal {
@@ -106,6 +122,8 @@ impl InspectError {
             InspectError::NotADirectory { .. } => "not-a-directory",
             InspectError::Empty { .. } => "empty",
             InspectError::NotAStore { .. } => "not-a-store",
+            InspectError::NoSegment { .. } => "no-segment",
+            InspectError::OnlyAPart { .. } => "only-a-part",
             InspectError::NoJournal { .. } => "no-journal",
             InspectError::Purged { .. } => "purged",
             InspectError::BeyondEnd { .. } => "beyond-end",
@@ -127,6 +145,12 @@ impl InspectError {
             InspectError::Empty { .. } | InspectError::NotAStore { .. } => {
                 Some("a store's directory holds LOCK, journal/, checkpoints/, snapshots/ and data/")
             }
+            InspectError::NoSegment { .. } => {
+                Some("give one or more segments, as they are or packed by zstd")
+            }
+            InspectError::OnlyAPart { .. } => Some(
+                "dump, tail, stats and verify need no state; for the others give the store's directory",
+            ),
             InspectError::NoJournal { .. } => {
                 Some("opening it with the engine creates a new store")
             }
@@ -134,9 +158,9 @@ impl InspectError {
             InspectError::BeyondEnd { .. } => {
                 Some("ask for that position or an earlier one, or for `last`")
             }
-            InspectError::NoSuchPoint { .. } => {
-                Some("points are 8412, @09:21:07, ~5, boot:-1, ckpt:last, first, last and durable")
-            }
+            InspectError::NoSuchPoint { .. } => Some(
+                "points are 8412, @09:21:07, ~5, boot:-1, ckpt:last, raft:8/912, first, last and durable",
+            ),
             InspectError::Damaged { .. } => {
                 Some("torrens explain says what is left and what to do")
             }
@@ -161,6 +185,8 @@ impl InspectError {
             | InspectError::NotADirectory { .. }
             | InspectError::Empty { .. }
             | InspectError::NotAStore { .. }
+            | InspectError::NoSegment { .. }
+            | InspectError::OnlyAPart { .. }
             | InspectError::NoJournal { .. }
             | InspectError::Io { .. }
             | InspectError::Recovery { .. } => 8,

@@ -102,6 +102,12 @@ impl Inspector {
         make: &impl Fn(Lsn, &Register) -> R,
     ) -> Result<(R, Folded, bool), InspectError> {
         let picture = self.survey()?;
+        if let Some(first_lsn) = self.late_begin(&picture) {
+            return Err(InspectError::OnlyAPart {
+                path: self.path.clone(),
+                first_lsn,
+            });
+        }
         let start = self.oldest_state(&picture)?;
         let stopped = start.is_none().then(|| {
             "no checkpoint that can be read covers what is before the journal's first record"

@@ -23,6 +23,8 @@ pub enum KeyForm {
     Base64,
     /// A token instead of the key: equal keys have equal tokens.
     Redacted(KeyMask),
+    /// What a function says of the key, which hides nothing; an empty answer leaves it as [`KeyForm::Auto`].
+    Told(KeyMask),
 }
 
 /// Turns a key into a token. Without the secret in it, a token says nothing but that two keys are
@@ -56,6 +58,11 @@ impl KeyForm {
             // The empty key is the begin of everything; everybody knows it.
             KeyForm::Redacted(_) if key.is_empty() => String::new(),
             KeyForm::Redacted(mask) => (mask.0)(key),
+            KeyForm::Told(_) if key.is_empty() => String::new(),
+            KeyForm::Told(mask) => match (mask.0)(key) {
+                told if told.is_empty() => key_text(key),
+                told => told,
+            },
         }
     }
 
@@ -64,7 +71,7 @@ impl KeyForm {
         let text = self.text(key);
         match self {
             KeyForm::Auto if text.starts_with("0x") => text,
-            KeyForm::Auto | KeyForm::Escaped => format!("\"{text}\""),
+            KeyForm::Auto | KeyForm::Escaped | KeyForm::Told(_) => format!("\"{text}\""),
             _ if text.is_empty() => "\"\"".to_owned(),
             _ => text,
         }

@@ -14,6 +14,7 @@
 //! | `stream` | the records and gaps that are wanted, in order; `follow`: and those that are yet to come |
 //! | `fold` | the history with the register before and after each record: the reducer is recovery's |
 //! | `timeline`, `lineage`, `owner`, `why`, `stats`, `diff`, `gate` | questions about the history, each a fold |
+//! | `source` | journals that lie in no store's directory, or packed |
 //! | `segments`, `files` | one line per segment; what lies beside the journal |
 //! | `verify`, `explain` | everything checked at once; what stopped a recovery, with evidence and ways on |
 //! | `catalogue` | what every stable code means |
@@ -55,6 +56,8 @@ pub mod owner;
 mod point;
 mod segments;
 mod select;
+#[cfg(feature = "packed")]
+mod source;
 pub mod stats;
 mod stream;
 pub mod timeline;
@@ -89,6 +92,10 @@ pub struct Inspector {
     path: PathBuf,
     directories: Directories,
     watch: Watch,
+    /// Threads that verify beside the one that reads; none for what suits the machine.
+    threads: Option<usize>,
+    /// It is no whole journal: what was before its first record is not missed.
+    is_part: bool,
 }
 
 /// Who has the directory open.
@@ -166,6 +173,8 @@ impl Inspector {
             path,
             directories,
             watch: Watch::default(),
+            threads: None,
+            is_part: false,
         })
     }
 
@@ -175,6 +184,18 @@ impl Inspector {
     pub fn watched(mut self, watch: Watch) -> Self {
         self.watch = watch;
         self
+    }
+
+    /// Verifies with so many threads beside the one that reads; 0 for none at all.
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Whether this is no store but some segments of one.
+    pub fn is_part(&self) -> bool {
+        self.is_part
     }
 
     /// The directory.
@@ -210,11 +231,30 @@ impl Inspector {
     /// [`InspectError::Purged`] if that state cannot be rebuilt any more; others as
     /// [`Inspector::open`].
     pub fn look(&self, at: Option<Lsn>) -> Result<Picture, InspectError> {
+        let picture = self.look_as_far_as_known(at)?;
+        match self.late_begin(&picture) {
+            Some(first_lsn) => Err(InspectError::OnlyAPart {
+                path: self.path.clone(),
+                first_lsn,
+            }),
+            None => Ok(picture),
+        }
+    }
+
+    /// [`Inspector::look`] also where no state is known: the register is empty then.
+    fn look_as_far_as_known(&self, at: Option<Lsn>) -> Result<Picture, InspectError> {
         self.while_it_holds(|writer| self.look_once(RegisterMachine::default(), writer, at))
             .map(|(picture, machine)| Picture {
                 register: machine.into_register(),
                 ..picture
             })
+    }
+
+    /// The first record of a part of a journal that is not its beginning.
+    fn late_begin(&self, picture: &Picture) -> Option<Lsn> {
+        let first = picture.report.first_lsn.filter(|first| *first > Lsn::FIRST);
+        let is_covered = picture.report.checkpoint.is_some();
+        first.filter(|_| self.is_part && !is_covered)
     }
 
     /// What lies in the directory and what its bytes mean, without decoding a record: the register is
@@ -233,7 +273,8 @@ impl Inspector {
         writer: Writer,
         at: Option<Lsn>,
     ) -> Result<(Picture, M), InspectError> {
-        let mut options = InspectOptions::new(writer.is_open);
+        let mut options = InspectOptions::new(writer.is_open).of_part(self.is_part);
+        options.threads = self.threads;
         if let Some(at) = at {
             options = options.until(at);
         }
@@ -291,6 +332,11 @@ impl Inspector {
         self.walk(WalkOptions::new(writer.is_open).from(from), visit)
     }
 
+    /// Where the segments lie.
+    pub(crate) fn journal_dir(&self) -> &Path {
+        &self.directories.journal
+    }
+
     /// The disk that the directory lies on.
     pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
@@ -308,6 +354,7 @@ impl Inspector {
         visit: &mut dyn FnMut(Item<'_>) -> ControlFlow<()>,
     ) -> Result<RecoveryReport, InspectError> {
         let mut progress = |done, total| self.watch.tell(done, total);
+        let options = options.with_threads(self.threads).of_part(self.is_part);
         walk_watched(
             &*self.disk,
             &self.directories,

@@ -1,5 +1,6 @@
 //! `Point`: a place in the history as a person names it, and which record that is.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::str::FromStr;
@@ -9,7 +10,9 @@ use torrens_recovery::Item;
 
 use super::clock::Moment;
 use super::{InspectError, Inspector, Picture};
+use crate::RegionId;
 use crate::codec;
+use crate::lifecycle::Cause;
 
 /// A place in the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +35,16 @@ pub enum Point {
     Last,
     /// `durable`: right after the last record that is known to have been durable.
     Durable,
+    /// `raft:8/912`, `raft:r102/8/912`: right after the record that the entry with that term and index of a
+    /// region's Raft log led to. The same entry is another record in another store.
+    Raft {
+        /// The region; without it the entry must be of one region only.
+        region: Option<RegionId>,
+        /// The entry's term.
+        term: u64,
+        /// The entry's index.
+        index: u64,
+    },
 }
 
 /// Why a text is no point.
@@ -81,11 +94,35 @@ impl FromStr for Point {
                 .map_err(|_| wrong("ckpt: needs `last` or a number, as in ckpt:-1"))?;
             return Ok(Point::Checkpoint(back));
         }
+        if let Some(entry) = text.strip_prefix("raft:") {
+            return raft_entry(entry).ok_or_else(|| {
+                wrong("raft: needs term and index, as in raft:8/912 or raft:r102/8/912")
+            });
+        }
         let number = text.replace(['_', ' '], "").parse().map(Lsn::new);
         number.map(Point::Lsn).map_err(|_| {
-            wrong("expected 8412, @09:21:07, ~5, boot:-1, ckpt:last, first, last or durable")
+            wrong("expected 8412, @09:21:07, ~5, boot:-1, ckpt:last, raft:8/912, first, last or durable")
         })
     }
+}
+
+/// `8/912`, `r102/8/912`, `102/8/912`.
+fn raft_entry(text: &str) -> Option<Point> {
+    let parts: Vec<&str> = text.split('/').collect();
+    let number = |text: &str| text.parse().ok();
+    let (region, term, index) = match parts.as_slice() {
+        [term, index] => (None, *term, *index),
+        [region, term, index] => {
+            let id = region.strip_prefix('r').unwrap_or(region);
+            (Some(RegionId(number(id)?)), *term, *index)
+        }
+        _ => return None,
+    };
+    Some(Point::Raft {
+        region,
+        term: number(term)?,
+        index: number(index)?,
+    })
 }
 
 impl fmt::Display for Point {
@@ -105,6 +142,16 @@ impl fmt::Display for Point {
             Point::First => f.write_str("first"),
             Point::Last => f.write_str("last"),
             Point::Durable => f.write_str("durable"),
+            Point::Raft {
+                region: Some(region),
+                term,
+                index,
+            } => write!(f, "raft:{region}/{term}/{index}"),
+            Point::Raft {
+                region: None,
+                term,
+                index,
+            } => write!(f, "raft:{term}/{index}"),
         }
     }
 }
@@ -158,6 +205,11 @@ impl Inspector {
             }
             Point::Boot(boot) => self.end_of_boot(&picture, boot)?.map_err(nowhere),
             Point::Time(moment) => self.before_time(&picture, moment),
+            Point::Raft {
+                region,
+                term,
+                index,
+            } => self.of_entry(region, (term, index))?.map_err(nowhere),
         }
     }
 
@@ -186,6 +238,48 @@ impl Inspector {
         Ok(found.ok_or_else(|| {
             format!("boot {wanted} wrote no record that is still in the journal; the newest boot is {newest}")
         }))
+    }
+
+    fn of_entry(
+        &self,
+        wanted: Option<RegionId>,
+        (term, index): (u64, u64),
+    ) -> Result<Result<Lsn, String>, InspectError> {
+        let mut found: Option<(Option<RegionId>, Lsn)> = None;
+        let mut others = BTreeSet::new();
+        self.records(Lsn::FIRST, &mut |item| match item {
+            Item::Record(item) if item.behind_gap => ControlFlow::Break(()),
+            Item::Record(item) => {
+                let header = codec::decode_header(item.record.kind.get(), item.record.payload);
+                let Ok(Some(header)) = header else {
+                    return ControlFlow::Continue(());
+                };
+                let is_entry = match header.cause {
+                    Cause::Raft {
+                        term: of,
+                        index: at,
+                    } => of == term && at == index,
+                    _ => false,
+                };
+                if is_entry && wanted.is_none_or(|region| header.region == Some(region)) {
+                    others.extend(header.region);
+                    // One entry may have led to several records; all of them are before the point.
+                    found = Some((header.region, item.record.lsn));
+                }
+                ControlFlow::Continue(())
+            }
+            _ => ControlFlow::Continue(()),
+        })?;
+        if others.len() > 1 {
+            let names: Vec<String> = others.iter().take(4).map(RegionId::to_string).collect();
+            let names = names.join(", ");
+            return Ok(Err(format!(
+                "several regions have such an entry ({names}); name one, as in raft:r7/{term}/{index}"
+            )));
+        }
+        Ok(found
+            .map(|(_, lsn)| lsn)
+            .ok_or_else(|| "no record that is still in the journal came of that entry".to_owned()))
     }
 
     fn before_time(&self, picture: &Picture, moment: Moment) -> Result<Lsn, InspectError> {
@@ -249,6 +343,8 @@ mod tests {
             "first",
             "last",
             "durable",
+            "raft:8/912",
+            "raft:r102/8/912",
             "@2026-03-14T09:21:07.114Z",
             "@09:21:07.000",
             "@-7200s",
@@ -257,7 +353,18 @@ mod tests {
             assert_eq!(point.to_string(), text);
         }
         assert_eq!("91_336".parse(), Ok(Point::Lsn(Lsn::new(91_336))));
-        for wrong in ["", "@", "~", "~x", "boot:", "ckpt:first", "newest", "-1"] {
+        for wrong in [
+            "",
+            "@",
+            "~",
+            "~x",
+            "boot:",
+            "ckpt:first",
+            "newest",
+            "-1",
+            "raft:8",
+            "raft:8/x",
+        ] {
             assert!(wrong.parse::<Point>().is_err(), "{wrong:?}");
         }
     }

@@ -122,7 +122,7 @@ impl Inspector {
     }
 
     fn verify_once(&self) -> Result<(Verification, Moved), InspectError> {
-        let picture = self.look(None)?;
+        let picture = self.look_as_far_as_known(None)?;
         let (mut checkpoints, loaded) = self.load_checkpoints(&picture)?;
         let first = picture.report.first_lsn;
         // Empty before LSN 1; otherwise the oldest checkpoint that the first record can follow.

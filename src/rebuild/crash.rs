@@ -4,6 +4,7 @@
 //! copied. What a crash leaves of data that no barrier covered is not known, and opening goes back to the
 //! last barrier anyway.
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -71,8 +72,8 @@ pub fn crash(
     // Says so if no state of that time can be rebuilt.
     source.look(Some(point.lsn))?;
     let item = find(source, point.lsn)?;
-    let from = source.path().join("journal");
-    let mut reader = SegmentReader::open(&**source.disk(), &from, item.segment, None)?;
+    let from = source.journal_dir();
+    let mut reader = SegmentReader::open(&**source.disk(), from, item.segment, None)?;
     let Found::Group(group) = reader.group_at(item.group_offset_bytes, None)? else {
         let why = "its group changed while it was read".to_owned();
         let path = source.path().to_owned();
@@ -103,7 +104,14 @@ pub fn crash(
         disk.create_dir_all(&path)
             .map_err(io_error("create", &path))?;
     }
-    let target = Target { source, disk, dir };
+    let mut target = Target {
+        source,
+        disk,
+        dir,
+        total_bytes: 0,
+        done_bytes: Cell::new(0),
+    };
+    target.measure(&made)?;
     target.segments(&mut made)?;
     target.marks(&mut made, header.boot)?;
     target.checkpoints(&mut made)?;
@@ -142,14 +150,44 @@ struct Target<'a> {
     source: &'a Inspector,
     disk: &'a Arc<dyn Disk>,
     dir: &'a Path,
+    /// Bytes that are copied in all, and that were copied so far.
+    total_bytes: u64,
+    done_bytes: Cell<u64>,
 }
 
 impl Target<'_> {
+    /// Bytes of everything that is copied.
+    fn measure(&mut self, made: &Crash) -> Result<(), RebuildError> {
+        let listing = torrens_journal::list(&**self.source.disk(), self.source.journal_dir())?;
+        let segments = listing.segments.iter();
+        let segments = segments
+            .filter(|entry| entry.id <= made.segment)
+            .map(|entry| match entry.id == made.segment {
+                true => entry.bytes.min(made.end_offset_bytes),
+                false => entry.bytes,
+            });
+        let checkpoints = self.listed_checkpoints()?;
+        let checkpoints = checkpoints
+            .iter()
+            .filter(|file| file.lsn <= made.durable_lsn)
+            .map(|file| file.bytes);
+        self.total_bytes = segments.chain(checkpoints).fold(0, u64::saturating_add);
+        Ok(())
+    }
+
+    fn listed_checkpoints(&self) -> Result<Vec<checkpoint::Listed>, RebuildError> {
+        let dir = self.source.path().join("checkpoints");
+        let listed = checkpoint::list(&**self.source.disk(), &dir)
+            .map_err(|error| io_error("list", &dir)(std::io::Error::other(error)))?;
+        Ok(listed)
+    }
+
     /// Copies the first `kept_bytes` of a file; zeros from there on.
     fn copy(&self, name: &Path, kept_bytes: u64) -> Result<(), RebuildError> {
         let (from, to) = (self.source.path().join(name), self.dir.join(name));
         let source = self
-            .disk
+            .source
+            .disk()
             .open(&from, OpenMode::Read)
             .map_err(io_error("open", &from))?;
         let length = source.len().map_err(io_error("look at", &from))?;
@@ -160,9 +198,6 @@ impl Target<'_> {
         let kept = kept_bytes.min(length);
         let mut at = 0;
         while at < kept {
-            if self.source.told(at, length).is_break() {
-                return Err(RebuildError::Stopped);
-            }
             let mut bytes = vec![0; (kept - at).min(CHUNK_BYTES) as usize];
             source
                 .read_exact_at(at, &mut bytes)
@@ -171,6 +206,15 @@ impl Target<'_> {
                 .write_all_at(at, &bytes)
                 .map_err(io_error("write", &to))?;
             at += bytes.len() as u64;
+            let done = self.done_bytes.get().saturating_add(bytes.len() as u64);
+            self.done_bytes.set(done);
+            if self
+                .source
+                .told(done, self.total_bytes.max(done))
+                .is_break()
+            {
+                return Err(RebuildError::Stopped);
+            }
         }
         target
             .write_zeros(kept, length - kept)
@@ -179,7 +223,7 @@ impl Target<'_> {
     }
 
     fn segments(&self, made: &mut Crash) -> Result<(), RebuildError> {
-        let listing = torrens_journal::list(&**self.disk, &self.source.path().join("journal"))?;
+        let listing = torrens_journal::list(&**self.source.disk(), self.source.journal_dir())?;
         for entry in listing.segments {
             let name = Path::new("journal").join(entry.id.file_name());
             match entry.id.cmp(&made.segment) {
@@ -193,8 +237,7 @@ impl Target<'_> {
 
     /// The marks that claim no more than there was.
     fn marks(&self, made: &mut Crash, boot: torrens_journal::Boot) -> Result<(), RebuildError> {
-        let dir = self.source.path().join("journal");
-        let pages = mark::read_mark_pages(&**self.disk, &dir)?;
+        let pages = mark::read_mark_pages(&**self.source.disk(), self.source.journal_dir())?;
         let path = self.dir.join("journal").join(MARK_FILE_NAME);
         let file = self
             .disk
@@ -217,10 +260,7 @@ impl Target<'_> {
     }
 
     fn checkpoints(&self, made: &mut Crash) -> Result<(), RebuildError> {
-        let dir = self.source.path().join("checkpoints");
-        let listed = checkpoint::list(&**self.disk, &dir)
-            .map_err(|error| io_error("list", &dir)(std::io::Error::other(error)))?;
-        for file in listed {
+        for file in self.listed_checkpoints()? {
             if file.lsn > made.durable_lsn {
                 made.checkpoints_left.push(file.lsn);
                 continue;

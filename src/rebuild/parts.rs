@@ -70,7 +70,7 @@ struct Apart<'v> {
 
 impl Apart<'_> {
     fn all(&mut self) -> Walk<()> {
-        let dir = self.inspector.path().join("journal");
+        let dir = self.inspector.journal_dir().to_owned();
         let listing =
             torrens_journal::list(&*self.disk, &dir).map_err(|error| Some(error.into()))?;
         let total = listing
@@ -96,7 +96,7 @@ impl Apart<'_> {
     }
 
     fn segment(&mut self, entry: &SegmentEntry) -> Walk<()> {
-        let dir = self.inspector.path().join("journal");
+        let dir = self.inspector.journal_dir().to_owned();
         let mut reader = SegmentReader::open(&*self.disk, &dir, entry.id, None)
             .map_err(|error| Some(error.into()))?;
         let path = reader.path().to_owned();
@@ -279,7 +279,7 @@ impl Apart<'_> {
 
     /// Marks as marks; any other page of the file as it is.
     fn marks(&mut self) -> Walk<()> {
-        let path = self.inspector.path().join("journal").join(MARK_FILE_NAME);
+        let path = self.inspector.journal_dir().join(MARK_FILE_NAME);
         let file = self.disk.open(&path, OpenMode::Read);
         let file = file.map_err(|error| Some(io_error("open", &path)(error)))?;
         let name = format!("journal/{MARK_FILE_NAME}");

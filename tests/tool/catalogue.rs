@@ -9,7 +9,7 @@ use torrens::inspector::catalogue::{Topic, entries, explain_code};
 use torrens::lifecycle::{CacheState, ChangeKind};
 
 /// Where codes and stable names are given out as `=> "code"`, and what they are there.
-const SOURCES: [(&str, &[Topic]); 40] = [
+const SOURCES: [(&str, &[Topic]); 43] = [
     ("src/lifecycle/refusal.rs", &[Topic::Refusal]),
     ("src/lifecycle/outcome.rs", &[Topic::Wait]),
     ("src/lifecycle/gate.rs", &[Topic::Gate]),
@@ -42,6 +42,9 @@ const SOURCES: [(&str, &[Topic]); 40] = [
     ("src/lifecycle/observer/names.rs", &[Topic::Observer]),
     ("src/engine/observers/status.rs", &[Topic::Observer]),
     ("src/inspector/error.rs", &[Topic::Tool]),
+    ("src/bin/torrens/decoder.rs", &[Topic::Tool]),
+    ("src/bin/torrens/exit.rs", &[Topic::Tool]),
+    ("src/bin/torrens/look.rs", &[Topic::Tool, Topic::Verdict]),
     ("src/bin/torrens/output.rs", &[Topic::Tool]),
     ("src/bin/torrens/play.rs", &[Topic::Tool]),
     ("src/bin/torrens/repair.rs", &[Topic::Tool]),

@@ -332,6 +332,21 @@ impl Store {
         self.checkpoint();
     }
 
+    /// A peer that a message makes.
+    pub(crate) fn message_peer(&mut self, region: u64) {
+        let from_store = StoreId(5);
+        let event = Event::CreateByMessage {
+            region: RegionId(region),
+            peer: PeerId(region * 10),
+            from_store,
+            message_epoch: RegionEpoch {
+                conf_ver: 3,
+                version: 9,
+            },
+        };
+        self.commit(event, Cause::Message { from_store });
+    }
+
     /// One more record behind [`Store::history`].
     pub(crate) fn late_split(&mut self) {
         self.commit(

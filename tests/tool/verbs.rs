@@ -21,7 +21,7 @@ struct Line {
 }
 
 /// Every command, as it is used. Torture and play torment stores of their own, and end as their tests say.
-const LINES: [Line; 33] = [
+const LINES: [Line; 35] = [
     line("info DIR", 0),
     line("dump DIR", 0),
     line("dump DIR -o ndjson", 0),
@@ -58,6 +58,8 @@ const LINES: [Line; 33] = [
     line("completions bash", 0),
     line("man", 0),
     line("man dump", 0),
+    line("lnav-format", 0),
+    line("truncate DIR --after 6", 0),
 ];
 
 const fn line(words: &'static str, code: i32) -> Line {

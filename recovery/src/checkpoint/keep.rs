@@ -18,7 +18,7 @@ pub(crate) fn file_name(lsn: Lsn) -> String {
 }
 
 /// The LSN in a finished checkpoint's name; `None` for any other name.
-pub(crate) fn lsn_of_name(name: &str) -> Option<Lsn> {
+pub fn lsn_of_name(name: &str) -> Option<Lsn> {
     let digits = name.strip_suffix(ENDING)?;
     if digits.len() != DIGITS || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;

@@ -23,8 +23,8 @@ mod read;
 mod write;
 
 pub use format::{BLOCK_BYTES_MAX, ITEM_BYTES_MAX, VERSION_MAJOR, VERSION_MINOR};
-pub use keep::{Listed, Pruned, list, prune};
-pub(crate) use keep::{file_name, lsn_of_name};
+pub(crate) use keep::file_name;
+pub use keep::{Listed, Pruned, list, lsn_of_name, prune};
 pub(crate) use read::read_verified;
 pub use read::{examine, load};
 pub use write::write;

@@ -84,6 +84,8 @@ pub(crate) struct Look<'a> {
     pub(crate) threads: Option<usize>,
     /// Behind a journal that was closed in order, look at the beginning of the rest only.
     pub(crate) trust_close: bool,
+    /// Only a part of a journal is there: that nothing covers what was before it is no damage.
+    pub(crate) is_part: bool,
     /// Told the bytes of segments walked so far and in all; breaking aborts.
     pub(crate) progress: &'a mut dyn FnMut(u64, u64) -> ControlFlow<()>,
 }

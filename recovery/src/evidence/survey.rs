@@ -60,6 +60,7 @@ fn fill(look: &Look<'_>, survey: &mut Survey) -> Result<(), ReadFailure> {
         disk, directories, ..
     } = *look;
     let Survey { evidence, readers } = survey;
+    evidence.is_part = look.is_part;
     let mark_pages = read_mark_pages(disk, &directories.journal).map_err(refused)?;
     look_at_checkpoints(look, evidence)?;
     let listing = match list(disk, &directories.journal) {

@@ -219,6 +219,7 @@ fn evidence(disk: &dyn Disk, directories: &Directories) -> Result<Evidence, Repa
         until: None,
         threads: None,
         trust_close: false,
+        is_part: false,
         progress: &mut |_, _| std::ops::ControlFlow::Continue(()),
     };
     // Nobody asks to stop.

@@ -246,7 +246,8 @@ pub(crate) fn first_breach(evidence: &Evidence) -> Option<Breach> {
             behind: 0,
         });
     };
-    if let Some(first_lsn) = first.first_lsn.filter(|first_lsn| *first_lsn > needed) {
+    let is_uncovered = |first_lsn: &Lsn| *first_lsn > needed && !evidence.is_part;
+    if let Some(first_lsn) = first.first_lsn.filter(is_uncovered) {
         let position = Position {
             segment: first.id,
             offset_bytes: 0,
@@ -274,7 +275,11 @@ pub(crate) fn first_breach(evidence: &Evidence) -> Option<Breach> {
                 behind: index,
             });
         }
-        let expected = before.map_or(needed, |before| before.expected);
+        let expected = match (before, first.first_lsn) {
+            (Some(before), _) => before.expected,
+            (None, Some(first_lsn)) if evidence.is_part => first_lsn,
+            (None, _) => needed,
+        };
         if let Some((position, cause)) = flaw(segment, expected) {
             return Some(Breach {
                 position,

@@ -17,9 +17,10 @@ use crate::look;
 use crate::output::Out;
 use crate::record::RecordSheet;
 use crate::select::Wanted;
-use crate::view::{Style, Target, View};
+use crate::view::{Style, Targets, View};
 
 mod raw;
+mod several;
 
 /// Most records that `--last` keeps.
 const LAST_MAX: u64 = 1_000_000;
@@ -33,7 +34,7 @@ const LAST_MAX: u64 = 1_000_000;
 )]
 pub(crate) struct Args {
     #[command(flatten)]
-    target: Target,
+    target: Targets,
     #[command(flatten)]
     wanted: Wanted,
     #[command(flatten)]
@@ -85,7 +86,10 @@ fn dump(args: &Args) -> Result<Exit, Failure> {
     if args.raw {
         return raw::dump(args);
     }
-    let inspector = args.view.open(&args.target)?;
+    let Some(path) = args.target.only() else {
+        return several::dump(args, args.target.named());
+    };
+    let inspector = args.view.open_path(&path)?;
     let style = args.view.style(&inspector);
     let mut out = Out::lock();
     let mut pipe = Pipe::new(&args.amount, &style);
@@ -112,7 +116,7 @@ fn dump(args: &Args) -> Result<Exit, Failure> {
     let Some(report) = report.filter(|_| !interrupt::asked()) else {
         return Ok(out.finish(outcome, Exit::INTERRUPTED));
     };
-    let failure = look::verdict_failure(&args.target.path(), &report);
+    let failure = look::verdict_failure(&path, &report);
     let exit = match (&failure, &report.verdict) {
         (Some(failure), _) => failure.exit,
         (None, Verdict::TornTail(_)) if strict => Exit::of(report.verdict.exit_code()),
@@ -131,11 +135,14 @@ struct Kept {
     payload: Vec<u8>,
     item: RecordItem<'static>,
     description: Description,
+    /// Of several stores: which.
+    dir: Option<String>,
 }
 
 impl Kept {
-    fn of(item: &RecordItem<'_>, description: &Description) -> Self {
+    fn of(item: &RecordItem<'_>, description: &Description, dir: Option<String>) -> Self {
         Kept {
+            dir,
             payload: item.record.payload.to_vec(),
             item: item.with_payload(&[]),
             description: description.clone(),
@@ -150,7 +157,7 @@ impl Kept {
 /// A line that is kept for later.
 enum Line {
     Record(Box<Kept>),
-    Gap(Gap),
+    Gap(Gap, Option<String>),
 }
 
 /// Writes what was selected, as much of it as was asked for.
@@ -163,6 +170,8 @@ pub(crate) struct Pipe<'a> {
     sheet: RecordSheet,
     kept: VecDeque<Line>,
     kept_records: u64,
+    /// Of several stores: that of what comes.
+    dir: Option<String>,
     /// Records that were selected.
     pub(crate) selected: u64,
     written: std::io::Result<()>,
@@ -178,9 +187,26 @@ impl<'a> Pipe<'a> {
             sheet: RecordSheet::new(style),
             kept: VecDeque::new(),
             kept_records: 0,
+            dir: None,
             selected: 0,
             written: Ok(()),
         }
+    }
+
+    /// For the records of several stores.
+    fn of_several(amount: &'a Amount, style: &'a Style) -> Self {
+        Pipe {
+            sheet: RecordSheet::of_several(style),
+            ..Pipe::new(amount, style)
+        }
+    }
+
+    /// What comes is of that store.
+    fn of(&mut self, dir: &str) {
+        if self.dir.as_deref() != Some(dir) {
+            self.dir = Some(dir.to_owned());
+        }
+        self.sheet.of(dir);
     }
 
     /// Takes a record; a break says that no more is wanted.
@@ -205,7 +231,11 @@ impl<'a> Pipe<'a> {
         }
         self.selected += 1;
         if self.keeps() {
-            self.keep(Line::Record(Box::new(Kept::of(item, description))));
+            self.keep(Line::Record(Box::new(Kept::of(
+                item,
+                description,
+                self.dir.clone(),
+            ))));
         } else {
             self.written = self.sheet.record(out, item, description);
         }
@@ -222,7 +252,7 @@ impl<'a> Pipe<'a> {
     /// Takes a gap.
     pub(crate) fn gap(&mut self, out: &mut Out, gap: &Gap) -> ControlFlow<()> {
         if self.keeps() {
-            self.keep(Line::Gap(gap.clone()));
+            self.keep(Line::Gap(gap.clone(), self.dir.clone()));
         } else {
             self.written = self.sheet.gap(out, gap);
         }
@@ -266,8 +296,18 @@ impl<'a> Pipe<'a> {
             false => self.kept.pop_front(),
         } {
             match line {
-                Line::Record(kept) => self.sheet.record(out, &kept.item(), &kept.description)?,
-                Line::Gap(gap) => self.sheet.gap(out, &gap)?,
+                Line::Record(kept) => {
+                    if let Some(dir) = &kept.dir {
+                        self.sheet.of(dir);
+                    }
+                    self.sheet.record(out, &kept.item(), &kept.description)?;
+                }
+                Line::Gap(gap, dir) => {
+                    if let Some(dir) = &dir {
+                        self.sheet.of(dir);
+                    }
+                    self.sheet.gap(out, &gap)?;
+                }
             }
         }
         self.kept_records = 0;

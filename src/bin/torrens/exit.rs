@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// The process's exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Exit(u8);
 
 impl Exit {
@@ -28,6 +28,16 @@ impl Exit {
     pub(crate) const STATE: Exit = Exit(10);
     /// A file that was handed in is not what it must be; nothing was done.
     pub(crate) const INPUT: Exit = Exit(11);
+
+    /// Several directories were named where one is looked at.
+    pub(crate) fn one_directory(what: &str) -> Failure {
+        Failure {
+            code: "one-directory",
+            message: format!("{what} looks at one directory"),
+            hint: Some("run it once for each of them".to_owned()),
+            exit: Exit::USAGE,
+        }
+    }
 
     /// The exit code of a verdict, or of an error of the library.
     pub(crate) const fn of(code: u8) -> Self {

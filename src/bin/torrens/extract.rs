@@ -123,7 +123,7 @@ fn to_file(args: &Args, path: &Path) -> Result<Exit, Failure> {
                 json.first_lsn.get_or_insert(lsn);
                 json.last_lsn = Some(lsn);
                 let said = Said::of(description);
-                written = line(&mut file, &said.json(&item, description, &style));
+                written = line(&mut file, &said.json(&item, description, &style, false));
             }
             Selected::Gap(gap) => {
                 written = line(&mut file, &gap_json(&gap));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::path::Path;
 
 use clap::Parser;
 use torrens::inspector::clock::timestamp;
@@ -16,7 +17,7 @@ use crate::paint::Paint;
 use crate::render::{age, count, grouped, printable, size};
 use crate::sheet::object;
 use crate::verdict::sentence;
-use crate::view::{Style, Target, View};
+use crate::view::{Style, Targets, View};
 
 pub(crate) mod json;
 
@@ -27,7 +28,7 @@ const SEGMENTS_LISTED: usize = 8;
 #[derive(Debug, Parser)]
 pub(crate) struct Args {
     #[command(flatten)]
-    target: Target,
+    target: Targets,
     #[command(flatten)]
     view: View,
 }
@@ -60,9 +61,13 @@ pub(crate) fn run(args: Args) -> Exit {
 }
 
 fn info(args: &Args) -> Result<Exit, Failure> {
-    let inspector = args.view.open(&args.target)?;
+    look::each(&args.target, &args.view, |path| info_one(args, path))
+}
+
+fn info_one(args: &Args, path: &Path) -> Result<Exit, Failure> {
+    let inspector = args.view.open_path(path)?;
     let style = args.view.style(&inspector);
-    let screen = gather(args, &inspector, &style).map_err(look::failure)?;
+    let screen = gather(path, &inspector, &style).map_err(look::failure)?;
     let mut out = Out::lock();
     let written = object(&mut out, &style, &json::of(&screen), |out| {
         text(out, &screen, &style)
@@ -78,7 +83,7 @@ fn info(args: &Args) -> Result<Exit, Failure> {
 }
 
 fn gather(
-    args: &Args,
+    path: &Path,
     inspector: &Inspector,
     style: &Style,
 ) -> Result<Screen, torrens::inspector::InspectError> {
@@ -99,7 +104,7 @@ fn gather(
         }
     }
     Ok(Screen {
-        dir: args.target.path().display().to_string(),
+        dir: path.display().to_string(),
         now_micros: inspector.now_micros(),
         format: inspector.format(&picture)?,
         segments: inspector.segments(&picture)?,

@@ -7,6 +7,7 @@
 mod build;
 mod bundle;
 mod changes;
+mod decoder;
 mod diff;
 mod dump;
 mod exit;
@@ -18,6 +19,7 @@ mod info;
 mod interrupt;
 mod json;
 mod lineage;
+mod lnav;
 mod look;
 mod meta;
 mod observers;
@@ -88,6 +90,7 @@ enum Command {
     #[cfg(feature = "tui")]
     Tui(tui::Args),
     Repair(repair::Args),
+    Truncate(repair::TruncateArgs),
     Play(play::Args),
     Torture(torture::Args),
     Extract(extract::Args),
@@ -97,6 +100,7 @@ enum Command {
     Schema(schema::Args),
     Completions(meta::CompletionsArgs),
     Man(meta::ManArgs),
+    LnavFormat(lnav::Args),
     /// The storage process that `torture` starts and kills.
     #[command(hide = true)]
     TortureChild(torture::ChildArgs),
@@ -108,6 +112,14 @@ fn main() -> ExitCode {
     if !matches!(command, Command::Torture(_) | Command::TortureChild(_)) {
         interrupt::listen();
     }
+    let exit = run(command);
+    match decoder::failure() {
+        Some(failure) => failure.report().into(),
+        None => exit,
+    }
+}
+
+fn run(command: Command) -> ExitCode {
     match command {
         Command::Info(args) => info::run(args).into(),
         Command::Dump(args) => dump::run(args).into(),
@@ -130,6 +142,7 @@ fn main() -> ExitCode {
         Command::Tui(args) => tui::run(args).into(),
         Command::Play(args) => play::run(args).into(),
         Command::Repair(args) => repair::run(args).into(),
+        Command::Truncate(args) => repair::truncate(args).into(),
         Command::Extract(args) => extract::run(&args).into(),
         Command::Build(args) => build::run(&args).into(),
         Command::Simulate(args) => simulate::run(&args).into(),
@@ -137,6 +150,7 @@ fn main() -> ExitCode {
         Command::Schema(args) => schema::run(&args).into(),
         Command::Completions(args) => meta::completions(&args).into(),
         Command::Man(args) => meta::man(&args).into(),
+        Command::LnavFormat(args) => lnav::run(&args).into(),
         Command::Torture(args) => torture::run(args),
         Command::TortureChild(args) => torture::run_child(args),
     }

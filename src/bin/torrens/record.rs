@@ -6,6 +6,7 @@ use std::io::{self, Write};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
+use serde_json::Value;
 use torrens::inspector::clock::timestamp;
 use torrens::inspector::{Description, Field};
 use torrens_journal::format::RECORD_HEADER_BYTES;
@@ -34,6 +35,10 @@ const COLUMNS: [Column; 9] = [
 pub(crate) struct RecordSheet {
     sheet: Sheet,
     style: Style,
+    /// Whether the first column says of which store a row is.
+    of_several: bool,
+    /// The store of the rows that come, where there are several.
+    dir: Option<String>,
 }
 
 /// A record as JSON.
@@ -60,6 +65,12 @@ pub(crate) struct RecordJson<'a> {
     data: Fields<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     raw: Option<RawJson>,
+    /// What `--decoder` says of it.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    decoded: Value,
+    /// Of several stores: which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dir: Option<&'a str>,
 }
 
 #[derive(JsonSchema, Serialize)]
@@ -71,6 +82,9 @@ struct EpochJson {
 #[derive(JsonSchema, Serialize)]
 pub(crate) struct GapLineJson<'a> {
     v: u32,
+    /// Of several stores: which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dir: Option<&'a str>,
     gap: GapJson<'a>,
 }
 
@@ -88,6 +102,7 @@ pub(crate) fn gap_json(gap: &Gap) -> GapLineJson<'_> {
     let position = &gap.position;
     GapLineJson {
         v: JSON_VERSION,
+        dir: None,
         gap: GapJson {
             class: gap.kind.as_str(),
             seg: position.segment.get(),
@@ -118,6 +133,7 @@ impl Said {
         item: &RecordItem<'_>,
         said: &'a Description,
         style: &'a Style,
+        decodes: bool,
     ) -> RecordJson<'a> {
         RecordJson {
             v: JSON_VERSION,
@@ -146,6 +162,11 @@ impl Said {
             raw: style
                 .raw
                 .then(|| parts::raw(item.record.kind, item.record.tag, item.record.payload)),
+            decoded: match style.decoder.as_ref().filter(|_| decodes) {
+                Some(decoder) => decoder.record(item, &said.kind),
+                None => Value::Null,
+            },
+            dir: None,
         }
     }
 }
@@ -155,6 +176,26 @@ impl RecordSheet {
         RecordSheet {
             sheet: Sheet::new(style, &COLUMNS),
             style: style.clone(),
+            of_several: false,
+            dir: None,
+        }
+    }
+
+    /// Rows of several stores, each with the name of its own.
+    pub(crate) fn of_several(style: &Style) -> Self {
+        let columns: Vec<Column> = [left("DIR")].into_iter().chain(COLUMNS).collect();
+        RecordSheet {
+            sheet: Sheet::new(style, &columns),
+            style: style.clone(),
+            of_several: true,
+            dir: None,
+        }
+    }
+
+    /// The rows that come are of that store.
+    pub(crate) fn of(&mut self, dir: &str) {
+        if self.dir.as_deref() != Some(dir) {
+            self.dir = Some(dir.to_owned());
         }
     }
 
@@ -173,27 +214,35 @@ impl RecordSheet {
             },
             false => Said::of(description),
         };
-        let json = said.json(item, description, style);
+        let is_json = !style.is_for_people() || !style.fields.is_empty();
+        let mut json = said.json(item, description, style, is_json);
+        json.dir = self.dir.as_deref();
         let paint = match (item.behind_gap, item.durable) {
             (true, _) => Paint::Warn,
             (false, false) => Paint::Dim,
             (false, true) => Paint::Plain,
         };
-        self.sheet
-            .row(out, paint, || cells(item, description, style), &json)
+        self.sheet.row(
+            out,
+            paint,
+            || cells(item, description, style, first(self.of_several, &self.dir)),
+            &json,
+        )
     }
 
     /// Writes a gap, or gathers it.
     pub(crate) fn gap(&mut self, out: &mut impl Write, gap: &Gap) -> io::Result<()> {
         let position = &gap.position;
-        let json = gap_json(gap);
+        let mut json = gap_json(gap);
+        json.dir = self.dir.as_deref();
         let paint = match gap.kind {
             GapKind::Lost => Paint::Bad,
             _ => Paint::Warn,
         };
         let nothing = || self.style.nothing();
         let cells = || {
-            vec![
+            let mut row = first(self.of_several, &self.dir);
+            row.extend([
                 position.expected.to_string(),
                 nothing(),
                 place(position.segment.get(), position.offset_bytes),
@@ -203,7 +252,8 @@ impl RecordSheet {
                 nothing(),
                 nothing(),
                 format!("({}) {}", gap.kind.as_str(), gap.why),
-            ]
+            ]);
+            row
         };
         self.sheet.row(out, paint, cells, &json)
     }
@@ -230,14 +280,28 @@ pub(crate) fn peer_text(description: &Description) -> Option<String> {
 }
 
 /// The columns of a record.
-fn cells(item: &RecordItem<'_>, said: &Description, style: &Style) -> Vec<String> {
-    let detail = said.detail(&style.keys);
+fn cells(
+    item: &RecordItem<'_>,
+    said: &Description,
+    style: &Style,
+    mut row: Vec<String>,
+) -> Vec<String> {
+    let mut detail = said.detail(&style.keys);
+    match style
+        .decoder
+        .as_ref()
+        .map(|decoder| decoder.record(item, &said.kind))
+    {
+        None | Some(Value::Null) => {}
+        Some(Value::String(text)) => detail = format!("{detail}  decoded: {text}"),
+        Some(decoded) => detail = format!("{detail}  decoded: {decoded}"),
+    }
     let detail = match (item.behind_gap, item.durable) {
         (true, _) => format!("(behind the gap) {detail}"),
         (false, false) => format!("(not yet witnessed) {detail}"),
         (false, true) => detail,
     };
-    vec![
+    row.extend([
         item.record.lsn.to_string(),
         style.time(said.written_micros()),
         place(item.segment.get(), item.record.offset_bytes),
@@ -247,7 +311,16 @@ fn cells(item: &RecordItem<'_>, said: &Description, style: &Style) -> Vec<String
         style.or_nothing(said.epoch_text()),
         said.cause_text(),
         detail,
-    ]
+    ]);
+    row
+}
+
+/// What stands before the columns of a record.
+fn first(of_several: bool, dir: &Option<String>) -> Vec<String> {
+    match of_several {
+        true => vec![dir.clone().unwrap_or_default()],
+        false => Vec::new(),
+    }
 }
 
 /// `0007:3f2c0`: segment and offset.

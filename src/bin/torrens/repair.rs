@@ -52,6 +52,35 @@ enum Action {
     Purge(OneArgs),
 }
 
+/// Plan to cut the history behind a record: `repair plan --way cut-before`. Changes nothing.
+#[derive(Debug, Parser)]
+#[command(
+    after_help = "The plan is carried out by `torrens repair apply DIR PLAN`. Exit codes: as `torrens repair`."
+)]
+pub(crate) struct TruncateArgs {
+    /// The store's directory
+    dir: PathBuf,
+    /// The last record that stays; records that were written together stay or go together
+    #[arg(long, value_name = "LSN")]
+    after: u64,
+    /// Write the plan to this new file
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    #[command(flatten)]
+    view: View,
+}
+
+/// Runs `truncate`.
+pub(crate) fn truncate(args: TruncateArgs) -> Exit {
+    let plan_args = PlanArgs {
+        dir: args.dir,
+        way: Some(Choice::CutBefore(Lsn::new(args.after.saturating_add(1)))),
+        save: args.save,
+        view: args.view,
+    };
+    plan(&plan_args).unwrap_or_else(|failure| failure.report())
+}
+
 #[derive(Debug, Parser)]
 struct PlanArgs {
     /// The store's directory
@@ -220,7 +249,7 @@ fn failure(dir: &Path, error: RepairError) -> Failure {
 
 fn plan(args: &PlanArgs) -> Result<Exit, Failure> {
     let dir = &args.dir;
-    let inspector = args.view.open_path(dir)?;
+    let inspector = args.view.open_store(dir)?;
     let style = args.view.style(&inspector);
     let writer = inspector.writer().map_err(look::failure)?;
     if writer.is_open {
@@ -350,7 +379,7 @@ fn undo(args: &OneArgs) -> Result<Exit, Failure> {
 }
 
 fn list(args: &ListArgs) -> Result<Exit, Failure> {
-    let inspector = args.view.open_path(&args.dir)?;
+    let inspector = args.view.open_store(&args.dir)?;
     let style = args.view.style(&inspector);
     let known = library::list(&RealDisk::new(), &directories(&args.dir))
         .map_err(|error| failure(&args.dir, error))?;

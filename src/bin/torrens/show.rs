@@ -139,7 +139,7 @@ fn show(args: &Args) -> Result<Exit, Failure> {
     let said = Said::of(&found.description);
     let item = found.item.with_payload(&found.payload);
     let json = Json {
-        record: said.json(&item, &found.description, &style),
+        record: said.json(&item, &found.description, &style, true),
         changed: changed
             .iter()
             .flatten()

@@ -127,6 +127,7 @@ struct Outcome {
 fn simulate(args: &Args) -> Result<Exit, Failure> {
     let dir = args.target.path();
     let inspector = args.view.open(&args.target)?;
+    look::whole(&inspector)?;
     if inspector.writer().map_err(look::failure)?.is_open {
         return Err(Failure {
             code: "locked",

@@ -11,7 +11,7 @@ use serde::Serialize;
 use torrens::RegionId;
 use torrens::inspector::clock::{duration, timestamp};
 use torrens::inspector::timeline::{Life, Span, Timeline, TimelineOptions};
-use torrens::inspector::{Inspector, Point};
+use torrens::inspector::{Folded, Inspector, Point};
 use torrens_recovery::Verdict;
 
 use crate::exit::{Exit, Failure};
@@ -21,7 +21,7 @@ use crate::paint::Paint;
 use crate::report::{self, gather::Scope};
 use crate::select::region;
 use crate::sheet::{Column, JSON_VERSION, Sheet, left, right};
-use crate::view::{Style, Target, View};
+use crate::view::{Style, Targets, View};
 
 mod gantt;
 mod perfetto;
@@ -34,7 +34,7 @@ file. Exit codes: 0; 1 no peer was here; 4 to 8 as `torrens verify`, after what 
 )]
 pub(crate) struct Args {
     #[command(flatten)]
-    target: Target,
+    target: Targets,
     /// Only these regions: 7 or r7
     #[arg(long, value_name = "ID,...", value_delimiter = ',', value_parser = region)]
     region: Vec<RegionId>,
@@ -75,49 +75,85 @@ pub(crate) fn run(args: Args) -> Exit {
     }
 }
 
+/// The timeline of one store among others.
+struct OfStore {
+    /// Empty if there is only one.
+    name: String,
+    timeline: Timeline,
+    folded: Folded,
+    /// Why it ends before it should.
+    failure: Option<Failure>,
+}
+
 fn timeline(args: &Args) -> Result<Exit, Failure> {
-    let inspector = args.view.open(&args.target)?;
-    let style = args.view.style(&inspector);
-    let until = args
-        .until
-        .map(|point| inspector.resolve(point))
-        .transpose()
-        .map_err(look::failure)?;
-    let format = args
-        .format
-        .unwrap_or(match style.is_for_people() && style.fields.is_empty() {
-            true => Format::Gantt,
-            false => Format::List,
+    let stores = args.target.named();
+    let of_several = stores.len() > 1;
+    let mut read = Vec::new();
+    let mut shown = None;
+    for (name, path) in stores {
+        let inspector = args.view.open_path(&path)?;
+        let style = shown.get_or_insert_with(|| args.view.style(&inspector));
+        let format = format_of(args, style);
+        let until = args
+            .until
+            .map(|point| inspector.resolve(point))
+            .transpose()
+            .map_err(look::failure)?;
+        let regions = regions(args, &inspector)?;
+        match format {
+            Format::Html if of_several => return Err(Exit::one_directory("a page")),
+            Format::Html => return html(&inspector, Scope { until, regions }, style),
+            _ => {}
+        }
+        let options = TimelineOptions {
+            regions,
+            until,
+            occurrences: format == Format::Perfetto,
+            keys: style.keys.clone(),
+        };
+        let (timeline, folded) = inspector.timeline(&options).map_err(look::failure)?;
+        read.push(OfStore {
+            name: match of_several {
+                true => name,
+                false => String::new(),
+            },
+            failure: look::folded_failure(&path, &folded, until),
+            timeline,
+            folded,
         });
-    let regions = regions(args, &inspector)?;
-    if format == Format::Html {
-        return html(&inspector, Scope { until, regions }, &style);
     }
-    let options = TimelineOptions {
-        regions,
-        until,
-        occurrences: format == Format::Perfetto,
-        keys: style.keys.clone(),
+    let Some(style) = shown else {
+        return Ok(Exit::NEGATIVE);
     };
-    let (timeline, folded) = inspector.timeline(&options).map_err(look::failure)?;
     let mut out = Out::lock();
-    let written = match format {
-        Format::List => list(&mut out, &timeline, &style),
-        Format::Gantt => gantt::draw(&mut out, &timeline, args.by_lsn, &style),
-        Format::Perfetto => perfetto::write(&mut out, &timeline, &folded),
+    let written = match format_of(args, &style) {
+        Format::List => list(&mut out, &read, &style),
+        Format::Gantt => gantt::draw(&mut out, &read, args.by_lsn, &style),
+        Format::Perfetto => perfetto::write(&mut out, &read),
         Format::Html => Ok(()),
     };
-    let failure = look::folded_failure(&args.target.path(), &folded, until);
-    let exit = match (&failure, timeline.lives.is_empty()) {
-        (Some(failure), _) => failure.exit,
+    let failures: Vec<&Failure> = read.iter().filter_map(|one| one.failure.as_ref()).collect();
+    let worst = failures.iter().map(|failure| failure.exit).max();
+    let is_empty = read.iter().all(|one| one.timeline.lives.is_empty());
+    let exit = match (worst, is_empty) {
+        (Some(worst), _) => worst,
         (None, true) => Exit::NEGATIVE,
         (None, false) => Exit::OK,
     };
     let exit = out.finish(written, exit);
-    if let Some(failure) = failure {
+    for failure in failures {
         failure.report();
     }
     Ok(exit)
+}
+
+/// What was asked for, or what suits the form.
+fn format_of(args: &Args, style: &Style) -> Format {
+    let suits = match style.is_for_people() && style.fields.is_empty() {
+        true => Format::Gantt,
+        false => Format::List,
+    };
+    args.format.unwrap_or(suits)
 }
 
 /// The page. It shows damage as it shows everything else, as the report does.
@@ -161,6 +197,9 @@ const COLUMNS: [Column; 9] = [
 #[derive(JsonSchema, Serialize)]
 struct Row<'a> {
     v: u32,
+    /// Of several stores: which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dir: Option<&'a str>,
     region: u64,
     peer: u64,
     incarnation: u64,
@@ -174,13 +213,17 @@ struct Row<'a> {
     ended_by: Option<&'a str>,
 }
 
-fn list(out: &mut Out, timeline: &Timeline, style: &Style) -> io::Result<()> {
-    let mut sheet = Sheet::new(style, &COLUMNS);
-    for life in &timeline.lives {
-        let stages = life.stages.iter().map(|span| ("peer", span));
-        let caches = life.caches.iter().map(|span| ("cache", span));
-        for (track, span) in stages.chain(caches) {
-            span_row(&mut sheet, out, timeline, life, track, span, style)?;
+fn list(out: &mut Out, stores: &[OfStore], style: &Style) -> io::Result<()> {
+    let of_several = (stores.len() > 1).then_some(left("DIR"));
+    let columns: Vec<Column> = of_several.into_iter().chain(COLUMNS).collect();
+    let mut sheet = Sheet::new(style, &columns);
+    for store in stores {
+        for life in &store.timeline.lives {
+            let stages = life.stages.iter().map(|span| ("peer", span));
+            let caches = life.caches.iter().map(|span| ("cache", span));
+            for (track, span) in stages.chain(caches) {
+                span_row(&mut sheet, out, store, life, track, span, style)?;
+            }
         }
     }
     sheet.end(out)
@@ -189,7 +232,7 @@ fn list(out: &mut Out, timeline: &Timeline, style: &Style) -> io::Result<()> {
 fn span_row(
     sheet: &mut Sheet,
     out: &mut Out,
-    timeline: &Timeline,
+    store: &OfStore,
     life: &Life,
     track: &str,
     span: &Span,
@@ -199,8 +242,10 @@ fn span_row(
     let is_last = track == "peer" && life.stages.last() == Some(span);
     let ended_by = life.ended_by.as_deref().filter(|_| is_last);
     let is_first = life.began_before && life.stages.first() == Some(span);
+    let dir = (!store.name.is_empty()).then_some(store.name.as_str());
     let row = Row {
         v: JSON_VERSION,
+        dir,
         region: life.region.0,
         peer: life.peer.0,
         incarnation: life.incarnation.lsn().get(),
@@ -213,9 +258,10 @@ fn span_row(
         began_before: is_first,
         ended_by,
     };
-    let end = span.to.unwrap_or(timeline.end);
+    let end = span.to.unwrap_or(store.timeline.end);
     let cells = || {
-        vec![
+        let mut cells: Vec<String> = dir.map(str::to_owned).into_iter().collect();
+        cells.extend([
             life.region.to_string(),
             format!("{}{}", life.peer, life.incarnation),
             track.to_owned(),
@@ -228,7 +274,8 @@ fn span_row(
             style.time(Some(span.from.micros)),
             duration(end.micros.saturating_sub(span.from.micros)),
             style.or_nothing(ended_by),
-        ]
+        ]);
+        cells
     };
     let paint = match span.name {
         "damaged" => Paint::Bad,

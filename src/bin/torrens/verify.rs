@@ -1,6 +1,7 @@
 //! `torrens verify`: is everything that can be checked as it must be? The exit code is the answer.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use clap::Parser;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -15,7 +16,7 @@ use crate::paint::Paint;
 use crate::render::{count, grouped, printable, size};
 use crate::sheet::object;
 use crate::verdict::{VerdictJson, sentence, stop};
-use crate::view::{Style, Target, View};
+use crate::view::{Style, Targets, View};
 
 /// Check checksums, structure, sequence and checkpoints; the exit code is the verdict.
 #[derive(Debug, Parser)]
@@ -26,7 +27,7 @@ format, 8 unreadable."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
-    target: Target,
+    target: Targets,
     /// Only the line with the verdict
     #[arg(short, long)]
     quiet: bool,
@@ -43,12 +44,16 @@ pub(crate) fn run(args: Args) -> Exit {
 }
 
 fn verify(args: &Args) -> Result<Exit, Failure> {
-    let inspector = args.view.open(&args.target)?;
+    look::each(&args.target, &args.view, |path| verify_one(args, path))
+}
+
+fn verify_one(args: &Args, path: &Path) -> Result<Exit, Failure> {
+    let inspector = args.view.open_path(path)?;
     let style = args.view.style(&inspector);
     let found = inspector.verify().map_err(look::failure)?;
     let mut out = Out::lock();
     let screen = |out: &mut dyn Write| text(out, args, &found, &style);
-    let json = json(args, &found);
+    let json = json(path, &found);
     let written = match args.quiet {
         true => object(&mut out, &style, &json.verdict, screen),
         false => object(&mut out, &style, &json, screen),
@@ -198,7 +203,7 @@ struct CheckpointJson {
     why: Option<String>,
 }
 
-fn json(args: &Args, found: &Verification) -> Json {
+fn json(path: &Path, found: &Verification) -> Json {
     let (picture, report) = (&found.picture, &found.picture.report);
     let checkpoints = found.checkpoints.iter().map(|check| {
         let (outcome, why) = match &check.outcome {
@@ -217,7 +222,7 @@ fn json(args: &Args, found: &Verification) -> Json {
     });
     Json {
         v: 1,
-        dir: args.target.path().display().to_string(),
+        dir: path.display().to_string(),
         open: picture.writer.is_open,
         pid: picture.writer.pid,
         verdict: VerdictJson::new(report, found.name(), found.exit_code()),

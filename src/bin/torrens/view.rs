@@ -8,18 +8,23 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use torrens::inspector::clock::{short_time, timestamp};
-use torrens::inspector::{InspectError, Inspector, KeyForm, KeyMask};
+use torrens::inspector::{Inspector, KeyForm, KeyMask};
 
+use crate::decoder::Decoder;
 use crate::exit::Failure;
 use crate::look;
 use crate::output::is_terminal;
 use crate::progress::{self, ProgressWhen};
 use crate::render::age;
 
+/// What stands for standard input.
+const STREAM: &str = "-";
+
 /// The directory that a command looks at.
 #[derive(Debug, Args)]
 pub(crate) struct Target {
-    /// The store's directory [default: $TORRENS_DIR, or the current directory]
+    /// The store's directory, also with its segments packed by zstd; a file of segments; or - for segments on
+    /// standard input [default: $TORRENS_DIR, or the current directory]
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
 }
@@ -30,6 +35,49 @@ impl Target {
         let of_environment = || std::env::var_os("TORRENS_DIR").map(PathBuf::from);
         let named = self.dir.clone().or_else(of_environment);
         named.unwrap_or_else(|| PathBuf::from("."))
+    }
+}
+
+/// The directories that a command looks at which can look at several.
+#[derive(Debug, Args)]
+pub(crate) struct Targets {
+    /// The stores' directories, each also with a name of its own for the output: s4=DIR. Or what else holds segments,
+    /// as for other commands [default: $TORRENS_DIR, or the current directory]
+    #[arg(value_name = "[NAME=]DIR")]
+    dirs: Vec<PathBuf>,
+}
+
+impl Targets {
+    /// The directories with their names.
+    pub(crate) fn named(&self) -> Vec<(String, PathBuf)> {
+        if self.dirs.is_empty() {
+            let path = Target { dir: None }.path();
+            return vec![(path.display().to_string(), path)];
+        }
+        self.dirs.iter().map(|dir| named(dir)).collect()
+    }
+
+    /// The only directory; none if there are several.
+    pub(crate) fn only(&self) -> Option<PathBuf> {
+        match self.named().as_slice() {
+            [(_, path)] => Some(path.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// `s4=DIR` is a directory with a name, if nothing has that very path.
+fn named(dir: &std::path::Path) -> (String, PathBuf) {
+    let is_name = |name: &str| {
+        let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+        !name.is_empty() && name.chars().all(is_letter)
+    };
+    let parts = dir.to_str().and_then(|text| text.split_once('='));
+    match parts {
+        Some((name, path)) if is_name(name) && !dir.exists() => {
+            (name.to_owned(), PathBuf::from(path))
+        }
+        _ => (dir.display().to_string(), dir.to_owned()),
     }
 }
 
@@ -58,6 +106,16 @@ pub(crate) struct View {
     /// Progress on standard error
     #[arg(long, value_enum, value_name = "HOW", default_value_t = ProgressWhen::Auto)]
     progress: ProgressWhen,
+    /// A program that says what keys and records mean: it gets a line of JSON for each, {"key":"HEX"} or
+    /// {"lsn":N,"kind":KIND,"payload":"HEX"}, and answers with a line of JSON; null declines
+    #[arg(long, value_name = "COMMAND")]
+    decoder: Option<String>,
+    /// The version of the JSON objects that is wanted; this torrens has version 1
+    #[arg(long, value_name = "V", value_parser = clap::value_parser!(u32).range(1..=1))]
+    schema_version: Option<u32>,
+    /// Threads that verify checksums beside the one that reads; 0 for none [default: what suits the machine]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
 }
 
 /// Forms of the output.
@@ -84,8 +142,12 @@ enum When {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Times {
-    /// 2026-03-14T09:21:07.114Z
+    /// 2026-03-14T09:21:07.114Z, shorter in a table
     Utc,
+    /// The same in full, in tables too
+    Iso,
+    /// 2026-03-14T10:21:07.114+01:00, in the zone of this machine or of TZ
+    Local,
     /// 11 min ago
     Relative,
     /// No times
@@ -133,6 +195,8 @@ pub(crate) struct Style {
     pub(crate) keys: KeyForm,
     /// Whether a record's JSON has its bytes too.
     pub(crate) raw: bool,
+    /// Who says what records mean.
+    pub(crate) decoder: Option<Decoder>,
     times: Times,
     now_micros: u64,
 }
@@ -148,6 +212,9 @@ impl View {
             keys: Keys::Auto,
             redact_with: None,
             progress,
+            decoder: None,
+            schema_version: None,
+            threads: None,
         }
     }
 
@@ -158,9 +225,28 @@ impl View {
 
     /// Opens another directory.
     pub(crate) fn open_path(&self, path: &std::path::Path) -> Result<Inspector, Failure> {
-        let inspector =
-            Inspector::open(path).map_err(|error: InspectError| look::failure(error))?;
+        let opened = match path.as_os_str() == STREAM {
+            true => Inspector::read(&mut std::io::stdin().lock()),
+            false => Inspector::open_packed(path),
+        };
+        let inspector = opened.map_err(look::failure)?;
+        let inspector = match self.threads {
+            Some(threads) => inspector.with_threads(threads),
+            None => inspector,
+        };
         Ok(inspector.watched(progress::watch(self.progress)))
+    }
+
+    /// Opens a store's own directory, of which nothing is packed: what changes it works on its files.
+    pub(crate) fn open_store(&self, path: &std::path::Path) -> Result<Inspector, Failure> {
+        let inspector = Inspector::open(path).map_err(look::failure)?;
+        Ok(inspector.watched(progress::watch(self.progress)))
+    }
+
+    /// Opens a directory without a bar, since several are read at once.
+    pub(crate) fn open_silent(&self, path: &std::path::Path) -> Result<Inspector, Failure> {
+        let inspector = self.open_path(path)?;
+        Ok(inspector.watched(progress::watch(ProgressWhen::Never)))
     }
 
     /// What the options amount to.
@@ -173,7 +259,13 @@ impl View {
         self.style_at(0)
     }
 
+    /// Whether the form is for a person.
+    pub(crate) fn is_for_people(&self) -> bool {
+        matches!(self.output, None | Some(Output::Table | Output::Text))
+    }
+
     fn style_at(&self, now_micros: u64) -> Style {
+        let decoder = self.decoder.as_deref().and_then(Decoder::start);
         Style {
             output: self.output.unwrap_or(match is_terminal() {
                 true => Output::Table,
@@ -185,7 +277,17 @@ impl View {
                 When::Never => false,
                 When::Auto => wants_color(),
             },
-            keys: self.keys.form(self.redact_with.as_deref()),
+            keys: match (&decoder, self.keys) {
+                (Some(decoder), Keys::Auto) => {
+                    let decoder = decoder.clone();
+                    KeyForm::Told(KeyMask::new(move |key| {
+                        decoder.key(key).unwrap_or_default()
+                    }))
+                }
+                _ => self.keys.form(self.redact_with.as_deref()),
+            },
+            // What was redacted would be given away by what is said of the whole record.
+            decoder: decoder.filter(|_| self.keys != Keys::Redact),
             raw: false,
             times: self.times,
             now_micros,
@@ -236,6 +338,19 @@ fn mask(secret: Option<&str>) -> KeyMask {
     })
 }
 
+/// A time with its distance from UTC; UTC if the zone is not known.
+fn local_time(micros: u64) -> String {
+    let then = i64::try_from(micros).ok();
+    let then = then.and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok());
+    then.map_or_else(
+        || timestamp(micros),
+        |then| {
+            let zoned = then.to_zoned_datetime(jiff::tz::TimeZone::system());
+            zoned.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
+        },
+    )
+}
+
 impl Style {
     /// For a view on the whole screen, which does its own colours and cuts its own lines.
     #[cfg(feature = "tui")]
@@ -247,6 +362,7 @@ impl Style {
             keys,
             times: Times::Utc,
             raw: false,
+            decoder: None,
             now_micros,
         }
     }
@@ -264,6 +380,8 @@ impl Style {
         match (self.times, self.output) {
             (Times::None, _) => self.nothing(),
             (Times::Relative, _) => age(micros, self.now_micros),
+            (Times::Iso, _) => timestamp(micros),
+            (Times::Local, _) => local_time(micros),
             (Times::Utc, Output::Table) => short_time(micros),
             (Times::Utc, _) => timestamp(micros),
         }

@@ -121,6 +121,26 @@ const TOOL: Rows = &[
         "A store's directory holds LOCK, journal/, checkpoints/, snapshots/ and data/.",
     ),
     (
+        "decoder",
+        "The program of --decoder could not be started, ended too early, or answered with something else than a line of JSON.",
+        "What it could not say is shown as without it. It gets a line of JSON for each key and record, and answers each with a line of JSON; null declines.",
+    ),
+    (
+        "one-directory",
+        "Several directories were named, and this looks at one.",
+        "Run it once for each of them.",
+    ),
+    (
+        "only-a-part",
+        "There are segments and no store, and what was asked for needs a whole store.",
+        "Give the store's directory, the one that holds journal/.",
+    ),
+    (
+        "no-segment",
+        "A file or standard input was to be looked at, and holds no segment of a journal.",
+        "Give one or more segments, as they are or packed by zstd.",
+    ),
+    (
         "no-journal",
         "There is a journal's directory, and nothing was ever acknowledged in it.",
         "Opening it with the engine creates a new store.",

@@ -17,8 +17,11 @@ use crate::{interrupt, look};
 
 /// Runs the command. A writer that is at work would be caught between two parts, so none may be.
 pub(super) fn dump(args: &Args) -> Result<Exit, Failure> {
-    let inspector = args.view.open(&args.target)?;
-    let path = args.target.path();
+    let path = args
+        .target
+        .only()
+        .ok_or_else(|| Exit::one_directory("dump --raw"))?;
+    let inspector = args.view.open_path(&path)?;
     if inspector.writer().map_err(look::failure)?.is_open {
         return Err(Failure {
             code: "locked",
@@ -45,7 +48,11 @@ pub(super) fn dump(args: &Args) -> Result<Exit, Failure> {
                 let record = &item.record;
                 let description = describe(record.lsn, record.kind, record.payload);
                 let said = Said::of(&description);
-                write(&mut out, &mut line, &said.json(item, &description, &style))
+                write(
+                    &mut out,
+                    &mut line,
+                    &said.json(item, &description, &style, true),
+                )
             }
             None => match parts::line(&part) {
                 Some(json) => write(&mut out, &mut line, &json),

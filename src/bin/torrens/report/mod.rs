@@ -52,7 +52,7 @@ pub(crate) fn run(args: Args) -> Exit {
 
 fn report(args: &Args) -> Result<Exit, Failure> {
     let path = args.target.path();
-    let inspector = Inspector::open(&path).map_err(look::failure)?;
+    let inspector = Inspector::open_packed(&path).map_err(look::failure)?;
     let inspector = inspector.watched(progress::watch(args.progress));
     let keys: KeyForm = args.keys.form(args.redact_with.as_deref());
     let (report, verdict) =

@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 
 use torrens::inspector::clock::{duration, timestamp};
-use torrens::inspector::timeline::{Instant, Life, Span, Timeline};
+use torrens::inspector::timeline::{Instant, Life, Span};
 
+use super::OfStore;
 use crate::output::width;
 use crate::paint::Paint;
 use crate::render::{count, cut};
@@ -42,17 +43,28 @@ impl Scale {
 
 pub(super) fn draw(
     out: &mut impl Write,
-    timeline: &Timeline,
+    stores: &[OfStore],
     by_lsn: bool,
     style: &Style,
 ) -> io::Result<()> {
-    if timeline.lives.is_empty() {
+    // The lives of one region stand together, whatever store they were in.
+    let mut lives: Vec<(&str, &Life)> = stores
+        .iter()
+        .flat_map(|store| store.timeline.lives.iter().map(|life| (&*store.name, life)))
+        .collect();
+    lives.sort_by_key(|(_, life)| life.region);
+    if lives.is_empty() {
         return writeln!(out, "no peer was here");
     }
-    let names: Vec<String> = timeline
-        .lives
+    let names: Vec<String> = lives
         .iter()
-        .map(|life| format!("{} {}{}", life.region, life.peer, life.incarnation))
+        .map(|(store, life)| {
+            let at = if store.is_empty() { "" } else { "@" };
+            format!(
+                "{}{at}{store} {}{}",
+                life.region, life.peer, life.incarnation
+            )
+        })
         .collect();
     let room = names
         .iter()
@@ -66,14 +78,24 @@ pub(super) fn draw(
     };
     let columns = width.saturating_sub(room).max(CHART_MIN);
     let value = |at: Instant| if by_lsn { at.lsn.get() } else { at.micros };
+    let timelines = || stores.iter().map(|store| &store.timeline);
+    // A store in which nothing happened yet has no time to show.
+    let with_lives = || timelines().filter(|timeline| !timeline.lives.is_empty());
+    let start = with_lives()
+        .map(|timeline| timeline.start)
+        .min_by_key(|at| value(*at));
+    let end = with_lives()
+        .map(|timeline| timeline.end)
+        .max_by_key(|at| value(*at));
+    let ends = (start.unwrap_or_default(), end.unwrap_or_default());
     let scale = Scale {
         by_lsn,
-        start: value(timeline.start),
-        end: value(timeline.end).max(value(timeline.start)),
+        start: value(ends.0),
+        end: value(ends.1).max(value(ends.0)),
         columns,
     };
-    ruler(out, timeline, &scale, room, style)?;
-    for (life, name) in timeline.lives.iter().zip(&names) {
+    ruler(out, stores, ends, &scale, room, style)?;
+    for ((_, life), name) in lives.iter().zip(&names) {
         let line = format!("{name:<room$}{}", bar(life, &life.stages, &scale, true));
         let is_bad = life
             .stages
@@ -98,14 +120,13 @@ pub(super) fn draw(
         true => count(scale.end - scale.start, "record"),
         false => duration(scale.end - scale.start),
     };
-    let gone = timeline
-        .lives
+    let gone = lives
         .iter()
-        .filter(|life| life.ended_by.is_some())
+        .filter(|(_, life)| life.ended_by.is_some())
         .count();
     let line = format!(
         "{}, {} of them gone; {whole} across; ├ begins  ╢ ends  ▸ lasts  ┊ boot",
-        count(timeline.lives.len() as u64, "life").replace("lifes", "lives"),
+        count(lives.len() as u64, "life").replace("lifes", "lives"),
         gone
     );
     writeln!(out, "{}", cut(&line, width))
@@ -114,7 +135,8 @@ pub(super) fn draw(
 /// The scale above the chart: its begin, its end, and where the store was opened.
 fn ruler(
     out: &mut impl Write,
-    timeline: &Timeline,
+    stores: &[OfStore],
+    ends: (Instant, Instant),
     scale: &Scale,
     room: usize,
     style: &Style,
@@ -131,7 +153,7 @@ fn ruler(
             text.get(..letters).unwrap_or(&text).replace('T', " ")
         }
     };
-    let (start, end) = (text(timeline.start), text(timeline.end));
+    let (start, end) = (text(ends.0), text(ends.1));
     let gap = scale
         .columns
         .saturating_sub(start.chars().count() + end.chars().count());
@@ -141,18 +163,22 @@ fn ruler(
         "{}",
         Paint::Head.on(&cut(&line, room + scale.columns), style.color)
     )?;
-    // The first boot is where it all begins.
-    let mut marks = vec![' '; scale.columns];
-    for (_, at) in timeline.boots.iter().skip(1) {
-        if let Some(mark) = marks.get_mut(scale.column(*at)) {
-            *mark = '┊';
+    for store in stores {
+        // The first boot is where it all begins.
+        let mut marks = vec![' '; scale.columns];
+        for (_, at) in store.timeline.boots.iter().skip(1) {
+            if let Some(mark) = marks.get_mut(scale.column(*at)) {
+                *mark = '┊';
+            }
+        }
+        let marks: String = marks.into_iter().collect();
+        let at = if store.name.is_empty() { "" } else { "@" };
+        let name = cut(&format!("boots{at}{}", store.name), room.saturating_sub(1));
+        if !marks.trim().is_empty() {
+            writeln!(out, "{name:<room$}{}", marks.trim_end())?;
         }
     }
-    let marks: String = marks.into_iter().collect();
-    match marks.trim().is_empty() {
-        true => Ok(()),
-        false => writeln!(out, "{:<room$}{}", "boots", marks.trim_end()),
-    }
+    Ok(())
 }
 
 /// One life's spans, each with its name if there is room.

@@ -6,10 +6,14 @@
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
-use torrens::inspector::Folded;
 use torrens::inspector::timeline::{Span, Timeline};
 
-pub(super) fn write(out: &mut impl Write, timeline: &Timeline, folded: &Folded) -> io::Result<()> {
+use super::OfStore;
+
+/// Numbers of processes for one store, where there are several.
+const PIDS: u64 = 1 << 32;
+
+pub(super) fn write(out: &mut impl Write, stores: &[OfStore]) -> io::Result<()> {
     let mut first = true;
     let mut event = |out: &mut dyn Write, event: &Value| -> io::Result<()> {
         out.write_all(if std::mem::take(&mut first) {
@@ -21,65 +25,78 @@ pub(super) fn write(out: &mut impl Write, timeline: &Timeline, folded: &Folded) 
         Ok(())
     };
     out.write_all(b"{\"displayTimeUnit\":\"ms\",\"traceEvents\":[")?;
-    event(
-        out,
-        &json!({"ph": "M", "name": "process_name", "pid": 0, "args": {"name": "store"}}),
-    )?;
-    for (boot, at) in &timeline.boots {
+    for (index, store) in stores.iter().enumerate() {
+        let OfStore { name, timeline, .. } = store;
+        // Regions of one store beside those of the others; of one store alone they keep their numbers.
+        let first_pid = (index as u64).saturating_mul(PIDS);
+        let named = |what: &str| match name.is_empty() {
+            true => what.to_owned(),
+            false => format!("{name} {what}"),
+        };
         event(
             out,
-            &json!({
-                "ph": "i", "s": "g", "name": format!("boot {boot}"), "pid": 0, "tid": 0, "ts": at.micros,
-                "args": {"lsn": at.lsn.get()},
-            }),
+            &json!({"ph": "M", "name": "process_name", "pid": first_pid, "args": {"name": named("store")}}),
         )?;
-    }
-    for life in &timeline.lives {
-        let (pid, peer) = (life.region.0, format!("{}{}", life.peer, life.incarnation));
-        // Two threads for each creation: the peer's and its cache's.
-        let tid = life.incarnation.lsn().get().saturating_mul(2);
-        event(
-            out,
-            &json!({
-                "ph": "M", "name": "process_name", "pid": pid, "args": {"name": life.region.to_string()},
-            }),
-        )?;
-        event(
-            out,
-            &json!({
-                "ph": "M", "name": "thread_name", "pid": pid, "tid": tid, "args": {"name": peer},
-            }),
-        )?;
-        for span in &life.stages {
-            event(out, &slice(span, timeline, pid, tid))?;
-        }
-        if !life.caches.is_empty() {
+        for (boot, at) in &timeline.boots {
             event(
                 out,
                 &json!({
-                    "ph": "M", "name": "thread_name", "pid": pid, "tid": tid + 1,
-                    "args": {"name": format!("cache of {peer}")},
+                    "ph": "i", "s": "g", "name": format!("boot {boot}"), "pid": first_pid, "tid": 0, "ts": at.micros,
+                    "args": {"lsn": at.lsn.get()},
                 }),
             )?;
         }
-        for span in &life.caches {
-            event(out, &slice(span, timeline, pid, tid + 1))?;
-        }
-        for one in &life.occurrences {
+        for life in &timeline.lives {
+            let (pid, peer) = (
+                first_pid.saturating_add(life.region.0),
+                format!("{}{}", life.peer, life.incarnation),
+            );
+            // Two threads for each creation: the peer's and its cache's.
+            let tid = life.incarnation.lsn().get().saturating_mul(2);
             event(
                 out,
                 &json!({
-                    "ph": "i", "s": "t", "name": one.kind, "pid": pid, "tid": tid, "ts": one.at.micros,
-                    "args": {"lsn": one.at.lsn.get(), "detail": one.detail, "epoch": one.epoch},
+                    "ph": "M", "name": "process_name", "pid": pid, "args": {"name": named(&life.region.to_string())},
                 }),
             )?;
+            event(
+                out,
+                &json!({
+                    "ph": "M", "name": "thread_name", "pid": pid, "tid": tid, "args": {"name": peer},
+                }),
+            )?;
+            for span in &life.stages {
+                event(out, &slice(span, timeline, pid, tid))?;
+            }
+            if !life.caches.is_empty() {
+                event(
+                    out,
+                    &json!({
+                        "ph": "M", "name": "thread_name", "pid": pid, "tid": tid + 1,
+                        "args": {"name": format!("cache of {peer}")},
+                    }),
+                )?;
+            }
+            for span in &life.caches {
+                event(out, &slice(span, timeline, pid, tid + 1))?;
+            }
+            for one in &life.occurrences {
+                event(
+                    out,
+                    &json!({
+                        "ph": "i", "s": "t", "name": one.kind, "pid": pid, "tid": tid, "ts": one.at.micros,
+                        "args": {"lsn": one.at.lsn.get(), "detail": one.detail, "epoch": one.epoch},
+                    }),
+                )?;
+            }
         }
     }
-    write!(
-        out,
-        "\n],\"otherData\":{{\"last_lsn\":{}}}}}\n",
-        folded.position
-    )
+    let last = stores
+        .iter()
+        .map(|store| store.folded.position)
+        .max()
+        .unwrap_or_default();
+    write!(out, "\n],\"otherData\":{{\"last_lsn\":{}}}}}\n", last)
 }
 
 fn slice(span: &Span, timeline: &Timeline, pid: u64, tid: u64) -> Value {

@@ -221,13 +221,13 @@ impl fmt::Display for Summary<'_> {
         // Where an abort is tried at every operation there is no consumer.
         let copied = match tally.rows_copied {
             0 => String::new(),
-            copied => format!(", {copied} verified in the copy of a consumer"),
+            rows => format!(", {rows} verified in the copy of a consumer"),
         };
         line(
             "rows",
             format!(
-                "{} written, {} sent again, {} verified{}",
-                tally.rows_written, tally.rows_resent, tally.rows_verified, copied
+                "{} written, {} sent again, {} verified{copied}",
+                tally.rows_written, tally.rows_resent, tally.rows_verified
             ),
         )?;
         line(
