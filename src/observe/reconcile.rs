@@ -101,6 +101,8 @@ enum Wants {
     Attach(Option<Leads>),
     /// To be detached.
     Detach(WantReason),
+    /// To be detached, and told for its parts only from then on.
+    ForParts(WantReason),
     /// To know its end.
     End(u64),
     /// To be told that what it needs is gone.
@@ -293,6 +295,10 @@ fn wanted(
                 {
                     Wants::Nothing
                 }
+                // In one plan: nothing marks the region again once it is detached.
+                Err(WantReason::NotLeader) if *term > 0 && is_waited_for => {
+                    Wants::ForParts(WantReason::NotLeader)
+                }
                 Err(reason) => Wants::Detach(reason),
                 Ok(leads) if leads.term > *term => Wants::Attach(Some(leads)),
                 // Told of an earlier term than the one it was attached in: late, and passes.
@@ -352,6 +358,19 @@ impl Plan {
                 generation,
                 reason,
             }),
+            Wants::ForParts(reason) => {
+                self.detach.push(Detached {
+                    observer,
+                    region,
+                    generation,
+                    reason,
+                });
+                self.attach.push(AttachRequest {
+                    observer,
+                    region,
+                    leads: None,
+                });
+            }
             Wants::End(end) => self.end.push(Ended {
                 observer,
                 region,
