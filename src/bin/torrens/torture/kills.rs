@@ -31,11 +31,8 @@ const KINDS: [&str; 8] = [
     op::STORE,
 ];
 
-/// Share of deaths that are to fall on a named point of the engine, in percent, where it has any.
-const POINT_PERCENT: u64 = match cfg!(feature = "crash-points") {
-    true => 45,
-    false => 0,
-};
+/// Share of deaths that are to fall on a named point of the engine, in percent, where it is built with them.
+const POINT_PERCENT: u64 = 45;
 /// Points that nearly every write or barrier reaches: there the process dies at a later time, not at the first.
 const OFTEN_REACHED: [&str; 3] = ["write.", "barrier.", "history."];
 
@@ -107,7 +104,7 @@ impl Kills {
 
     /// The next plan.
     pub(super) fn plan(&mut self) -> Plan {
-        if POINT_PERCENT > 0 && self.random.percent(POINT_PERCENT) {
+        if cfg!(feature = "crash-points") && self.random.percent(POINT_PERCENT) {
             return self.at_point();
         }
         let behind = self.in_recovery * 100 < self.kills * RECOVERY_PERCENT;
