@@ -2,8 +2,8 @@
 //!
 //! Operations on the disk have numbers and kinds (`journal::disk::op`); these are the moments between
 //! them that mean something: a barrier is flushed and not journaled, a snapshot's range is cleared and not
-//! filled. Each stands in the code behind [`reach`], which does nothing unless the crate is built with the
-//! feature `crash-points`; then whoever called [`watch`] is told of each. Not here: who dies where
+//! filled. Each stands in the code behind `reach`, which does nothing unless the crate is built with the
+//! feature `crash-points`; then whoever called `watch` is told of each. Not here: who dies where
 //! (`torture::kills`).
 
 use crate::lifecycle::Change;
