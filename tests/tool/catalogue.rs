@@ -9,7 +9,7 @@ use torrens::inspector::catalogue::{Topic, entries, explain_code};
 use torrens::lifecycle::{CacheState, ChangeKind};
 
 /// Where codes and stable names are given out as `=> "code"`, and what they are there.
-const SOURCES: [(&str, &[Topic]); 43] = [
+const SOURCES: [(&str, &[Topic]); 44] = [
     ("src/lifecycle/refusal.rs", &[Topic::Refusal]),
     ("src/lifecycle/outcome.rs", &[Topic::Wait]),
     ("src/lifecycle/gate.rs", &[Topic::Gate]),
@@ -41,6 +41,7 @@ const SOURCES: [(&str, &[Topic]); 43] = [
     ("src/lifecycle/observer/refusal.rs", &[Topic::Refusal]),
     ("src/lifecycle/observer/names.rs", &[Topic::Observer]),
     ("src/engine/observers/status.rs", &[Topic::Observer]),
+    ("src/engine/observers/taking_over.rs", &[Topic::Observer]),
     ("src/inspector/error.rs", &[Topic::Tool]),
     ("src/bin/torrens/decoder.rs", &[Topic::Tool]),
     ("src/bin/torrens/exit.rs", &[Topic::Tool]),

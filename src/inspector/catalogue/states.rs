@@ -268,6 +268,26 @@ const GONE: Rows = &[
 
 const OBSERVERS: Rows = &[
     (
+        "goes-on",
+        "A position that a consumer acknowledged on another store was taken over: what comes next is behind it.",
+        "",
+    ),
+    (
+        "already",
+        "A position of another store was taken over, and the observer is as far here, or further; or the region ended here.",
+        "",
+    ),
+    (
+        "gone",
+        "A position of another store was to be taken over, and changes behind it are not kept here.",
+        "Choose between what is kept and a scan: Engine::rebase_observer.",
+    ),
+    (
+        "not-observed",
+        "A position of another store was to be taken over, and the observer has nothing to do with the region here.",
+        "Add the observer with the keys that it wants, or leave the region out.",
+    ),
+    (
         "wanted",
         "The observer is to be attached to the region, and is not yet.",
         "",
