@@ -134,10 +134,6 @@ pub(super) const FAMILIES: &[Family] = &[
                 "between begin and end of an apply, which a scenario does at once. `src/lifecycle/tests/observers.rs`",
             ),
             (
-                "bytes",
-                "a limit in bytes. `tests/engine/observing/retention.rs`",
-            ),
-            (
                 "history-lost",
                 "history that is gone. `src/observe/reconcile.rs` tests",
             ),
