@@ -89,9 +89,12 @@ impl DeviceSync {
     }
 }
 
-/// Makes the names in a directory durable.
+/// Makes the names in a directory durable. The second call is for XFS, whose sync of a directory hides
+/// that the file system was shut down; asking for its metadata does not.
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+    let dir = File::open(dir)?;
+    dir.sync_all()?;
+    dir.metadata().map(drop)
 }
 
 /// Makes a directory's own name durable.
@@ -118,7 +121,7 @@ pub(super) fn create_dir(dir: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = dir.ancestors().take_while(is_missing).collect();
     builder.create(dir)?;
     for made in missing {
-        File::open(parent_of(made))?.sync_all()?;
+        sync_parent(made)?;
     }
     Ok(())
 }

@@ -2,6 +2,8 @@
 //! test can do to a real kernel. Everything after it fails; what is there after mounting again is what
 //! the device had.
 
+use torrens_journal::disk::{Disk, RealDisk};
+
 use crate::child::{Child, disk, holds, ways};
 use crate::place::{KINDS, LoopFs};
 use crate::support::{STORE, walk_in};
@@ -38,6 +40,39 @@ fn what_was_acknowledged_before_a_shutdown_is_there_after_it() {
             drop(child);
             place.remount();
             holds(&dir, last + 40, 3000);
+        }
+    }
+}
+
+/// A name that a shutdown took away was not called durable. XFS answers the sync of a directory with
+/// success if the shutdown came after the directory was opened for it.
+#[test]
+fn no_name_is_called_durable_that_a_shutdown_took() {
+    const ROUNDS: u32 = 12;
+    for kind in KINDS {
+        for round in 0..ROUNDS {
+            let Some(place) = LoopFs::new("no_name_is_called_durable", kind) else {
+                return;
+            };
+            let disk = RealDisk::new();
+            let dir = place.path();
+            let named = |number: u32| dir.join(number.to_string());
+            std::fs::write(named(0), "of some length").unwrap();
+            disk.sync_dir(dir).unwrap();
+            let acknowledged = std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                    place.shut_down();
+                });
+                (1..).find(|&number| {
+                    let renamed = disk.rename(&named(number - 1), &named(number));
+                    renamed.and_then(|()| disk.sync_dir(dir)).is_err()
+                })
+            });
+            let acknowledged = acknowledged.unwrap() - 1;
+            place.remount();
+            let is_there = named(acknowledged).exists() || named(acknowledged + 1).exists();
+            assert!(is_there, "{kind:?}, round {round}: {acknowledged} is gone");
         }
     }
 }
