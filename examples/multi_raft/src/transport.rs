@@ -18,6 +18,9 @@ use crate::wire::{self, Envelope, Faults, Frame, SnapshotHead};
 const QUEUE_MESSAGES_MAX: usize = 10_000;
 const CONNECT_WAIT: Duration = Duration::from_millis(300);
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(20);
+/// A snapshot that comes twice comes the second time so many times later than anything else is held back:
+/// its peer shall have had the time to go, or to come again.
+const SNAPSHOT_AGAIN: u32 = 20;
 
 /// Where every store listens, as the driver last said.
 pub type Addresses = Arc<RwLock<BTreeMap<u64, String>>>;
@@ -114,7 +117,7 @@ impl Transport {
             let again = address.filter(|_| is_doubled && sent.is_ok());
             done(sent.is_ok());
             if let Some(address) = again {
-                std::thread::sleep(Duration::from_millis(u64::from(late)));
+                std::thread::sleep(Duration::from_millis(u64::from(late)) * SNAPSHOT_AGAIN);
                 let _ = send(&address);
             }
         });

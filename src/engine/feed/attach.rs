@@ -304,20 +304,36 @@ impl Subscription {
     ) -> Result<Option<Lsn>, ObserveError> {
         let live = self.core.published().incarnation(region);
         let applied = live.map_or(0, |live| self.core.applied_index(region, live));
-        let first_available = match self.core.history.start(region, after) {
-            Start::At(lsn) => return Ok(Some(lsn)),
-            Start::End => return Ok(None),
-            // Nothing was written since: what comes is kept, and what comes again after a crash as well.
-            Start::Unknown | Start::Gone { .. } if live.is_some() && applied <= after => {
+        let (start, next) = self.core.history.start_now(region, after);
+        let first_available = match start {
+            Start::At(lsn) => {
+                self.begin_at(region, lsn);
+                return Ok(Some(lsn));
+            }
+            Start::End => {
+                self.begin_at(region, next);
                 return Ok(None);
             }
-            Start::Unknown if applied <= after => return Ok(None),
+            // Nothing was written since: what comes is kept, and what comes again after a crash as well.
+            Start::Unknown | Start::Gone { .. }
+                if applied <= after && (live.is_some() || start == Start::Unknown) =>
+            {
+                self.begin_at(region, next);
+                return Ok(None);
+            }
             Start::Unknown => applied.saturating_add(1),
             Start::Gone { base } => base.saturating_add(1),
         };
         self.cursors.remove(&region);
         self.lose(region, after, first_available, reason)?;
         Ok(None)
+    }
+
+    /// What lies before the record is not for the region's cursor, whatever it says of the region.
+    fn begin_at(&mut self, region: RegionId, lsn: Lsn) {
+        if let Some(cursor) = self.cursors.get_mut(&region) {
+            cursor.begins_at = lsn;
+        }
     }
 
     /// Looks for the place of every cursor anew.

@@ -51,6 +51,9 @@ pub(crate) struct Cursor {
     pub(crate) holds: Vec<Hold>,
     /// The first record that had to be passed over for a hold.
     pub(crate) held_at: Option<Lsn>,
+    /// The first record that may be for it. What lies before may be of an earlier peer of the region, and
+    /// is read for the sake of another region.
+    pub(crate) begins_at: Lsn,
     /// Nothing is told before a scan has ended.
     pub(crate) is_scanning: bool,
     /// The last index whose progress was told.
@@ -72,12 +75,18 @@ impl Cursor {
             end: None,
             holds: Vec::new(),
             held_at: None,
+            begins_at: Lsn::ZERO,
             is_scanning: false,
             progress: after,
             is_catching_up: false,
             has_ended: false,
             assembly: Assembly::default(),
         }
+    }
+
+    /// Whether the record lies before those that are for it.
+    fn is_before(&self, lsn: Lsn) -> bool {
+        lsn < self.begins_at && !planted!("what-an-earlier-peer-left-is-told")
     }
 
     /// Whether something with this index has to wait.
@@ -119,7 +128,8 @@ impl Cursor {
         ranges: &ObserverRanges,
     ) -> Fate {
         let index = head.position.index;
-        if index <= self.delivered || self.end.is_some_and(|end| index > end) {
+        let is_behind = index <= self.delivered || self.end.is_some_and(|end| index > end);
+        if is_behind || self.is_before(lsn) {
             return Fate::Passed;
         }
         if self.held_at.is_some() || self.is_held(index) {
@@ -158,7 +168,7 @@ impl Cursor {
     pub(crate) fn lineage(&mut self, lsn: Lsn, lineage: &Lineage) -> Fate {
         let index = lineage.position.index;
         let ends = lineage.event.ends() && !self.has_ended && index == self.delivered;
-        let is_new = index > self.delivered || ends;
+        let is_new = (index > self.delivered || ends) && !self.is_before(lsn);
         if !is_new || self.end.is_some_and(|end| index > end) {
             return Fate::Passed;
         }
@@ -185,5 +195,54 @@ fn is_wanted(change: &Change, ranges: &ObserverRanges) -> bool {
     match &change.op {
         ChangeOp::Put { key, .. } | ChangeOp::Delete { key } => ranges.contains(key),
         ChangeOp::DeleteRange { range } => ranges.overlaps(range),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::LineageEvent;
+    use crate::{Incarnation, KeyRange, RaftPosition};
+
+    const REGION: RegionId = RegionId(4);
+
+    fn position(index: u64) -> RaftPosition {
+        RaftPosition { index, term: 11 }
+    }
+
+    /// A peer that was at index 18 went, and a snapshot at index 16 made another one.
+    #[test]
+    fn what_an_earlier_peer_of_the_region_left_is_not_taken_for_what_follows_a_snapshot() {
+        let mut cursor = Cursor::new(REGION, Generation(23), 16);
+        cursor.begins_at = Lsn::new(203);
+        let gone = Lineage {
+            lsn: Lsn::new(171),
+            region: REGION,
+            incarnation: Incarnation::new(Lsn::new(54)),
+            position: position(18),
+            data_index: 18,
+            event: LineageEvent::Destroyed,
+            wall_clock_micros: 0,
+        };
+        // Read once more for the sake of another region.
+        let fate = cursor.lineage(Lsn::new(189), &gone);
+        assert!(matches!(fate, Fate::Passed), "{fate:?}");
+        let entry = |incarnation, index| EntryHead {
+            region: REGION,
+            incarnation: Incarnation::new(Lsn::new(incarnation)),
+            version: 3,
+            position: position(index),
+            previous: index - 1,
+            wall_clock_micros: 0,
+        };
+        let ranges = ObserverRanges::new(vec![KeyRange::all()]).unwrap();
+        let mut take = |lsn, head| {
+            let lsn = Lsn::new(lsn);
+            cursor.changes((lsn, false), &head, EntryPart::WHOLE, &[], &ranges)
+        };
+        let fate = take(185, entry(54, 18));
+        assert!(matches!(fate, Fate::Passed), "{fate:?}");
+        let fate = take(208, entry(182, 17));
+        assert!(matches!(fate, Fate::Told(_)), "{fate:?}");
     }
 }

@@ -337,7 +337,17 @@ impl History {
 
     /// Where to begin to read everything of a region behind `after`.
     pub(crate) fn start(&self, region: RegionId, after: u64) -> Start {
-        self.state.lock().index.start(region, after)
+        self.start_now(region, after).0
+    }
+
+    /// As [`start`](Self::start), with the place of the next record to come, at the same moment.
+    pub(crate) fn start_now(&self, region: RegionId, after: u64) -> (Start, Lsn) {
+        let state = self.state.lock();
+        let last = state.index.last_lsn();
+        (
+            state.index.start(region, after),
+            last.next().unwrap_or(last),
+        )
     }
 
     /// Everything that was appended is durable when it answers. After a failure nothing more is kept,

@@ -3,7 +3,7 @@
 //! [`Input`]s.
 //!
 //! Here: the loop and what it holds. In the files beside it, one each: messages and the gate, Ready,
-//! entries, merges, snapshots, clients, orders.
+//! entries, merges, snapshots, clients, orders, reports of leadership.
 
 mod apply;
 mod clients;
@@ -11,6 +11,7 @@ mod merges;
 mod messages;
 mod orders;
 mod ready;
+mod reports;
 mod snapshots;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -103,6 +104,7 @@ pub struct Store {
     /// The store that a peer last wrote from, for peers that no description here names.
     heard_from: BTreeMap<(RegionId, u64), u64>,
     transport: Transport,
+    reports: Sender<reports::Report>,
     shared: Arc<Shared>,
     inputs: Receiver<Input>,
     /// For threads that work for the loop.
@@ -145,6 +147,7 @@ impl Store {
             Arc::clone(&shared.addresses),
             Arc::clone(&shared.faults),
         );
+        let reports = reports::start(&engine, &shared);
         let mut store = Store {
             id,
             engine,
@@ -154,6 +157,7 @@ impl Store {
             parked: ParkingLot::default(),
             heard_from: BTreeMap::new(),
             transport,
+            reports,
             shared,
             inputs,
             own,
@@ -433,20 +437,14 @@ impl Store {
             StateRole::PreCandidate => LeadershipRole::PreCandidate,
             StateRole::Follower => LeadershipRole::Follower,
         };
-        let term = task.node.raft.term;
-        let told = self
-            .engine
-            .report_leadership(region, task.incarnation, term, role);
-        let name = match told {
-            Ok(answer) => format!("{answer:?}"),
-            Err(error) => error.code().to_owned(),
+        let report = reports::Report {
+            region,
+            incarnation: task.incarnation,
+            term: task.node.raft.term,
+            role,
         };
-        let name = name
-            .split([' ', '{', '('])
-            .next()
-            .unwrap_or_default()
-            .to_lowercase();
-        self.shared.counters.add("leadership", &name);
+        // The threads that take them live as long as this does.
+        let _ = self.reports.send(report);
     }
 }
 

@@ -110,6 +110,14 @@ impl Life<'_, '_> {
             {
                 continue;
             }
+            // A merge that was in flight holds a second region, whose own operations come to their end first.
+            let is_held = |held: &u64| *held != region && self.busy.contains(held);
+            if queue
+                .front()
+                .is_some_and(|errand| self.holds_of(region, errand).iter().any(is_held))
+            {
+                continue;
+            }
             let Some(queue) = self.errands.get_mut(&region) else {
                 continue;
             };
@@ -137,6 +145,17 @@ impl Life<'_, '_> {
             is_any_none |= self.asked.len() == asked;
         }
         is_any_none
+    }
+
+    /// The regions that an errand of `region` holds until it is answered.
+    fn holds_of(&self, region: u64, errand: &Errand) -> Vec<u64> {
+        match errand {
+            Errand::Resend { what, at } if self.model().flight_at(region, at.index).is_some() => {
+                what.regions()
+            }
+            Errand::Reissue { what, .. } => what.regions(),
+            Errand::Resend { .. } | Errand::Digest | Errand::Copy => vec![region],
+        }
     }
 
     /// Compares the consumer's copy of every region, if there is a consumer.
