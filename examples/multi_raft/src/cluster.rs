@@ -1,7 +1,7 @@
 //! The processes of a cluster on this machine, and the command that runs one and shows what it does.
 
 use std::io;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::HostError;
 use crate::transport::{ask, connect};
-use crate::wire::{Frame, StoreStatus};
+use crate::wire::{self, Frame, StoreStatus};
 
 /// What a cluster is made of.
 #[derive(clap::Args, Clone, Debug)]
@@ -60,6 +60,8 @@ impl Drop for Process {
 /// A running cluster; its processes end with it.
 pub struct Cluster {
     dir: PathBuf,
+    /// Tells its processes from those of others.
+    id: u64,
     options: ClusterOptions,
     driver: Option<Process>,
     stores: Vec<Option<Process>>,
@@ -68,13 +70,17 @@ pub struct Cluster {
 impl Cluster {
     pub fn start(dir: &Path, options: &ClusterOptions) -> io::Result<Cluster> {
         std::fs::create_dir_all(dir)?;
+        let id = cluster_id(&dir.join("cluster-id"))?;
+        wire::belong_to(id);
         let stores = (0..options.stores).map(|_| None).collect();
         let mut cluster = Cluster {
             dir: dir.to_owned(),
+            id,
             options: options.clone(),
             driver: None,
             stores,
         };
+        cluster.check_addresses()?;
         cluster.start_driver()?;
         for id in cluster.ids() {
             cluster.start_store(id)?;
@@ -92,6 +98,20 @@ impl Cluster {
 
     fn address(&self, offset: u64) -> String {
         format!("127.0.0.1:{}", u64::from(self.options.port) + offset)
+    }
+
+    /// That nobody else listens where this cluster is to.
+    fn check_addresses(&self) -> io::Result<()> {
+        let mut addresses = vec![self.driver_address()];
+        addresses.extend(self.ids().into_iter().map(|id| self.store_address(id)));
+        addresses.extend(self.ids().into_iter().map(|id| self.client_address(id)));
+        for address in addresses {
+            TcpListener::bind(&address).map_err(|error| {
+                let told = format!("{address}: {error}; --port takes others");
+                io::Error::new(error.kind(), told)
+            })?;
+        }
+        Ok(())
     }
 
     pub fn driver_address(&self) -> String {
@@ -113,6 +133,7 @@ impl Cluster {
             .open(self.dir.join(format!("{name}.log")))?;
         let child = Command::new(std::env::current_exe()?)
             .args(arguments)
+            .arg(format!("--cluster-id={}", self.id))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -238,6 +259,22 @@ impl Cluster {
             _ => None,
         };
         self.ids().into_iter().map(|id| (id, ask(id))).collect()
+    }
+}
+
+/// The id that the file holds, or a new one that it holds from now on.
+fn cluster_id(file: &Path) -> io::Result<u64> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => text.trim().parse().map_err(|_| {
+            let told = format!("{}: not an id of a cluster", file.display());
+            io::Error::new(io::ErrorKind::InvalidData, told)
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let id = rand::random_range(1..=u64::MAX);
+            std::fs::write(file, id.to_string())?;
+            Ok(id)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -56,6 +56,9 @@ pub enum HostError {
 struct Arguments {
     #[command(subcommand)]
     command: Subcommands,
+    /// For processes of a cluster: which one.
+    #[arg(long, global = true, hide = true, default_value_t = 0)]
+    cluster_id: u64,
 }
 
 #[derive(Subcommand)]
@@ -110,7 +113,11 @@ enum Subcommands {
 }
 
 fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
+    let arguments = Arguments::parse();
+    if arguments.cluster_id != 0 {
+        wire::belong_to(arguments.cluster_id);
+    }
+    let done = match arguments.command {
         Subcommands::Cluster {
             dir,
             options,

@@ -1,10 +1,12 @@
 //! What goes over the wire between stores, driver, clients and nemesis, and how it is framed: a length
-//! of four bytes, then bincode. Bounded: a frame above [`FRAME_BYTES_MAX`] closes the connection.
+//! of four bytes, the cluster's id of eight, then bincode. Bounded: a frame above [`FRAME_BYTES_MAX`] closes the
+//! connection, and so does one of another cluster: two of them may have been given the same ports.
 //!
 //! Not here: RESP, which clients speak (`resp`); what a message does (`store`).
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
+use std::sync::OnceLock;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -457,23 +459,44 @@ pub enum Frame {
     Ok,
 }
 
+/// The cluster that this process belongs to; 0 if it was not told.
+static CLUSTER: OnceLock<u64> = OnceLock::new();
+const HEAD_BYTES: usize = 12;
+
+/// Says which cluster this process belongs to, before anything is sent.
+pub fn belong_to(cluster: u64) {
+    let _ = CLUSTER.set(cluster);
+}
+
+fn cluster() -> u64 {
+    CLUSTER.get().copied().unwrap_or(0)
+}
+
 /// Writes one frame.
 pub fn send(to: &mut impl Write, frame: &Frame) -> io::Result<()> {
     let bytes = encode(frame);
     let length = u32::try_from(bytes.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let mut whole = Vec::with_capacity(bytes.len() + 4);
+    let mut whole = Vec::with_capacity(bytes.len() + HEAD_BYTES);
     whole.extend_from_slice(&length.to_le_bytes());
+    whole.extend_from_slice(&cluster().to_le_bytes());
     whole.extend_from_slice(&bytes);
     to.write_all(&whole)
 }
 
 /// Reads one frame.
 pub fn receive(from: &mut impl Read) -> io::Result<Frame> {
-    let mut length = [0; 4];
+    let (mut length, mut of) = ([0; 4], [0; 8]);
     from.read_exact(&mut length)?;
+    from.read_exact(&mut of)?;
     let length = u32::from_le_bytes(length) as usize;
     if length > FRAME_BYTES_MAX {
         return Err(io::ErrorKind::InvalidData.into());
+    }
+    if u64::from_le_bytes(of) != cluster() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "a frame of another cluster",
+        ));
     }
     let mut bytes = vec![0; length];
     from.read_exact(&mut bytes)?;
@@ -490,4 +513,19 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     let config = bincode::config::standard().with_limit::<FRAME_BYTES_MAX>();
     let (value, used) = bincode::serde::decode_from_slice(bytes, config).ok()?;
     (used == bytes.len()).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_of_another_cluster_is_refused() {
+        let mut bytes = Vec::new();
+        send(&mut bytes, &Frame::Ok).unwrap();
+        assert!(matches!(receive(&mut bytes.as_slice()), Ok(Frame::Ok)));
+        bytes[4] ^= 1;
+        let refused = receive(&mut bytes.as_slice()).unwrap_err();
+        assert_eq!(refused.to_string(), "a frame of another cluster");
+    }
 }
