@@ -389,26 +389,24 @@ impl Plan {
             .fold(lost, |sum, count| sum.saturating_add(*count))
     }
 
-    /// The same as events, each small enough for one record. What ends comes first.
-    pub(crate) fn into_events(self) -> Vec<ObserverEvent> {
-        let most = Observers::PER_RECORD_MAX;
-        let mut events = Vec::new();
-        let chunk = |attachments: &[Detached]| ObserverEvent::Detach {
-            attachments: attachments.to_vec(),
-        };
-        events.extend(self.detach.chunks(most).map(chunk));
-        events.extend(self.end.chunks(most).map(|some| ObserverEvent::End {
-            attachments: some.to_vec(),
-        }));
-        for (observer, losses) in self.invalidate {
-            events.extend(losses.chunks(most).map(|some| ObserverEvent::Invalidate {
-                observer,
-                losses: some.to_vec(),
-            }));
-        }
-        events.extend(self.attach.chunks(most).map(|some| ObserverEvent::Attach {
-            attachments: some.to_vec(),
-        }));
-        events
+    /// The same as events, each small enough for one record, and made when it is asked for: a storm's plan is
+    /// not in memory twice. What ends comes first.
+    pub(crate) fn into_events(self) -> impl Iterator<Item = ObserverEvent> {
+        let detach = pieces(self.detach).map(|attachments| ObserverEvent::Detach { attachments });
+        let end = pieces(self.end).map(|attachments| ObserverEvent::End { attachments });
+        let invalidate = self.invalidate.into_iter().flat_map(|(observer, losses)| {
+            pieces(losses).map(move |losses| ObserverEvent::Invalidate { observer, losses })
+        });
+        let attach = pieces(self.attach).map(|attachments| ObserverEvent::Attach { attachments });
+        detach.chain(end).chain(invalidate).chain(attach)
     }
+}
+
+/// As many at once as one record holds.
+fn pieces<T>(items: Vec<T>) -> impl Iterator<Item = Vec<T>> {
+    let mut items = items.into_iter();
+    std::iter::from_fn(move || {
+        let piece: Vec<T> = items.by_ref().take(Observers::PER_RECORD_MAX).collect();
+        (!piece.is_empty()).then_some(piece)
+    })
 }
