@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use self::consumer::Consumer;
 use self::rig::{Entry, Rig};
 use super::*;
+use crate::engine::Rebase;
 use crate::lifecycle::{Cause, Event, ObserverEvent};
-use crate::observe::ObserverPolicy;
+use crate::observe::{Index, ObserverPolicy};
 use crate::{Key, KeyRange, WriteBatch};
 
 type Rows = BTreeMap<(u8, Vec<u8>), Vec<u8>>;
@@ -85,7 +86,48 @@ fn drain(subscription: &mut Subscription, consumer: &mut Consumer, most: u64) ->
     count
 }
 
-fn history(seed: u64, steps: u64) -> (u64, u64) {
+/// How often something came about.
+#[derive(Debug, Default)]
+struct Counts {
+    crashes: u64,
+    acks: u64,
+    scans: u64,
+    /// The observer's progress reached all that there is.
+    reached_all: u64,
+}
+
+/// The progress of the observer never goes back while a subscription is open and the consumer chooses no
+/// earlier place, and it says that all is told only
+/// to who has it all.
+fn check_progress(
+    seed: u64,
+    rig: &Rig,
+    observer: ObserverId,
+    consumer: &Consumer,
+    reached: &mut Lsn,
+) -> bool {
+    let progress = rig.engine().observer_progress(observer).unwrap();
+    assert!(
+        progress.up_to >= *reached,
+        "seed {seed}: from {reached} back to {progress:?}"
+    );
+    *reached = progress.up_to;
+    let all = rig.core().history.with_index(Index::last_lsn);
+    let has_reached_all = progress.pinned.is_empty() && all > Lsn::ZERO && progress.up_to >= all;
+    if has_reached_all {
+        let rows = rig.rows();
+        let differs = |key: &&(u8, Vec<u8>)| rows.get(*key) != consumer.rows.get(*key);
+        let wrong = rows.keys().chain(consumer.rows.keys()).find(differs);
+        if let Some(key) = wrong {
+            let value = rows.get(key).map_or(&[][..], Vec::as_slice);
+            let why = rig.explain(observer, consumer, key, value);
+            panic!("seed {seed}: not all was told, and {progress:?}: {why}");
+        }
+    }
+    has_reached_all
+}
+
+fn history(seed: u64, steps: u64) -> Counts {
     let mut random = Random(seed);
     let mut rig = Rig::new(seed);
     let observer = rig.observe("copy", ObserverPolicy::default());
@@ -97,9 +139,10 @@ fn history(seed: u64, steps: u64) -> (u64, u64) {
             .observe(observer, ObserveOptions::default())
             .unwrap(),
     );
-    let (mut crashes, mut acks) = (0, 0);
+    let mut counts = Counts::default();
+    let mut reached = Lsn::ZERO;
     for _ in 0..steps {
-        match random.below(100) {
+        match random.below(102) {
             0..55 => {
                 let regions = rig.regions();
                 let region = regions[random.below(regions.len() as u64) as usize];
@@ -135,7 +178,17 @@ fn history(seed: u64, steps: u64) -> (u64, u64) {
                 durable = consumer.clone();
                 let answer = rig.engine().ack(observer, &positions, is_durable).unwrap();
                 assert!(!matches!(answer, AckAnswer::Refused(_)), "{answer:?}");
-                acks += 1;
+                counts.acks += 1;
+            }
+            100..102 => {
+                let regions = rig.regions();
+                let region = RegionId(regions[random.below(regions.len() as u64) as usize]);
+                let chosen = rig
+                    .engine()
+                    .rebase_observer(observer, &[region], Rebase::Scan);
+                counts.scans += u64::from(chosen.unwrap().holds());
+                // It chose an earlier place.
+                reached = Lsn::ZERO;
             }
             96..98 => {
                 // The consumer dies alone.
@@ -145,6 +198,7 @@ fn history(seed: u64, steps: u64) -> (u64, u64) {
                 consumer = durable.clone();
                 consumer.generations.clear();
                 drop(subscription.take());
+                reached = Lsn::ZERO;
                 detach_all(&rig, observer);
                 rig.attach(observer);
                 let again = rig.engine().observe(observer, ObserveOptions::default());
@@ -154,7 +208,8 @@ fn history(seed: u64, steps: u64) -> (u64, u64) {
                 if std::env::var_os("TRACE_FEED").is_some() {
                     println!("  crash");
                 }
-                crashes += 1;
+                counts.crashes += 1;
+                reached = Lsn::ZERO;
                 // Anywhere, or in the middle of what makes things durable or lets them go.
                 let _died = match random.below(4) {
                     0 => rig.dies_in(&mut random, |engine| drop(engine.flush())),
@@ -173,6 +228,8 @@ fn history(seed: u64, steps: u64) -> (u64, u64) {
                 subscription = Some(again.unwrap());
             }
         }
+        let is_all = check_progress(seed, &rig, observer, &consumer, &mut reached);
+        counts.reached_all += u64::from(is_all);
     }
     rig.engine().flush().unwrap();
     for _ in 0..3 {
@@ -200,7 +257,7 @@ fn history(seed: u64, steps: u64) -> (u64, u64) {
             rig.explain(observer, &consumer, key, &[])
         );
     }
-    (crashes, acks)
+    counts
 }
 
 /// Ends every attachment, as when a consumer's connection ends.
@@ -233,17 +290,18 @@ fn seeds() -> std::ops::Range<u64> {
 
 #[test]
 fn a_consumer_rebuilds_the_store_whatever_crashes() {
-    let (mut crashes, mut acks) = (0, 0);
+    let mut all = Counts::default();
     for seed in seeds() {
         println!("seed {seed}");
-        let (crashed, acked) = history(seed, 300);
-        crashes += crashed;
-        acks += acked;
+        let counts = history(seed, 300);
+        all.crashes += counts.crashes;
+        all.acks += counts.acks;
+        all.scans += counts.scans;
+        all.reached_all += counts.reached_all;
     }
-    assert!(
-        crashes > 100 && acks > 200,
-        "{crashes} crashes, {acks} acks"
-    );
+    println!("{all:?}");
+    assert!(all.crashes > 100 && all.acks > 200, "{all:?}");
+    assert!(all.scans > 100 && all.reached_all > 20, "{all:?}");
 }
 
 /// The history is durable before the data is. What a crash takes of the data alone comes again, and may have been let go

@@ -1,6 +1,8 @@
 //! Carrying out a recorded outcome of an observer event. Checked as a whole first: a record that cannot
 //! have followed the state changes nothing.
 
+use std::collections::BTreeSet;
+
 use torrens_journal::{Lsn, planted};
 
 use super::follow::{goes_on_in, lose_into, lose_parts, observed_regions, waiting_parts};
@@ -336,16 +338,23 @@ fn rebase(
 }
 
 /// A part that waits for a region that is to be scanned needs a scan of its own: what it was born with is not
-/// told any more. If it was taken into another region since, that one needs it.
+/// told any more. So do parts of it that wait for it in turn, and the region that it was taken into since.
 pub(super) fn scan_too(observer: &mut Observer, part: RegionId) {
-    let mut next = Some(part);
-    while let Some(region) = next.take() {
+    let mut next = vec![part];
+    let mut seen = BTreeSet::new();
+    while let Some(region) = next.pop() {
+        if !seen.insert(region) {
+            continue;
+        }
+        if !planted!("parts-of-parts-not-scanned") {
+            next.extend(waiting_parts(observer, region));
+        }
         let Some(attachment) = observer.attachments.get_mut(region) else {
-            return;
+            continue;
         };
         match &attachment.state {
             AttachmentState::Draining(drain) => {
-                next = drain.into.map(|into| into.region);
+                next.extend(drain.into.map(|into| into.region));
                 observer.attachments.remove(region);
             }
             AttachmentState::Wanted { .. }

@@ -438,9 +438,10 @@ fn parts_lose_with_their_whole_what_only_it_would_have_told() {
         attachment(&world, TWO).state,
         AttachmentState::Wanted { reason }
     );
-    // A scan is of what the whole is now.
+    // A scan is of what the whole is now, and those of its parts are of what they are.
     let mut world = observed();
     world.accept(&split(1, epoch(1, 1), 9, "m", 2, Derive::Left));
+    world.accept(&split(2, epoch(1, 2), 8, "t", 3, Derive::Left));
     world.accept(&Event::Observer(ObserverEvent::Rebase {
         observer: O1,
         starts: vec![Rebased {
@@ -449,7 +450,9 @@ fn parts_lose_with_their_whole_what_only_it_would_have_told() {
             reset: Reset::Scan,
         }],
     }));
-    assert_eq!(attachment(&world, TWO).reset, Reset::Scan);
+    for part in [TWO, THREE] {
+        assert_eq!(attachment(&world, part).reset, Reset::Scan);
+    }
 }
 
 /// What a part was born with cannot change any more, so it is told whoever leads the whole, and no more of it than that.

@@ -78,8 +78,30 @@ impl Consumer {
                 // What it had not acknowledged durably is told again, and so is its progress.
                 self.positions.insert(*region, known.max(*index));
             }
-            FeedItem::Reset { range, .. } => self.rows.retain(|(_, key), _| !range.contains(key)),
-            FeedItem::Rows { rows, .. } => {
+            FeedItem::Reset {
+                region,
+                range,
+                index,
+                is_scanned,
+                ..
+            } => {
+                self.rows.retain(|(_, key), _| !range.contains(key));
+                match is_scanned {
+                    // With the last of its rows.
+                    true => self.positions.remove(region),
+                    false => self.positions.insert(*region, *index),
+                };
+            }
+            FeedItem::Rows {
+                region,
+                rows,
+                index,
+                is_last,
+                ..
+            } => {
+                if *is_last {
+                    self.positions.insert(*region, *index);
+                }
                 for row in rows {
                     let key = (row.cf.number(), row.key.to_vec());
                     self.rows.insert(key, row.value.to_vec());
@@ -141,7 +163,12 @@ impl Consumer {
         let positions = self.positions.iter().filter_map(|(region, index)| {
             let attachment = published.attachment(observer, *region)?;
             let generation = *self.generations.get(region)?;
-            (attachment.generation == generation && attachment.acked < *index).then_some(Ack {
+            // What it has from before a scan is not of this generation until it was told that it begins anew.
+            let (last, progress) = self.told.get(&generation).copied().unwrap_or_default();
+            let is_current = attachment.is_attached()
+                && attachment.generation == generation
+                && *index <= last.max(progress);
+            (is_current && attachment.acked < *index).then_some(Ack {
                 region: *region,
                 generation,
                 index: *index,
