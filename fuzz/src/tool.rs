@@ -2,12 +2,16 @@
 //! removed, written over, exchanged, with and without checksums put right.
 //!
 //! The directory is the committed sample store. Whatever becomes of it, each reader gives an answer and comes to
-//! an end, nothing is written, and a change to a byte that a checksum covers is never called clean.
+//! an end, nothing is written, and a change to a byte that a checksum covers is never called clean. The first byte
+//! of the input says whether the segments are read as a stream instead, plain or packed by zstd, and whether the
+//! changes hit what was packed.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use torrens::inspector::stats::GroupBy;
 use torrens::inspector::timeline::TimelineOptions;
 use torrens::inspector::why::Question;
@@ -141,11 +145,73 @@ pub(crate) fn changed(data: &[u8]) -> Vec<Option<Vec<u8>>> {
     files
 }
 
-/// Reads the directory in every way, as it is after the changes; if the first byte of `data` is odd, with the
-/// checksums of all groups put right, so that what they protect is read too.
+/// Reads the directory in every way, as it is after the changes. The first byte of `data` says how: if it is odd,
+/// with the checksums of all groups put right, so that what they protect is read too; its next two bits, whether
+/// the segments come as a stream (1), as a packed one (2), or as a packed one to which the changes happened (3).
 pub fn tool(data: &[u8]) {
+    let how = data.first().copied().unwrap_or_default();
+    match how / 2 % 4 {
+        0 => directory(data, how % 2 == 1),
+        1 => stream(&segments(&changed(data))),
+        2 => stream(&packed(&segments(&changed(data)))),
+        _ => stream(&damaged(packed(&segments(&changed(&[]))), data)),
+    }
+}
+
+/// The segments that are there, one behind the other.
+fn segments(files: &[Option<Vec<u8>>]) -> Vec<u8> {
+    let there = files.iter().take(SEGMENTS).flatten();
+    there.flatten().copied().collect()
+}
+
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    compress_to_vec(bytes, CompressionLevel::Fastest)
+}
+
+/// A stream of packed bytes with the changes that the input says.
+fn damaged(packed: Vec<u8>, data: &[u8]) -> Vec<u8> {
+    let mut files = vec![Some(packed)];
+    let changes = data.get(1..).unwrap_or_default().chunks(CHANGE_BYTES);
+    for change in changes.filter_map(Change::decode).take(CHANGES_MAX) {
+        let _ = change.make(&mut files);
+    }
+    files.pop().flatten().unwrap_or_default()
+}
+
+/// Reads what comes through a pipe. What is called clean has no record that nobody wrote.
+fn stream(bytes: &[u8]) {
+    static WRITTEN: OnceLock<BTreeMap<Lsn, Vec<u8>>> = OnceLock::new();
+    let Ok(inspector) = Inspector::read(&mut &*bytes) else {
+        return;
+    };
+    read_all(&inspector);
+    let is_clean = inspector.verify().is_ok_and(|found| found.exit_code() == 0);
+    if !is_clean {
+        return;
+    }
+    let written = WRITTEN.get_or_init(|| {
+        let whole = Inspector::read(&mut &*segments(&changed(&[])));
+        payloads(&whole.expect("the sample store's segments are a stream"))
+    });
+    for (lsn, payload) in payloads(&inspector) {
+        assert_eq!(written.get(&lsn), Some(&payload), "record {lsn}");
+    }
+}
+
+fn payloads(inspector: &Inspector) -> BTreeMap<Lsn, Vec<u8>> {
+    let mut payloads = BTreeMap::new();
+    let _ = inspector.records(Lsn::FIRST, &mut |item| {
+        if let Item::Record(item) = item {
+            payloads.insert(item.record.lsn, item.record.payload.to_vec());
+        }
+        ControlFlow::Continue(())
+    });
+    payloads
+}
+
+/// Reads the directory in every way.
+fn directory(data: &[u8], is_mended: bool) {
     let files = changed(data);
-    let is_mended = data.first().is_some_and(|first| first % 2 == 1);
     let disk = SimDisk::new(1);
     let dir = Path::new("store");
     for part in ["journal", "checkpoints"] {

@@ -118,7 +118,7 @@ fn random_changes_of_a_directory_pass_too() {
     };
     for round in 0..number("TORRENS_ROUNDS").unwrap_or(40) {
         let changes = 1 + next() % 3;
-        let mut input = vec![(next() % 2) as u8];
+        let mut input = vec![(next() % 8) as u8];
         for _ in 0..changes {
             let change = torrens_fuzz::ToolChange {
                 file: next() as u8,

@@ -2,7 +2,7 @@
 //! segments, or a stream of them. An [`Inspector`] of them has the same powers as far as the bytes go.
 //!
 //! * `packed`: a directory with `NAME.zst` for `NAME`. * `pieces`: segments one behind the other.
-//! * `unpack`, `slice`: the bytes.
+//! * `read_only`: what both refuse. * `unpack`, `slice`: the bytes.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -16,10 +16,12 @@ use torrens_recovery::Directories;
 use super::{InspectError, Inspector, Watch, io_error};
 use packed::PackedDisk;
 use pieces::PiecesDisk;
+use read_only::ReadOnly;
 use slice::Slice;
 
 mod packed;
 mod pieces;
+mod read_only;
 mod slice;
 mod unpack;
 
@@ -51,7 +53,7 @@ impl Inspector {
             let mut file = File::open(path).map_err(io_error("open", path))?;
             return Inspector::of_file(&mut file, path.to_owned());
         }
-        let on_disk = PackedDisk::new(disk(path)?);
+        let on_disk = ReadOnly(PackedDisk::new(disk(path)?));
         let has_no_journal = !path.join("journal").exists();
         if has_no_journal && holds_segments(path) {
             let directories = Directories {
@@ -100,7 +102,7 @@ impl Inspector {
             checkpoints: path.join("checkpoints"),
         };
         let disk = PiecesDisk::new(disk(&path)?, directories.journal.clone(), bytes);
-        let disk = disk.map_err(of_stream(&path))?;
+        let disk = ReadOnly(disk.map_err(of_stream(&path))?);
         Ok(Inspector::of_part(disk, path, directories))
     }
 

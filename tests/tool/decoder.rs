@@ -50,7 +50,8 @@ fn a_decoder_says_what_keys_and_records_mean() {
 #[test]
 fn what_is_redacted_is_not_shown_to_a_decoder() {
     let store = Store::with_history().close();
-    let args = ["--keys", "redact", "--decoder", "echo '\"seen\"'; cat >&2"];
+    let tells = r#"while IFS= read -r line; do echo '"seen"'; echo "$line" >&2; done"#;
+    let args = ["--keys", "redact", "--decoder", tells];
     let answer = run(store.path(), "dump", &args);
     assert_eq!(answer.code, 0, "{}", answer.err);
     assert!(!answer.out.contains("seen"), "{}", answer.out);

@@ -84,7 +84,17 @@ fn damage_of_one_store_is_a_line_with_its_name_and_the_exit_code() {
     assert_eq!(answer.code, 5, "the worst of them: {}", answer.out);
     let verdicts: Vec<&str> = answer.out.lines().filter(|line| !line.is_empty()).collect();
     assert_eq!(verdicts.len(), 2, "{}", answer.out);
-    assert!(verdicts[0].contains("clean (exit 0)"), "{}", verdicts[0]);
+    let clean = "s4: clean (exit 0)";
+    assert!(verdicts[0].starts_with(clean), "{}", verdicts[0]);
+    let answer = both("verify", [&stores[0], &stores[1]], &["-o", "json"]);
+    let array: Value = serde_json::from_str(&answer.out).unwrap();
+    let names: Vec<&Value> = array
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["dir"])
+        .collect();
+    assert_eq!(names, ["s4", "s5"]);
     let answer = both("info", [&stores[0], &stores[1]], &["-o", "ndjson"]);
     assert_eq!(
         (answer.code, lines(&answer.out).len()),
@@ -138,13 +148,192 @@ fn a_timeline_of_two_stores_puts_the_peers_of_a_region_side_by_side() {
 #[test]
 fn what_takes_one_directory_says_so() {
     let stores = [super::damage::closed(), super::damage::closed()];
-    let answer = both("dump", [&stores[0], &stores[1]], &["--raw"]);
-    assert_eq!(answer.code, 2);
+    for (verb, args) in [
+        ("dump", &["--raw"][..]),
+        ("lineage", &["--format", "dot"]),
+        ("lineage", &["--format", "mermaid"]),
+        ("lineage", &["--format", "svg"]),
+        ("observers", &[]),
+        ("gate", &super::GATE),
+        ("report", &["-o", "/there/is/nothing/report.html"]),
+        ("serve", &["--listen", "127.0.0.1:0"]),
+        ("bundle", &["-o", "/there/is/nothing/bundle.tar.gz"]),
+    ] {
+        let answer = both(verb, [&stores[0], &stores[1]], args);
+        assert_eq!(answer.code, 2, "{verb} {args:?}: {}", answer.err);
+        let says = "error[one-directory]";
+        assert!(answer.err.contains(says), "{verb} {args:?}: {}", answer.err);
+        assert_eq!(answer.out, "", "{verb} {args:?}");
+    }
+}
+
+/// Two stores with the same first nine records; the second has one more.
+fn shorter_and_longer() -> [Closed; 2] {
+    let mut longer = Store::with_history();
+    longer.late_split();
+    [Store::with_history().close(), longer.close()]
+}
+
+#[test]
+fn a_state_of_two_stores_has_the_peers_of_a_region_side_by_side() {
+    let [shorter, longer] = shorter_and_longer();
+    let both = |args: &[&str]| both("state", [&shorter, &longer], args);
+    let answer = both(&["-o", "table"]);
+    assert_eq!((answer.code, answer.err.as_str()), (0, ""));
+    super::golden("state-stores.txt", &answer.out);
+    let rows = lines(&both(&["-o", "ndjson"]).out);
+    for (name, store) in [("s4", &shorter), ("s5", &longer)] {
+        let mut own = rows.clone();
+        own.retain(|row| row["dir"] == name);
+        for row in &mut own {
+            row.as_object_mut().unwrap().remove("dir");
+        }
+        let alone = run(store.path(), "state", &["-o", "ndjson"]);
+        assert_eq!(own, lines(&alone.out), "{name}");
+    }
+    let regions: Vec<u64> = rows
+        .iter()
+        .filter_map(|row| row["region"].as_u64())
+        .collect();
+    assert!(regions.is_sorted(), "{regions:?}");
+    // A place that both have in common, and one that only one of them has.
+    let answer = both(&["--at", "raft:r102/6/6", "-o", "ndjson"]);
+    let at: Vec<Value> = lines(&answer.out)
+        .into_iter()
+        .filter(|row| row.get("state").is_some())
+        .map(|row| row["state"]["lsn"].clone())
+        .collect();
+    assert_eq!(at, [4, 4]);
+    let answer = both(&["--at", "10"]);
+    assert_eq!(answer.code, 2, "{}", answer.out);
     assert!(
-        answer.err.contains("error[one-directory]"),
+        answer.out.contains("s5: state after LSN 10"),
         "{}",
-        answer.err
+        answer.out
     );
+    assert!(answer.err.contains("error[beyond-end]"), "{}", answer.err);
+}
+
+#[test]
+fn statistics_of_two_stores_are_those_of_each() {
+    let [shorter, longer] = shorter_and_longer();
+    let both = |args: &[&str]| both("stats", [&shorter, &longer], args);
+    let rows = lines(&both(&["-o", "ndjson"]).out);
+    for (name, store) in [("s4", &shorter), ("s5", &longer)] {
+        let mut own = rows.clone();
+        own.retain(|row| row["dir"] == name);
+        for row in &mut own {
+            row.as_object_mut().unwrap().remove("dir");
+        }
+        let alone = run(store.path(), "stats", &["-o", "ndjson"]);
+        assert_eq!(own, lines(&alone.out), "{name}");
+    }
+    let answer = both(&["-o", "text"]);
+    assert_eq!((answer.code, answer.err.as_str()), (0, ""));
+    assert!(answer.out.starts_with("DIR\tNAME\t"), "{}", answer.out);
+    assert!(answer.out.contains("\ns5: 10 groups: "), "{}", answer.out);
+}
+
+#[test]
+fn questions_are_answered_by_each_store_and_no_only_if_all_say_no() {
+    let [shorter, longer] = shorter_and_longer();
+    let both = |verb: &str, args: &[&str]| both(verb, [&shorter, &longer], args);
+    let answer = both("owner", &["--key", "g", "-o", "ndjson"]);
+    assert_eq!((answer.code, answer.err.as_str()), (0, ""));
+    let last = |name: &str| {
+        let mut rows = lines(&answer.out);
+        rows.retain(|row| row["dir"] == name);
+        rows.pop().unwrap()["owner"]["region"].clone()
+    };
+    assert_eq!((last("s4"), last("s5")), (1.into(), 103.into()));
+    let nobody = both("owner", &["--key", "g", "--at", "1"]);
+    assert_eq!(nobody.code, 1, "{}", nobody.out);
+
+    let answer = both("why", &["--region", "103"]);
+    assert_eq!(answer.code, 0, "one has it: {}", answer.err);
+    let titles: Vec<&str> = answer
+        .out
+        .lines()
+        .filter(|line| line.starts_with('s'))
+        .collect();
+    assert!(
+        titles[0].starts_with("s4=") && titles[1].starts_with("s5="),
+        "{titles:?}"
+    );
+    assert!(answer.out.contains("r103 was never here"), "{}", answer.out);
+    assert!(answer.out.contains("r103 is here"), "{}", answer.out);
+    assert_eq!(both("why", &["--region", "999"]).code, 1);
+    let array: Value =
+        serde_json::from_str(&both("why", &["--region", "103", "-o", "json"]).out).unwrap();
+    let regions: Vec<&Value> = array
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["region"])
+        .collect();
+    assert_eq!(regions, [&Value::Null, &103.into()]);
+    assert_eq!(array[1]["dir"], "s5");
+
+    let answer = both("lineage", &["--region", "103", "-o", "ndjson"]);
+    assert_eq!(answer.code, 0, "{}", answer.err);
+    let regions: Vec<usize> = lines(&answer.out)
+        .iter()
+        .map(|one| one["regions"].as_array().unwrap().len())
+        .collect();
+    assert_eq!(regions, [0, 2], "it and what it was split off");
+    assert_eq!(both("lineage", &["--region", "999"]).code, 1);
+}
+
+#[test]
+fn a_tail_of_two_stores_shows_what_comes_in_each() {
+    let [first, second] = [Store::with_history(), Store::with_history()];
+    let named = |name: &str, store: &Store| format!("{name}={}", store.path().display());
+    let mut command = torrens(Path::new(&named("s4", &first)), "tail");
+    command
+        .arg(named("s5", &second))
+        .args([
+            "--last",
+            "3",
+            "--count",
+            "5",
+            "--unsynced",
+            "--timeout",
+            "60",
+            "-o",
+            "ndjson",
+        ])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut rows = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut next = || -> (String, u64) {
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut rows, &mut line).unwrap();
+        let row: Value = serde_json::from_str(&line).unwrap();
+        (
+            row["dir"].as_str().unwrap().to_owned(),
+            row["lsn"].as_u64().unwrap(),
+        )
+    };
+    let of = |dir: &str, lsn| (dir.to_owned(), lsn);
+    let there = [next(), next(), next()];
+    assert_eq!(
+        there,
+        [of("s5", 8), of("s4", 9), of("s5", 9)],
+        "the last ones by time"
+    );
+    let (mut first, mut second) = (first, second);
+    second.late_split();
+    assert_eq!(next(), of("s5", 10));
+    first.late_split();
+    assert_eq!(next(), of("s4", 10));
+    let ended = answer(child.wait_with_output().unwrap());
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    // Nothing comes any more: the time is over.
+    let stores = [first.close(), second.close()];
+    let answer = both("tail", [&stores[0], &stores[1]], &["--timeout", "0.3"]);
+    assert_eq!(answer.code, 1, "{}", answer.err);
+    assert_eq!(answer.out.lines().count(), 11, "{}", answer.out);
 }
 
 #[test]

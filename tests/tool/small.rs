@@ -138,3 +138,69 @@ fn a_copy_for_a_simulation_tells_how_far_it_is() {
     assert!(copy.len() > 3, "one for each file at least: {copy:?}");
     assert!(last > Lsn::new(60));
 }
+
+#[test]
+fn whole_numbers_are_text_for_readers_that_would_round_them() {
+    fn numbers(value: &Value) -> usize {
+        match value {
+            Value::Number(_) => 1,
+            Value::Array(values) => values.iter().map(numbers).sum(),
+            Value::Object(map) => map.values().map(numbers).sum(),
+            _ => 0,
+        }
+    }
+    fn as_text(value: &mut Value) {
+        match value {
+            Value::Number(number) => *value = number.to_string().into(),
+            Value::Array(values) => values.iter_mut().for_each(as_text),
+            Value::Object(map) => map.values_mut().for_each(as_text),
+            _ => {}
+        }
+    }
+    let store = Store::with_history().close();
+    for (verb, args) in [
+        ("dump", &["-o", "ndjson"][..]),
+        ("dump", &["-o", "ndjson", "--fields", "lsn,epoch"]),
+        ("show", &["4", "-o", "json"]),
+        ("verify", &["-o", "json"]),
+        ("why", &["--region", "1", "-o", "json", "--fields", "links"]),
+    ] {
+        let plain = run(store.path(), verb, args).out;
+        let text = run(store.path(), verb, &[args, &["--u64", "string"]].concat()).out;
+        for (plain, text) in plain.lines().zip(text.lines()) {
+            let [mut plain, text] =
+                [plain, text].map(|line| serde_json::from_str::<Value>(line).unwrap());
+            assert!(numbers(&plain) > 0, "{verb}: {plain}");
+            as_text(&mut plain);
+            assert_eq!(text, plain, "{verb}");
+        }
+        assert_eq!(plain.lines().count(), text.lines().count(), "{verb}");
+    }
+}
+
+#[test]
+fn a_span_of_time_is_what_its_ends_are() {
+    let store = Store::with_history().close();
+    let lsns = |args: &[&str]| {
+        let answer = run(store.path(), "dump", &[args, &["--fields", "lsn"]].concat());
+        assert_eq!(answer.code, 0, "{args:?}: {}", answer.err);
+        let lines = answer.out.lines().skip(1);
+        lines
+            .map(|line| line.parse().unwrap())
+            .collect::<Vec<u64>>()
+    };
+    let (from, to) = ("2026-03-14T09:21:07.116", "2026-03-14T09:21:07.118");
+    assert_eq!(lsns(&["--time", &format!("{from}..{to}")]), [3, 4, 5]);
+    assert_eq!(
+        lsns(&["--time", &format!("{from}..")]),
+        [3, 4, 5, 6, 7, 8, 9]
+    );
+    assert_eq!(lsns(&["--time", &format!("..{from}")]), [1, 2, 3]);
+    assert_eq!(lsns(&["--since", from, "--until", to]), [3, 4, 5]);
+    for wrong in ["..", "", "09:21", "x..09:21", "09:21..y"] {
+        let answer = run(store.path(), "dump", &["--time", wrong]);
+        assert_eq!(answer.code, 2, "{wrong:?}: {}", answer.err);
+    }
+    let two = ["--time", "09:21..", "--since", "09:21"];
+    assert_eq!(run(store.path(), "dump", &two).code, 2);
+}

@@ -11,7 +11,63 @@ pub(super) fn inputs() -> Vec<(&'static str, Vec<u8>)> {
             [u8::from(is_mended)].into_iter().chain(changes).collect(),
         )
     };
-    tool_changes().into_iter().map(input).collect()
+    let streams = stream_changes().into_iter().map(|(name, how, changes)| {
+        let changes = changes.iter().flat_map(|change| change.encode());
+        (name, [how].into_iter().chain(changes).collect())
+    });
+    tool_changes()
+        .into_iter()
+        .map(input)
+        .chain(streams)
+        .collect()
+}
+
+/// What may come through a pipe, with how it comes: plain (2), packed (4), packed and changed then (6).
+fn stream_changes() -> Vec<(&'static str, u8, Vec<Change>)> {
+    let change = |file: u8, what: u8, at: u32, by: u16| Change { file, what, at, by };
+    vec![
+        ("stream", 2, vec![]),
+        (
+            "stream_bit_in_a_group",
+            2,
+            vec![change(0, 0, 8192 + 100, 4)],
+        ),
+        (
+            "stream_bit_in_both_headers",
+            2,
+            vec![change(0, 0, 20, 1), change(0, 0, 4096 + 20, 1)],
+        ),
+        ("stream_cut_in_a_group", 2, vec![change(2, 2, 20_000, 0)]),
+        ("stream_middle_segment_gone", 2, vec![change(1, 3, 0, 0)]),
+        ("stream_segment_twice", 2, vec![change(1, 5, 0, 0)]),
+        (
+            "stream_of_nothing",
+            2,
+            (0..3).map(|file| change(file, 3, 0, 0)).collect(),
+        ),
+        ("packed_stream", 4, vec![]),
+        (
+            "packed_stream_bit_in_a_group",
+            4,
+            vec![change(0, 0, 8192 + 100, 4)],
+        ),
+        ("packed_stream_cut", 6, vec![change(0, 2, 1_000, 0)]),
+        (
+            "packed_stream_bit_in_the_frame_header",
+            6,
+            vec![change(0, 0, 4, 8)],
+        ),
+        (
+            "packed_stream_bit_in_a_block",
+            6,
+            vec![change(0, 0, 400, 16)],
+        ),
+        (
+            "packed_stream_length_of_a_block",
+            6,
+            vec![change(0, 6, 9, 0xffff)],
+        ),
+    ]
 }
 
 /// What may become of a directory, from which a fuzzer goes on.

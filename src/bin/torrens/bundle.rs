@@ -118,7 +118,7 @@ pub(crate) fn run(args: &Args) -> Exit {
 }
 
 fn bundle(args: &Args) -> Result<Exit, Failure> {
-    let dir = args.target.path();
+    let dir = args.target.only()?;
     let inspector = Inspector::open(&dir).map_err(look::failure)?;
     let fresh = Fresh::at(&args.output, Some(&dir))?;
     let file = fresh.file()?;

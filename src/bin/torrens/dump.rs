@@ -20,7 +20,7 @@ use crate::select::Wanted;
 use crate::view::{Style, Targets, View};
 
 mod raw;
-mod several;
+pub(crate) mod several;
 
 /// Most records that `--last` keeps.
 const LAST_MAX: u64 = 1_000_000;
@@ -131,7 +131,7 @@ fn dump(args: &Args) -> Result<Exit, Failure> {
 }
 
 /// A record that is kept for later, since its bytes are gone by then.
-struct Kept {
+pub(crate) struct Kept {
     payload: Vec<u8>,
     item: RecordItem<'static>,
     description: Description,
@@ -140,7 +140,11 @@ struct Kept {
 }
 
 impl Kept {
-    fn of(item: &RecordItem<'_>, description: &Description, dir: Option<String>) -> Self {
+    pub(crate) fn of(
+        item: &RecordItem<'_>,
+        description: &Description,
+        dir: Option<String>,
+    ) -> Self {
         Kept {
             dir,
             payload: item.record.payload.to_vec(),
@@ -151,6 +155,16 @@ impl Kept {
 
     fn item(&self) -> RecordItem<'_> {
         self.item.with_payload(&self.payload)
+    }
+
+    /// The name of its kind.
+    pub(crate) fn kind(&self) -> &str {
+        &self.description.kind
+    }
+
+    /// Whether it lies behind a place where the history does not go on.
+    pub(crate) fn is_behind_gap(&self) -> bool {
+        self.item.behind_gap
     }
 }
 
@@ -194,7 +208,7 @@ impl<'a> Pipe<'a> {
     }
 
     /// For the records of several stores.
-    fn of_several(amount: &'a Amount, style: &'a Style) -> Self {
+    pub(crate) fn of_several(amount: &'a Amount, style: &'a Style) -> Self {
         Pipe {
             sheet: RecordSheet::of_several(style),
             ..Pipe::new(amount, style)
@@ -207,6 +221,20 @@ impl<'a> Pipe<'a> {
             self.dir = Some(dir.to_owned());
         }
         self.sheet.of(dir);
+    }
+
+    /// Takes a record or a gap of that store.
+    pub(crate) fn piece(
+        &mut self,
+        out: &mut Out,
+        dir: &str,
+        piece: several::Piece,
+    ) -> ControlFlow<()> {
+        self.of(dir);
+        match piece {
+            several::Piece::Record(kept) => self.record(out, &kept.item(), &kept.description),
+            several::Piece::Gap(gap) => self.gap(out, &gap),
+        }
     }
 
     /// Takes a record; a break says that no more is wanted.

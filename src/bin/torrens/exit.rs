@@ -39,6 +39,17 @@ impl Exit {
         }
     }
 
+    /// The answer of several stores together: the worst thing that was found; else yes if one of them says yes.
+    pub(crate) fn of_all(exits: impl IntoIterator<Item = Exit>) -> Exit {
+        let mut exits: Vec<Exit> = exits.into_iter().collect();
+        exits.sort_unstable();
+        match (exits.first(), exits.last()) {
+            (_, Some(worst)) if *worst > Exit::NEGATIVE => *worst,
+            (Some(best), _) => *best,
+            (None, _) => Exit::OK,
+        }
+    }
+
     /// The exit code of a verdict, or of an error of the library.
     pub(crate) const fn of(code: u8) -> Self {
         Exit(code)
@@ -82,7 +93,10 @@ impl Failure {
         if self.exit == Exit::INTERRUPTED {
             return self.exit;
         }
-        let _ = writeln!(io::stderr().lock(), "{self}");
+        let _ = match crate::pager::errors() {
+            Some(mut pager) => writeln!(pager, "{self}"),
+            None => writeln!(io::stderr().lock(), "{self}"),
+        };
         self.exit
     }
 }

@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Args) -> Exit {
 }
 
 fn to_file(args: &Args, path: &Path) -> Result<Exit, Failure> {
-    let dir = args.target.path();
+    let dir = args.target.only()?;
     let view = View::plain(args.progress.when);
     let inspector = view.open_path(&dir)?;
     let mut style = view.style(&inspector);
@@ -169,7 +169,7 @@ fn line(file: &mut impl Write, json: &impl Serialize) -> io::Result<()> {
 }
 
 fn to_store(args: &Args, to: &Path) -> Result<Exit, Failure> {
-    let dir = args.target.path();
+    let dir = args.target.only()?;
     let view = View::plain(args.progress.when);
     let inspector = view.open_path(&dir)?;
     let style = view.style(&inspector);

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::Path;
 
 use clap::Parser;
 use torrens::inspector::clock::timestamp;
@@ -12,10 +11,10 @@ use torrens_recovery::Verdict;
 
 use crate::exit::{Exit, Failure};
 use crate::look::{self, opened_by};
-use crate::output::Out;
 use crate::paint::Paint;
 use crate::render::{age, count, grouped, printable, size};
 use crate::sheet::object;
+use crate::stores::{self, Looked, One};
 use crate::verdict::sentence;
 use crate::view::{Style, Targets, View};
 
@@ -36,6 +35,10 @@ pub(crate) struct Args {
 /// Everything on the screen.
 #[derive(Debug)]
 struct Screen {
+    /// The path, with the name that it was given.
+    title: String,
+    /// The name that it was given, or the path.
+    name: String,
     dir: String,
     now_micros: u64,
     picture: Picture,
@@ -61,14 +64,15 @@ pub(crate) fn run(args: Args) -> Exit {
 }
 
 fn info(args: &Args) -> Result<Exit, Failure> {
-    look::each(&args.target, &args.view, |path| info_one(args, path))
+    stores::each(&args.target, &args.view, |one, out| {
+        info_one(args, one, out)
+    })
 }
 
-fn info_one(args: &Args, path: &Path) -> Result<Exit, Failure> {
-    let inspector = args.view.open_path(path)?;
+fn info_one(args: &Args, one: &One, mut out: &mut dyn Write) -> Result<Looked, Failure> {
+    let inspector = args.view.open_path(&one.path)?;
     let style = args.view.style(&inspector);
-    let screen = gather(path, &inspector, &style).map_err(look::failure)?;
-    let mut out = Out::lock();
+    let screen = gather(one, &inspector, &style).map_err(look::failure)?;
     let written = object(&mut out, &style, &json::of(&screen), |out| {
         text(out, &screen, &style)
     });
@@ -79,11 +83,15 @@ fn info_one(args: &Args, path: &Path) -> Result<Exit, Failure> {
         }
         _ => Exit::OK,
     };
-    Ok(out.finish(written, exit))
+    Ok(Looked {
+        written,
+        exit,
+        failure: None,
+    })
 }
 
 fn gather(
-    path: &Path,
+    one: &One,
     inspector: &Inspector,
     style: &Style,
 ) -> Result<Screen, torrens::inspector::InspectError> {
@@ -104,7 +112,9 @@ fn gather(
         }
     }
     Ok(Screen {
-        dir: path.display().to_string(),
+        title: one.title(),
+        name: one.dir(),
+        dir: one.path.display().to_string(),
         now_micros: inspector.now_micros(),
         format: inspector.format(&picture)?,
         segments: inspector.segments(&picture)?,
@@ -171,7 +181,8 @@ fn text(out: &mut dyn Write, screen: &Screen, style: &Style) -> io::Result<()> {
     let boots = picture.evidence.boot_max();
     writeln!(
         out,
-        "{dir}   format {major}.{minor}   {store}   boots {boots}   {}",
+        "{}   format {major}.{minor}   {store}   boots {boots}   {}",
+        screen.title,
         opened_by(picture)
     )?;
     if let Some(uuid) = report.store {

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::pager;
+
 static ASKED: AtomicBool = AtomicBool::new(false);
 
 /// How a command ends that was interrupted.
@@ -10,7 +12,8 @@ pub(crate) const EXIT: u8 = 130;
 /// Listens from now on. If the system does not let us, Ctrl-C ends the process as it always does.
 pub(crate) fn listen() {
     let _ = ctrlc::set_handler(|| {
-        if ASKED.swap(true, Ordering::SeqCst) {
+        // A pager takes Ctrl-C as it likes, and the process stays as long as it does.
+        if ASKED.swap(true, Ordering::SeqCst) && !pager::is_on() {
             std::process::exit(EXIT.into());
         }
     });

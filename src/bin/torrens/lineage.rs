@@ -16,10 +16,11 @@ use torrens::inspector::{FieldValue, KeyForm, Point};
 use crate::exit::{Exit, Failure};
 use crate::json::Value;
 use crate::look;
-use crate::output::Out;
+use crate::paint::Paint;
 use crate::select::region;
 use crate::sheet::JSON_VERSION;
-use crate::view::{Output, Style, Target, View};
+use crate::stores::{self, Looked, One};
+use crate::view::{Output, Style, Targets, View};
 
 mod graph;
 mod svg;
@@ -29,11 +30,11 @@ mod tree;
 #[derive(Debug, Parser)]
 #[command(
     after_help = "With --region: those, what they came of, and what came of them. \
-Exit codes: 0; 1 there is no such region; 4 to 8 as `torrens verify`, after what can be shown was shown."
+Exit codes: 0; 1 there is no such region (of several stores: in none); 4 to 8 as `torrens verify`, after what can be shown was shown."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
-    target: Target,
+    target: Targets,
     /// Only these regions and their relatives: 7 or r7
     #[arg(long, value_name = "ID,...", value_delimiter = ',', value_parser = region)]
     region: Vec<RegionId>,
@@ -71,7 +72,13 @@ pub(crate) fn run(args: Args) -> Exit {
 }
 
 fn lineage(args: &Args) -> Result<Exit, Failure> {
-    let inspector = args.view.open(&args.target)?;
+    stores::each(&args.target, &args.view, |one, out| {
+        lineage_one(args, one, out)
+    })
+}
+
+fn lineage_one(args: &Args, one: &One, mut out: &mut dyn Write) -> Result<Looked, Failure> {
+    let inspector = args.view.open_path(&one.path)?;
     let style = args.view.style(&inspector);
     let until = args
         .at
@@ -92,25 +99,38 @@ fn lineage(args: &Args) -> Result<Exit, Failure> {
         Output::Table | Output::Text => Format::Text,
         Output::Ndjson | Output::Json | Output::Csv => Format::Json,
     });
-    let mut out = Out::lock();
+    // A graph is one file for one other tool.
+    let is_graph = matches!(format, Format::Dot | Format::Mermaid | Format::Svg);
+    if is_graph && one.name.is_some() {
+        return Err(Exit::one_directory("a graph"));
+    }
     let written = match format {
-        Format::Text => tree::write(&mut out, &lineage, &style),
+        Format::Text => {
+            title(out, one, &style).and_then(|()| tree::write(&mut out, &lineage, &style))
+        }
         Format::Dot => graph::dot(&mut out, &lineage, &style.keys),
         Format::Mermaid => graph::mermaid(&mut out, &lineage, &style.keys),
         Format::Svg => svg::write(&mut out, &lineage, &style.keys),
-        Format::Json => json(&mut out, &lineage, &style),
+        Format::Json => json(&mut out, one, &lineage, &style),
     };
-    let failure = look::folded_failure(&args.target.path(), &folded, until);
+    let failure = look::folded_failure(&one.path, &folded, until);
     let exit = match (&failure, lineage.regions.is_empty()) {
         (Some(failure), _) => failure.exit,
         (None, true) => Exit::NEGATIVE,
         (None, false) => Exit::OK,
     };
-    let exit = out.finish(written, exit);
-    if let Some(failure) = failure {
-        failure.report();
+    Ok(Looked {
+        written,
+        exit,
+        failure,
+    })
+}
+
+fn title(out: &mut dyn Write, one: &One, style: &Style) -> io::Result<()> {
+    match one.name {
+        Some(_) => writeln!(out, "{}", Paint::Head.on(&one.title(), style.color)),
+        None => Ok(()),
     }
-    Ok(exit)
 }
 
 /// What became of a region, in few words: its stage, or why it is gone.
@@ -150,6 +170,9 @@ struct Json<'a> {
     start_lsn: u64,
     regions: Vec<RegionJson<'a>>,
     edges: Vec<EdgeJson>,
+    /// Of several stores: which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dir: Option<&'a str>,
 }
 
 #[derive(JsonSchema, Serialize)]
@@ -174,7 +197,7 @@ struct EdgeJson {
     fate: Option<&'static str>,
 }
 
-fn json(out: &mut impl Write, lineage: &Lineage, style: &Style) -> io::Result<()> {
+fn json(out: &mut impl Write, one: &One, lineage: &Lineage, style: &Style) -> io::Result<()> {
     let ranges: Vec<Option<FieldValue>> = lineage
         .regions
         .values()
@@ -213,6 +236,7 @@ fn json(out: &mut impl Write, lineage: &Lineage, style: &Style) -> io::Result<()
         start_lsn: lineage.start.get(),
         regions: regions.collect(),
         edges: edges.collect(),
+        dir: one.name.as_deref(),
     };
     // The format was asked for, whatever form the other commands would take on this output.
     let mut style = style.clone();

@@ -1,6 +1,5 @@
 //! What all reading commands have in common: saying what an error or a verdict means.
 
-use std::io::Write;
 use std::path::Path;
 
 use torrens::inspector::{Folded, InspectError, Inspector, Picture};
@@ -8,35 +7,7 @@ use torrens_journal::Lsn;
 use torrens_recovery::{RecoveryReport, Verdict};
 
 use crate::exit::{Exit, Failure, chain};
-use crate::output::Out;
 use crate::render::printable;
-use crate::view::{Targets, View};
-
-/// Looks at one directory after the other, with an empty line between their screens; the worst answer is that
-/// of all. A directory that cannot be looked at keeps the others from nothing.
-pub(crate) fn each(
-    targets: &Targets,
-    view: &View,
-    mut look: impl FnMut(&Path) -> Result<Exit, Failure>,
-) -> Result<Exit, Failure> {
-    if let Some(path) = targets.only() {
-        return look(&path);
-    }
-    let mut worst = Exit::OK;
-    for (index, (_, path)) in targets.named().into_iter().enumerate() {
-        if index > 0 && view.is_for_people() {
-            let mut out = Out::lock();
-            let written = writeln!(out);
-            out.finish(written, worst);
-        }
-        let exit = look(&path).unwrap_or_else(|failure| failure.report());
-        worst = worst.max(exit);
-        if exit == Exit::INTERRUPTED {
-            break;
-        }
-    }
-    Ok(worst)
-}
 
 /// That a store is looked at, and not some segments of one.
 pub(crate) fn whole(inspector: &Inspector) -> Result<(), Failure> {

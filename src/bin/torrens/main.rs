@@ -25,6 +25,7 @@ mod meta;
 mod observers;
 mod output;
 mod owner;
+mod pager;
 mod paint;
 mod parts;
 mod play;
@@ -41,6 +42,7 @@ mod show;
 mod simulate;
 mod state;
 mod stats;
+mod stores;
 mod tail;
 mod timeline;
 mod torture;
@@ -113,10 +115,12 @@ fn main() -> ExitCode {
         interrupt::listen();
     }
     let exit = run(command);
-    match decoder::failure() {
+    let exit = match decoder::failure() {
         Some(failure) => failure.report().into(),
         None => exit,
-    }
+    };
+    pager::end();
+    exit
 }
 
 fn run(command: Command) -> ExitCode {

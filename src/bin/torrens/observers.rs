@@ -13,19 +13,19 @@ use torrens::{KeyRange, ObserverId, RegionId};
 use crate::exit::{Exit, Failure};
 use crate::json::Value;
 use crate::look;
-use crate::output::{Out, width};
+use crate::output::{Out, note};
 use crate::paint::Paint;
-use crate::render::{count, cut};
+use crate::render::count;
 use crate::sheet::{Column, JSON_VERSION, Sheet, left, right};
-use crate::view::{Output, Style, Target, View};
+use crate::view::{Style, Target, View};
 
 const COLUMNS: [Column; 8] = [
     left("OBSERVER"),
     left("REGION"),
     left("RANGE"),
     left("STATE"),
-    left("GENERATION"),
-    right("TERM"),
+    left("GENERATION").shown_from(60),
+    right("TERM").shown_from(60),
     right("ACKED"),
     left("WHY"),
 ];
@@ -112,12 +112,8 @@ fn show(out: &mut Out, args: &Args, picture: &Picture, style: &Style) -> io::Res
         return sheet.end(out);
     }
     sheet.end(out)?;
-    let width = match style.output {
-        Output::Table => width(),
-        _ => usize::MAX,
-    };
     for (id, observer) in all() {
-        writeln!(out, "{}", cut(&about(id, observer, style), width))?;
+        note(out, &about(id, observer, style), style)?;
     }
     if register.observers().is_empty() {
         writeln!(out, "nobody observes this store")?;

@@ -16,25 +16,26 @@ use crate::look;
 use crate::output::Out;
 use crate::paint::Paint;
 use crate::sheet::{Column, JSON_VERSION, Sheet, left, right};
-use crate::view::{Style, Target, View};
+use crate::stores::{self, Gathered};
+use crate::view::{Style, Targets, View};
 
 const COLUMNS: [Column; 6] = [
     right("FROM"),
     right("TO"),
-    left("TIME"),
+    left("TIME").shown_from(60),
     left("OWNER"),
-    left("RANGE THEN"),
+    left("RANGE THEN").shown_from(60),
     left("BY"),
 ];
 
 /// Show who owned a key, through time: a region, a pending deletion, or nobody.
 #[derive(Debug, Parser)]
 #[command(
-    after_help = "Exit codes: 0 somebody owns it, 1 nobody does at the end, 4 to 8 as `torrens verify`."
+    after_help = "Exit codes: 0 somebody owns it, 1 nobody does at the end (of several stores: in none), 4 to 8 as `torrens verify`."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
-    target: Target,
+    target: Targets,
     /// The key; 0x… is hexadecimal
     #[arg(long, value_name = "KEY", value_parser = parse_key)]
     key: Key,
@@ -54,6 +55,9 @@ struct Row<'a> {
     owner: Option<OwnerJson>,
     range: Option<Value<'a>>,
     by: Option<&'a str>,
+    /// Of several stores: which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dir: Option<&'a str>,
 }
 
 #[derive(JsonSchema, Serialize)]
@@ -98,49 +102,52 @@ pub(crate) fn run(args: Args) -> Exit {
 }
 
 fn owner(args: &Args) -> Result<Exit, Failure> {
-    let inspector = args.view.open(&args.target)?;
-    let style = args.view.style(&inspector);
-    let until = args
-        .at
-        .map(|point| inspector.resolve(point))
-        .transpose()
-        .map_err(look::failure)?;
-    let (owners, folded) = inspector.owners(&args.key, until).map_err(look::failure)?;
+    let gathered = stores::gather(&args.target, &args.view, |one, inspector| {
+        let until = args
+            .at
+            .map(|point| inspector.resolve(point))
+            .transpose()
+            .map_err(look::failure)?;
+        let (owners, folded) = inspector.owners(&args.key, until).map_err(look::failure)?;
+        let exit = match owners.last().and_then(|last| last.owner) {
+            Some(_) => Exit::OK,
+            None => Exit::NEGATIVE,
+        };
+        let failure = look::folded_failure(&one.path, &folded, until);
+        Ok((owners, exit, failure))
+    })?;
     let mut out = Out::lock();
-    let written = show(&mut out, &owners, &style);
-    let failure = look::folded_failure(&args.target.path(), &folded, until);
-    let exit = match (&failure, owners.last().and_then(|last| last.owner)) {
-        (Some(failure), _) => failure.exit,
-        (None, Some(_)) => Exit::OK,
-        (None, None) => Exit::NEGATIVE,
-    };
-    let exit = out.finish(written, exit);
-    if let Some(failure) = failure {
-        failure.report();
-    }
-    Ok(exit)
+    let written = show(&mut out, &gathered);
+    Ok(gathered.finish(out, written))
 }
 
-fn show(out: &mut Out, owners: &[Ownership], style: &Style) -> io::Result<()> {
-    let mut sheet = Sheet::new(style, &COLUMNS);
-    for one in owners {
-        let range = one.range.as_ref().map(FieldValue::from);
-        let row = Row {
-            v: JSON_VERSION,
-            from_lsn: one.from.lsn.get(),
-            to_lsn: one.to.map(|to| to.get()),
-            ts: (one.from.micros > 0)
-                .then(|| torrens::inspector::clock::timestamp(one.from.micros)),
-            owner: one.owner.map(owner_json),
-            range: range.as_ref().map(|range| Value(range, &style.keys)),
-            by: (!one.kind.is_empty()).then_some(one.kind),
-        };
-        let paint = match one.owner {
-            Some(Owner::Peer { .. }) => Paint::Plain,
-            Some(_) => Paint::Warn,
-            None => Paint::Dim,
-        };
-        sheet.row(out, paint, || cells(one, style, &style.keys), &row)?;
+fn show(out: &mut Out, gathered: &Gathered<Vec<Ownership>>) -> io::Result<()> {
+    let style = &gathered.style;
+    let columns = stores::columns(gathered.is_several(), &COLUMNS);
+    let mut sheet = Sheet::new(style, &columns);
+    for seen in &gathered.seen {
+        let dir = seen.name.as_deref();
+        for one in &seen.what {
+            let range = one.range.as_ref().map(FieldValue::from);
+            let row = Row {
+                v: JSON_VERSION,
+                from_lsn: one.from.lsn.get(),
+                to_lsn: one.to.map(|to| to.get()),
+                ts: (one.from.micros > 0)
+                    .then(|| torrens::inspector::clock::timestamp(one.from.micros)),
+                owner: one.owner.map(owner_json),
+                range: range.as_ref().map(|range| Value(range, &style.keys)),
+                by: (!one.kind.is_empty()).then_some(one.kind),
+                dir,
+            };
+            let paint = match one.owner {
+                Some(Owner::Peer { .. }) => Paint::Plain,
+                Some(_) => Paint::Warn,
+                None => Paint::Dim,
+            };
+            let cells = || stores::cells(dir, cells(one, style, &style.keys));
+            sheet.row(out, paint, cells, &row)?;
+        }
     }
     sheet.end(out)
 }

@@ -11,8 +11,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use torrens::inspector::Watch;
 
-use crate::interrupt;
 use crate::sheet::JSON_VERSION;
+use crate::{interrupt, pager};
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -118,7 +118,8 @@ impl Meter {
         // Nobody panics while holding it; and progress is not worth a failure.
         if let Ok(mut state) = self.state.lock() {
             match self.when {
-                ProgressWhen::Auto if self.shows_bar => state.bar(done, next),
+                // A bar would paint over what the pager shows.
+                ProgressWhen::Auto if self.shows_bar && !pager::is_on() => state.bar(done, next),
                 ProgressWhen::Json => state.json(done),
                 ProgressWhen::Auto | ProgressWhen::Never => {}
             }

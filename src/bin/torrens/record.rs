@@ -20,7 +20,7 @@ use crate::view::Style;
 
 const COLUMNS: [Column; 9] = [
     right("LSN"),
-    left("TIME"),
+    left("TIME").shown_from(60),
     left("SEG:OFF").shown_from(150),
     left("KIND"),
     left("REGION"),

@@ -20,6 +20,9 @@ pub(crate) struct Wanted {
     /// Decided at this time or later: 2026-03-14T09:21, 09:21:07 (on the newest record's day), -2h; UTC
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<Moment>,
+    /// Decided between these times, both inside: 09:21..09:25, -2h.., ..2026-03-14T10:00
+    #[arg(long, value_name = "A..B", allow_hyphen_values = true, value_parser = between, conflicts_with_all = ["since", "until"])]
+    time: Option<Between>,
     /// Decided at this time or earlier
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<Moment>,
@@ -67,8 +70,8 @@ impl Wanted {
     pub(crate) fn selection(&self) -> Selection {
         Selection {
             lsns: self.lsn,
-            since: self.since,
-            until: self.until,
+            since: self.time.map_or(self.since, |time| time.since),
+            until: self.time.map_or(self.until, |time| time.until),
             boots: self.boot.clone(),
             regions: self.region.clone(),
             lineage_of: self.lineage_of.clone(),
@@ -80,6 +83,30 @@ impl Wanted {
             key_ranges: self.key_range.clone(),
             filter: self.filter.clone(),
         }
+    }
+}
+
+/// The two ends of `--time`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Between {
+    since: Option<Moment>,
+    until: Option<Moment>,
+}
+
+/// `09:21..09:25`, of which one end may be left out.
+fn between(text: &str) -> Result<Between, String> {
+    let end = |end: &str| match end {
+        "" => Ok(None),
+        end => end.parse().map(Some),
+    };
+    match text.split_once("..") {
+        Some((since, until)) if !(since.is_empty() && until.is_empty()) => Ok(Between {
+            since: end(since)?,
+            until: end(until)?,
+        }),
+        _ => Err(format!(
+            "{text:?} is no span of time; expected A..B, A.. or ..B"
+        )),
     }
 }
 

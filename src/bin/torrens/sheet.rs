@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use comfy_table::{ColumnConstraint, Width};
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::ser::Formatter;
 
 use crate::output::width;
 use crate::paint::Paint;
@@ -167,7 +168,7 @@ impl Sheet {
         match &self.picks {
             None => {
                 self.object.clear();
-                serde_json::to_writer(&mut self.object, json)?;
+                write_json(&mut self.object, &self.style, json)?;
                 out.write_all(&self.object)?;
             }
             Some(_) => {
@@ -177,7 +178,7 @@ impl Sheet {
                     let value = at(&object, name).cloned().unwrap_or(Value::Null);
                     picked.insert(name.clone(), value);
                 }
-                serde_json::to_writer(&mut *out, &picked)?;
+                write_json(&mut *out, &self.style, &picked)?;
             }
         }
         match self.style.output {
@@ -304,6 +305,36 @@ impl Sheet {
     }
 }
 
+/// Writes an object.
+fn write_json(out: &mut impl Write, style: &Style, json: &impl Serialize) -> io::Result<()> {
+    match style.numbers_as_text {
+        false => serde_json::to_writer(out, json)?,
+        true => {
+            let mut serializer = serde_json::Serializer::with_formatter(out, NumbersAsText);
+            json.serialize(&mut serializer)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whole numbers between quotes. All of them, so that a key has one type whatever its value is.
+struct NumbersAsText;
+
+macro_rules! as_text {
+    ($($write:ident: $number:ty),*) => {
+        impl Formatter for NumbersAsText {$(
+            fn $write<W: ?Sized + Write>(&mut self, out: &mut W, number: $number) -> io::Result<()> {
+                write!(out, "\"{number}\"")
+            }
+        )*}
+    };
+}
+
+as_text! {
+    write_i8: i8, write_i16: i16, write_i32: i32, write_i64: i64,
+    write_u8: u8, write_u16: u16, write_u32: u32, write_u64: u64
+}
+
 /// The value at a path of names joined by dots.
 fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
     path.split('.').try_fold(value, |value, name| match value {
@@ -340,7 +371,7 @@ pub(crate) fn object(
     match style.output {
         Output::Table | Output::Text if style.fields.is_empty() => screen(out),
         Output::Ndjson | Output::Json if style.fields.is_empty() => {
-            serde_json::to_writer(&mut *out, json)?;
+            write_json(&mut *out, style, json)?;
             out.write_all(b"\n")
         }
         form => {
@@ -361,7 +392,7 @@ pub(crate) fn object(
             match form {
                 Output::Ndjson | Output::Json => {
                     let map: serde_json::Map<String, Value> = flat.into_iter().collect();
-                    serde_json::to_writer(&mut *out, &map)?;
+                    write_json(&mut *out, style, &map)?;
                     out.write_all(b"\n")
                 }
                 Output::Csv => {

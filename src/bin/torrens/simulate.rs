@@ -25,6 +25,7 @@ use crate::paint::Paint;
 use crate::render::{count, grouped, printable, size};
 use crate::repair::directories;
 use crate::sheet::{JSON_VERSION, object};
+use crate::stores::Seen;
 use crate::verdict::{VerdictJson, sentence};
 use crate::view::{Style, Target, View};
 use crate::{look, state};
@@ -348,7 +349,11 @@ fn screen(
         writeln!(out, "{} {open} that opening would end", head("open"))?;
     }
     writeln!(out)?;
-    state::show(&mut out, &[], after, style)?;
+    let after = Seen {
+        name: None,
+        what: after,
+    };
+    state::show(&mut out, &[], &[after], style)?;
     writeln!(out)?;
     match changed.len() {
         0 => writeln!(out, "nothing differs from the present")?,

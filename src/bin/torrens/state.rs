@@ -1,5 +1,6 @@
 //! `torrens state`: the region table of a store, now or at an earlier point.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use clap::Parser;
@@ -12,20 +13,21 @@ use torrens::{KeyRange, RegionId};
 use crate::exit::{Exit, Failure};
 use crate::json::{Fields, Value};
 use crate::look;
-use crate::output::{Out, width};
+use crate::output::{Out, note};
 use crate::paint::Paint;
-use crate::render::{count, cut, printable};
+use crate::render::{count, printable};
 use crate::select::region;
 use crate::sheet::{Column, JSON_VERSION, Sheet, left, right};
-use crate::view::{Output, Style, Target, View};
+use crate::stores::{self, Seen};
+use crate::view::{Output, Style, Targets, View};
 
 const COLUMNS: [Column; 9] = [
     left("REGION"),
-    left("PEER"),
+    left("PEER").shown_from(60),
     left("RANGE"),
     left("EPOCH"),
     left("STAGE"),
-    left("PEERS"),
+    left("PEERS").shown_from(60),
     left("CACHE").shown_from(100),
     left("META").shown_from(130),
     right("SINCE").shown_from(110),
@@ -35,7 +37,7 @@ const COLUMNS: [Column; 9] = [
 #[derive(Debug, Parser)]
 pub(crate) struct Args {
     #[command(flatten)]
-    target: Target,
+    target: Targets,
     /// The state at this point instead of the newest: 8412, @09:21:07, ~5, boot:-1, ckpt:last, first, durable
     #[arg(long, value_name = "POINT")]
     at: Option<Point>,
@@ -55,80 +57,102 @@ pub(crate) fn run(args: Args) -> Exit {
 }
 
 fn state(args: &Args) -> Result<Exit, Failure> {
-    let inspector = args.view.open(&args.target)?;
-    let style = args.view.style(&inspector);
-    let at = args.at.map(|point| inspector.resolve(point)).transpose();
-    let at = at.map_err(look::failure)?;
-    let picture = inspector.look(at).map_err(look::failure)?;
-    let failure = look::verdict_failure(&args.target.path(), &picture.report);
-    // Damage before the point is what keeps it from being reached.
-    if let Some(failure) = &failure
-        && at.is_some_and(|at| at > picture.position)
-    {
-        return Err(failure.clone());
-    }
+    let gathered = stores::gather(&args.target, &args.view, |one, inspector| {
+        let at = args.at.map(|point| inspector.resolve(point)).transpose();
+        let at = at.map_err(look::failure)?;
+        let picture = inspector.look(at).map_err(look::failure)?;
+        let failure = look::verdict_failure(&one.path, &picture.report);
+        // Damage before the point is what keeps it from being reached.
+        if let Some(failure) = &failure
+            && at.is_some_and(|at| at > picture.position)
+        {
+            return Err(failure.clone());
+        }
+        // Up to the position that was asked for everything was there, whatever comes behind it.
+        Ok((picture, Exit::OK, failure.filter(|_| at.is_none())))
+    })?;
     let mut out = Out::lock();
-    let written = show(&mut out, &args.region, &picture, &style);
-    // Up to the position that was asked for everything was there, whatever comes behind it.
-    let failure = failure.filter(|_| at.is_none());
-    let exit = out.finish(
-        written,
-        failure.as_ref().map_or(Exit::OK, |failure| failure.exit),
-    );
-    if let Some(failure) = failure {
-        failure.report();
-    }
-    Ok(exit)
+    let seen: Vec<Seen<&Picture>> = gathered.seen.iter().map(Seen::borrowed).collect();
+    let written = show(&mut out, &args.region, &seen, &gathered.style);
+    Ok(gathered.finish(out, written))
 }
 
-/// The regions of a register, as lines for a person or as objects.
+/// The regions of registers, as lines for a person or as objects; those of one id side by side.
 pub(crate) fn show(
     out: &mut impl Write,
     regions: &[RegionId],
-    picture: &Picture,
+    stores: &[Seen<&Picture>],
     style: &Style,
 ) -> io::Result<()> {
-    let register = &picture.register;
-    let mut sheet = Sheet::new(style, &COLUMNS);
+    let is_several = stores.iter().any(|seen| seen.name.is_some());
+    let mut sheet = Sheet::new(style, &stores::columns(is_several, &COLUMNS));
     let is_wanted = |id: RegionId| regions.is_empty() || regions.contains(&id);
-    for (id, peer) in peers(register).filter(|(id, _)| is_wanted(*id)) {
-        let paint = match peer.stage {
-            PeerStage::Damaged(_) => Paint::Bad,
-            PeerStage::Normal(_) | PeerStage::Witness(_) => Paint::Plain,
-            _ => Paint::Warn,
-        };
-        let cells = || cells(register, id, peer, &style.keys);
-        let region = peer.stage.region();
-        let range = region.map(|region| FieldValue::from(&region.range));
-        let peers = region
-            .map(|region| FieldValue::List(region.peers.iter().map(FieldValue::from).collect()));
-        let json = region_json(
-            register,
-            id,
-            peer,
-            range.as_ref(),
-            peers.as_ref(),
-            &style.keys,
-        );
-        sheet.row(out, paint, cells, &json)?;
+    let all = stores
+        .iter()
+        .flat_map(|seen| seen.what.register.region_ids());
+    let ids: BTreeSet<RegionId> = all.filter(|id| is_wanted(*id)).collect();
+    for id in ids {
+        for seen in stores {
+            if let Some(peer) = seen.what.register.peer(id) {
+                row(out, &mut sheet, seen, id, peer, style)?;
+            }
+        }
     }
     if style.is_for_people() && style.fields.is_empty() {
         sheet.end(out)?;
-        let width = match style.output {
-            Output::Table => width(),
-            _ => usize::MAX,
-        };
-        let tombstones = tombstone_lines(register, &is_wanted);
-        for line in tombstones.chain(deletion_lines(register, &is_wanted, &style.keys)) {
-            writeln!(out, "{}", cut(&line, width))?;
+        for seen in stores {
+            let (register, prefix) = (&seen.what.register, stores::prefix(seen.name.as_deref()));
+            let tombstones = tombstone_lines(register, &is_wanted);
+            let deletions = deletion_lines(register, &is_wanted, &style.keys);
+            let ends = [
+                key_space(register, &style.keys),
+                format!("state after LSN {}", seen.what.position),
+            ];
+            for line in tombstones.chain(deletions).chain(ends) {
+                note(out, &format!("{prefix}{line}"), style)?;
+            }
         }
-        writeln!(out, "{}", cut(&key_space(register, &style.keys), width))?;
-        return writeln!(out, "state after LSN {}", picture.position);
+        return Ok(());
     }
     if matches!(style.output, Output::Ndjson | Output::Json) && style.fields.is_empty() {
-        more_json(&mut sheet, out, picture, &is_wanted, style)?;
+        for seen in stores {
+            let dir = seen.name.as_deref();
+            more_json(&mut sheet, out, seen.what, &is_wanted, dir, style)?;
+        }
     }
     sheet.end(out)
+}
+
+/// One region of one store.
+fn row(
+    out: &mut impl Write,
+    sheet: &mut Sheet,
+    seen: &Seen<&Picture>,
+    id: RegionId,
+    peer: &PeerState,
+    style: &Style,
+) -> io::Result<()> {
+    let (register, dir) = (&seen.what.register, seen.name.as_deref());
+    let paint = match peer.stage {
+        PeerStage::Damaged(_) => Paint::Bad,
+        PeerStage::Normal(_) | PeerStage::Witness(_) => Paint::Plain,
+        _ => Paint::Warn,
+    };
+    let cells = || stores::cells(dir, cells(register, id, peer, &style.keys));
+    let region = peer.stage.region();
+    let range = region.map(|region| FieldValue::from(&region.range));
+    let peers =
+        region.map(|region| FieldValue::List(region.peers.iter().map(FieldValue::from).collect()));
+    let mut json = region_json(
+        register,
+        id,
+        peer,
+        range.as_ref(),
+        peers.as_ref(),
+        &style.keys,
+    );
+    json.dir = dir;
+    sheet.row(out, paint, cells, &json)
 }
 
 /// The columns of one region.
@@ -261,6 +285,9 @@ struct RegionJson<'a> {
     meta_index: Option<u64>,
     meta_term: Option<u64>,
     since_lsn: Option<u64>,
+    /// Of several stores: which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dir: Option<&'a str>,
 }
 
 #[derive(JsonSchema, Serialize)]
@@ -312,6 +339,7 @@ fn region_json<'a>(
         meta_index: meta.map(|meta| meta.index),
         meta_term: meta.map(|meta| meta.term),
         since_lsn: register.last_transition(id).map(|lsn| lsn.get()),
+        dir: None,
     }
 }
 
@@ -321,6 +349,7 @@ fn more_json(
     out: &mut impl Write,
     picture: &Picture,
     is_wanted: &impl Fn(RegionId) -> bool,
+    dir: Option<&str>,
     style: &Style,
 ) -> io::Result<()> {
     let register = &picture.register;
@@ -329,6 +358,7 @@ fn more_json(
         let epoch = tombstone.epoch;
         line(&Tagged {
             v: JSON_VERSION,
+            dir,
             tombstone: Some(TombstoneJson {
                 region: id.0,
                 highest_peer: tombstone.highest_peer.0,
@@ -346,6 +376,7 @@ fn more_json(
         let range = FieldValue::from(&deletion.range);
         line(&Tagged {
             v: JSON_VERSION,
+            dir,
             pending_deletion: Some(DeletionJson {
                 id: id.to_string(),
                 region: deletion.cause.region().0,
@@ -368,6 +399,7 @@ fn more_json(
     ];
     line(&Tagged {
         v: JSON_VERSION,
+        dir,
         state: Some(Fields(&end, &style.keys)),
         ..Tagged::default()
     })
@@ -377,6 +409,9 @@ fn more_json(
 #[derive(Default, JsonSchema, Serialize)]
 struct Tagged<'a> {
     v: u32,
+    /// Of several stores: which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dir: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tombstone: Option<TombstoneJson>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,6 @@
 //! `torrens stats`: counts, sizes and rates of the records.
 
-use std::io::{self, Write};
+use std::io;
 
 use clap::{Parser, ValueEnum};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -10,23 +10,24 @@ use torrens::inspector::stats::{GroupBy, Histogram, Rate, Stats, StatsRow};
 
 use crate::exit::{Exit, Failure};
 use crate::look;
-use crate::output::{Out, width};
+use crate::output::{Out, note};
 use crate::paint::Paint;
-use crate::render::{count, cut, grouped, size};
+use crate::render::{count, grouped, size};
 use crate::select::Wanted;
 use crate::sheet::{Column, JSON_VERSION, Sheet, left, right};
-use crate::view::{Output, Style, Target, View};
+use crate::stores::{self, Gathered};
+use crate::view::{Output, Style, Targets, View};
 
 const COLUMNS: [Column; 9] = [
     left("NAME"),
     right("RECORDS"),
-    right("SHARE"),
+    right("SHARE").shown_from(60),
     right("BYTES"),
     right("P50").shown_from(70),
-    right("P99"),
-    right("MAX"),
+    right("P99").shown_from(60),
+    right("MAX").shown_from(60),
     left("LAST").shown_from(90),
-    left("RATE"),
+    left("RATE").shown_from(60),
 ];
 
 /// Show how many records there are of what, how large they are, and when they came.
@@ -37,7 +38,7 @@ selected record to the last, in up to 24 steps. Exit codes: 0, or 4 to 8 as `tor
 )]
 pub(crate) struct Args {
     #[command(flatten)]
-    target: Target,
+    target: Targets,
     /// What a row stands for
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = By::Kind)]
     by: By,
@@ -69,8 +70,6 @@ pub(crate) fn run(args: Args) -> Exit {
 }
 
 fn stats(args: &Args) -> Result<Exit, Failure> {
-    let inspector = args.view.open(&args.target)?;
-    let style = args.view.style(&inspector);
     let by = match args.by {
         By::Kind => GroupBy::Kind,
         By::Family => GroupBy::Family,
@@ -79,20 +78,15 @@ fn stats(args: &Args) -> Result<Exit, Failure> {
         By::Boot => GroupBy::Boot,
         By::Segment => GroupBy::Segment,
     };
-    let stats = inspector
-        .stats(&args.wanted.selection(), by)
-        .map_err(look::failure)?;
+    let selection = args.wanted.selection();
+    let gathered = stores::gather(&args.target, &args.view, |one, inspector| {
+        let stats = inspector.stats(&selection, by).map_err(look::failure)?;
+        let failure = look::verdict_failure(&one.path, &stats.report);
+        Ok((stats, Exit::OK, failure))
+    })?;
     let mut out = Out::lock();
-    let written = show(&mut out, args, &stats, &style);
-    let failure = look::verdict_failure(&args.target.path(), &stats.report);
-    let exit = out.finish(
-        written,
-        failure.as_ref().map_or(Exit::OK, |failure| failure.exit),
-    );
-    if let Some(failure) = failure {
-        failure.report();
-    }
-    Ok(exit)
+    let written = show(&mut out, args, &gathered);
+    Ok(gathered.finish(out, written))
 }
 
 #[derive(JsonSchema, Serialize)]
@@ -110,6 +104,9 @@ struct Row<'a> {
     last_ts: Option<String>,
     rate_slot_micros: u64,
     rate: &'a [u64],
+    /// Of several stores: which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dir: Option<&'a str>,
 }
 
 #[derive(JsonSchema, Serialize)]
@@ -123,7 +120,7 @@ struct TotalJson<'a> {
     gaps: u64,
 }
 
-fn row(row: &StatsRow) -> Row<'_> {
+fn row<'a>(row: &'a StatsRow, dir: Option<&'a str>) -> Row<'a> {
     let ts = |micros: u64| (micros > 0).then(|| timestamp(micros));
     Row {
         v: JSON_VERSION,
@@ -139,6 +136,7 @@ fn row(row: &StatsRow) -> Row<'_> {
         last_ts: ts(row.last.micros),
         rate_slot_micros: row.rate.slot_micros(),
         rate: row.rate.slots(),
+        dir,
     }
 }
 
@@ -164,8 +162,42 @@ fn spark(rate: &Rate, whole: &Rate) -> String {
     rate.slots().iter().take(used).map(block).collect()
 }
 
-fn show(out: &mut Out, args: &Args, stats: &Stats, style: &Style) -> io::Result<()> {
-    let mut sheet = Sheet::new(style, &COLUMNS);
+fn show(out: &mut Out, args: &Args, gathered: &Gathered<Stats>) -> io::Result<()> {
+    let style = &gathered.style;
+    let columns = stores::columns(gathered.is_several(), &COLUMNS);
+    let mut sheet = Sheet::new(style, &columns);
+    for seen in &gathered.seen {
+        rows(
+            out,
+            &mut sheet,
+            args,
+            seen.name.as_deref(),
+            &seen.what,
+            style,
+        )?;
+    }
+    sheet.end(out)?;
+    if !style.is_for_people() || !style.fields.is_empty() {
+        return Ok(());
+    }
+    for seen in &gathered.seen {
+        let prefix = stores::prefix(seen.name.as_deref());
+        for line in notes(args, &seen.what) {
+            note(out, &format!("{prefix}{line}"), style)?;
+        }
+    }
+    Ok(())
+}
+
+/// The rows of one store, and that of all of them together.
+fn rows(
+    out: &mut Out,
+    sheet: &mut Sheet,
+    args: &Args,
+    dir: Option<&str>,
+    stats: &Stats,
+    style: &Style,
+) -> io::Result<()> {
     let total = stats.total.records.max(1);
     let share = |records: u64| {
         let tenths = records.saturating_mul(1000) / total;
@@ -181,7 +213,7 @@ fn show(out: &mut Out, args: &Args, stats: &Stats, style: &Style) -> io::Result<
             _ => row.bytes.to_string(),
         };
         let quantile = |sizes: &Histogram, per_mille| number(sizes.quantile(per_mille));
-        vec![
+        let cells = vec![
             row.name.clone(),
             number(row.records),
             share(row.records),
@@ -191,61 +223,57 @@ fn show(out: &mut Out, args: &Args, stats: &Stats, style: &Style) -> io::Result<
             number(row.sizes.max()),
             style.time(Some(row.last.micros)),
             spark(&row.rate, &stats.total.rate),
-        ]
+        ];
+        stores::cells(dir, cells)
     };
     for one in stats.rows.iter().take(args.top.unwrap_or(usize::MAX)) {
-        sheet.row(out, Paint::Plain, || cells(one), &row(one))?;
+        sheet.row(out, Paint::Plain, || cells(one), &row(one, dir))?;
     }
     let group = &stats.group_sizes;
     let totals = TotalJson {
-        row: row(&stats.total),
+        row: row(&stats.total, dir),
         groups: stats.groups,
         group_records_p50: group.quantile(500),
         group_records_p99: group.quantile(990),
         group_records_max: group.max(),
         gaps: stats.gaps,
     };
-    sheet.row(out, Paint::Head, || cells(&stats.total), &totals)?;
-    sheet.end(out)?;
-    if !style.is_for_people() || !style.fields.is_empty() {
-        return Ok(());
-    }
-    let left_out = stats
-        .rows
-        .len()
-        .saturating_sub(args.top.unwrap_or(usize::MAX));
-    let width = match style.output {
-        Output::Table => width(),
-        _ => usize::MAX,
-    };
-    let mut line = |text: String| writeln!(out, "{}", cut(&text, width));
+    sheet.row(out, Paint::Head, || cells(&stats.total), &totals)
+}
+
+/// What is said of one store below the rows.
+fn notes(args: &Args, stats: &Stats) -> Vec<String> {
+    let group = &stats.group_sizes;
+    let mut notes = Vec::new();
+    let shown = args.top.unwrap_or(usize::MAX);
+    let left_out = stats.rows.len().saturating_sub(shown);
     if left_out > 0 {
-        line(format!(
+        notes.push(format!(
             "{} with fewer records left out",
             count(left_out as u64, "row")
-        ))?;
+        ));
     }
-    line(format!(
+    notes.push(format!(
         "{}: records in one, p50 {}, p99 {}, max {}",
         count(stats.groups, "group"),
         grouped(group.quantile(500)),
         grouped(group.quantile(990)),
         grouped(group.max())
-    ))?;
+    ));
     if stats.total.last.micros > stats.total.first.micros {
         let micros = stats.total.last.micros - stats.total.first.micros;
         let per_second = stats.total.records.saturating_mul(1_000_000) / micros.max(1);
-        line(format!(
+        notes.push(format!(
             "{} from the first to the last, {} a second on average; one step of RATE is {}",
             duration(micros),
             count(per_second, "record"),
             duration(stats.total.rate.slot_micros())
-        ))?;
+        ));
     }
-    match stats.gaps {
-        0 => Ok(()),
-        gaps => line(format!("{} in the history", count(gaps, "gap"))),
+    if stats.gaps > 0 {
+        notes.push(format!("{} in the history", count(stats.gaps, "gap")));
     }
+    notes
 }
 
 /// The schemas of a row and of the totals.

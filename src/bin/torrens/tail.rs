@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use torrens::inspector::{Description, Follow, FollowItem, KindPattern, Selected};
+use torrens::inspector::{
+    Description, Follow, FollowItem, Inspector, KindPattern, Selected, Selection,
+};
 use torrens_journal::Lsn;
 
 use crate::dump::{Amount, Pipe};
@@ -14,7 +16,9 @@ use crate::interrupt;
 use crate::look;
 use crate::output::Out;
 use crate::select::Wanted;
-use crate::view::{Target, View};
+use crate::view::{Targets, View};
+
+mod several;
 
 /// Records shown before the first that is waited for.
 const LAST_DEFAULT: u64 = 10;
@@ -29,7 +33,7 @@ goes away. Without any of these it goes on for ever. Records are shown when some
 )]
 pub(crate) struct Args {
     #[command(flatten)]
-    target: Target,
+    target: Targets,
     #[command(flatten)]
     wanted: Wanted,
     #[command(flatten)]
@@ -66,21 +70,15 @@ pub(crate) fn run(args: Args) -> Exit {
 
 fn tail(mut args: Args) -> Result<Exit, Failure> {
     args.amount.last.get_or_insert(LAST_DEFAULT);
-    let inspector = args.view.open(&args.target)?;
+    // Whoever waits for what comes sees it at once.
+    args.view.no_pager = true;
+    let Some(path) = args.target.only() else {
+        return several::tail(&args, args.target.named());
+    };
+    let inspector = args.view.open_path(&path)?;
     let style = args.view.style(&inspector);
     let selection = args.wanted.selection();
-    let picture = inspector.survey().map_err(look::failure)?;
-    let durable = picture
-        .report
-        .witness
-        .map_or(Lsn::ZERO, |witness| witness.lsn);
-    // What comes later is followed from the record behind the last one that is shown now.
-    let last = match args.unsynced || !picture.writer.is_open {
-        true => picture.report.last_lsn,
-        false => picture.report.last_lsn.min(durable),
-    };
-    let mut there = selection.clone();
-    there.lsns.last = there.lsns.last.min(last);
+    let (there, next) = there(&args, &inspector, &selection)?;
     let mut out = Out::lock();
     let mut tail = Tail {
         pipe: Pipe::new(&args.amount, &style),
@@ -102,7 +100,6 @@ fn tail(mut args: Args) -> Result<Exit, Failure> {
         .selected
         .min(args.amount.last.unwrap_or(LAST_DEFAULT));
     let written = tail.pipe.flush(&mut out);
-    let next = last.next().unwrap_or(Lsn::FIRST);
     let (ended, written) = match (written, inspector.follow(next, args.unsynced, &selection)) {
         (Ok(()), Ok(mut follow)) => tail.follow(&mut out, &mut follow),
         (Err(error), _) => (Ok(Exit::OK), Err(error)),
@@ -117,6 +114,27 @@ fn tail(mut args: Args) -> Result<Exit, Failure> {
             Err(failure)
         }
     }
+}
+
+/// What of the selection is there already, and the position from which on the rest is followed.
+fn there(
+    args: &Args,
+    inspector: &Inspector,
+    selection: &Selection,
+) -> Result<(Selection, Lsn), Failure> {
+    let picture = inspector.survey().map_err(look::failure)?;
+    let durable = picture
+        .report
+        .witness
+        .map_or(Lsn::ZERO, |witness| witness.lsn);
+    // What comes later is followed from the record behind the last one that is shown now.
+    let last = match args.unsynced || !picture.writer.is_open {
+        true => picture.report.last_lsn,
+        false => picture.report.last_lsn.min(durable),
+    };
+    let mut there = selection.clone();
+    there.lsns.last = there.lsns.last.min(last);
+    Ok((there, last.next().unwrap_or(Lsn::FIRST)))
 }
 
 struct Tail<'a> {

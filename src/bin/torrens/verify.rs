@@ -1,7 +1,6 @@
 //! `torrens verify`: is everything that can be checked as it must be? The exit code is the answer.
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use clap::Parser;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -11,10 +10,10 @@ use torrens_recovery::Verdict;
 
 use crate::exit::{Exit, Failure};
 use crate::look;
-use crate::output::Out;
 use crate::paint::Paint;
 use crate::render::{count, grouped, printable, size};
 use crate::sheet::object;
+use crate::stores::{self, Looked, One};
 use crate::verdict::{VerdictJson, sentence, stop};
 use crate::view::{Style, Targets, View};
 
@@ -44,24 +43,48 @@ pub(crate) fn run(args: Args) -> Exit {
 }
 
 fn verify(args: &Args) -> Result<Exit, Failure> {
-    look::each(&args.target, &args.view, |path| verify_one(args, path))
+    stores::each(&args.target, &args.view, |one, out| {
+        verify_one(args, one, out)
+    })
 }
 
-fn verify_one(args: &Args, path: &Path) -> Result<Exit, Failure> {
-    let inspector = args.view.open_path(path)?;
+fn verify_one(args: &Args, one: &One, mut out: &mut dyn Write) -> Result<Looked, Failure> {
+    let inspector = args.view.open_path(&one.path)?;
     let style = args.view.style(&inspector);
     let found = inspector.verify().map_err(look::failure)?;
-    let mut out = Out::lock();
-    let screen = |out: &mut dyn Write| text(out, args, &found, &style);
-    let json = json(path, &found);
+    let screen = |out: &mut dyn Write| {
+        match (&one.name, args.quiet) {
+            (None, _) => {}
+            (Some(_), true) => write!(out, "{}", one.prefix())?,
+            (Some(_), false) => writeln!(out, "{}", Paint::Head.on(&one.title(), style.color))?,
+        }
+        text(out, args, one.name.as_deref(), &found, &style)
+    };
+    let json = json(one, &found);
     let written = match args.quiet {
-        true => object(&mut out, &style, &json.verdict, screen),
+        true => {
+            let quiet = QuietJson {
+                verdict: &json.verdict,
+                dir: one.name.as_deref(),
+            };
+            object(&mut out, &style, &quiet, screen)
+        }
         false => object(&mut out, &style, &json, screen),
     };
-    Ok(out.finish(written, Exit::of(found.exit_code())))
+    Ok(Looked {
+        written,
+        exit: Exit::of(found.exit_code()),
+        failure: None,
+    })
 }
 
-fn text(out: &mut dyn Write, args: &Args, found: &Verification, style: &Style) -> io::Result<()> {
+fn text(
+    out: &mut dyn Write,
+    args: &Args,
+    name: Option<&str>,
+    found: &Verification,
+    style: &Style,
+) -> io::Result<()> {
     if !args.quiet {
         lines(out, found)?;
     }
@@ -70,9 +93,14 @@ fn text(out: &mut dyn Write, args: &Args, found: &Verification, style: &Style) -
         true => "every byte verifies, and what the records say cannot be".to_owned(),
         false => sentence(report, found.picture.writer.is_open),
     };
+    // Of several stores the name stands before it.
+    let verdict = match (args.quiet, name) {
+        (true, Some(_)) => "",
+        _ => "verdict     ",
+    };
     writeln!(
         out,
-        "verdict     {} (exit {}): {sentence}",
+        "{verdict}{} (exit {}): {sentence}",
         Paint::of_exit(found.exit_code()).on(found.name(), style.color),
         found.exit_code()
     )
@@ -195,6 +223,16 @@ struct Json {
     notes: Vec<String>,
 }
 
+/// What `--quiet` writes.
+#[derive(JsonSchema, Serialize)]
+struct QuietJson<'a> {
+    #[serde(flatten)]
+    verdict: &'a VerdictJson,
+    /// Of several stores: which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dir: Option<&'a str>,
+}
+
 #[derive(JsonSchema, Serialize)]
 struct CheckpointJson {
     lsn: u64,
@@ -203,7 +241,7 @@ struct CheckpointJson {
     why: Option<String>,
 }
 
-fn json(path: &Path, found: &Verification) -> Json {
+fn json(one: &One, found: &Verification) -> Json {
     let (picture, report) = (&found.picture, &found.picture.report);
     let checkpoints = found.checkpoints.iter().map(|check| {
         let (outcome, why) = match &check.outcome {
@@ -222,7 +260,7 @@ fn json(path: &Path, found: &Verification) -> Json {
     });
     Json {
         v: 1,
-        dir: path.display().to_string(),
+        dir: one.dir(),
         open: picture.writer.is_open,
         pid: picture.writer.pid,
         verdict: VerdictJson::new(report, found.name(), found.exit_code()),
@@ -254,5 +292,5 @@ pub(crate) fn schema(generator: &mut SchemaGenerator) -> Schema {
 
 /// The schema of `--quiet`.
 pub(crate) fn verdict_schema(generator: &mut SchemaGenerator) -> Schema {
-    generator.subschema_for::<VerdictJson>()
+    generator.subschema_for::<QuietJson<'_>>()
 }

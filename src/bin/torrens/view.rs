@@ -11,9 +11,10 @@ use torrens::inspector::clock::{short_time, timestamp};
 use torrens::inspector::{Inspector, KeyForm, KeyMask};
 
 use crate::decoder::Decoder;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::look;
 use crate::output::is_terminal;
+use crate::pager;
 use crate::progress::{self, ProgressWhen};
 use crate::render::age;
 
@@ -27,6 +28,9 @@ pub(crate) struct Target {
     /// standard input [default: $TORRENS_DIR, or the current directory]
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// Others, which are refused with a reason
+    #[arg(hide = true)]
+    others: Vec<PathBuf>,
 }
 
 impl Target {
@@ -35,6 +39,14 @@ impl Target {
         let of_environment = || std::env::var_os("TORRENS_DIR").map(PathBuf::from);
         let named = self.dir.clone().or_else(of_environment);
         named.unwrap_or_else(|| PathBuf::from("."))
+    }
+
+    /// The path, if there are no others.
+    pub(crate) fn only(&self) -> Result<PathBuf, Failure> {
+        match self.others.is_empty() {
+            true => Ok(self.path()),
+            false => Err(Exit::one_directory("this command")),
+        }
     }
 }
 
@@ -51,7 +63,11 @@ impl Targets {
     /// The directories with their names.
     pub(crate) fn named(&self) -> Vec<(String, PathBuf)> {
         if self.dirs.is_empty() {
-            let path = Target { dir: None }.path();
+            let only = Target {
+                dir: None,
+                others: Vec::new(),
+            };
+            let path = only.path();
             return vec![(path.display().to_string(), path)];
         }
         self.dirs.iter().map(|dir| named(dir)).collect()
@@ -110,6 +126,13 @@ pub(crate) struct View {
     /// {"lsn":N,"kind":KIND,"payload":"HEX"}, and answers with a line of JSON; null declines
     #[arg(long, value_name = "COMMAND")]
     decoder: Option<String>,
+    /// Whole numbers in JSON: as numbers, or as text for readers that keep numbers as doubles and round those above
+    /// 2^53
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = Numbers::Number)]
+    u64: Numbers,
+    /// No pager, also on a terminal; which one it is say TORRENS_PAGER and PAGER [default: less]
+    #[arg(long)]
+    pub(crate) no_pager: bool,
     /// The version of the JSON objects that is wanted; this torrens has version 1
     #[arg(long, value_name = "V", value_parser = clap::value_parser!(u32).range(1..=1))]
     schema_version: Option<u32>,
@@ -131,6 +154,13 @@ pub(crate) enum Output {
     Json,
     /// Comma-separated values with a header
     Csv,
+}
+
+/// Forms of whole numbers in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Numbers {
+    Number,
+    String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -197,6 +227,8 @@ pub(crate) struct Style {
     pub(crate) raw: bool,
     /// Who says what records mean.
     pub(crate) decoder: Option<Decoder>,
+    /// Whether whole numbers in JSON are text.
+    pub(crate) numbers_as_text: bool,
     times: Times,
     now_micros: u64,
 }
@@ -213,6 +245,8 @@ impl View {
             redact_with: None,
             progress,
             decoder: None,
+            u64: Numbers::Number,
+            no_pager: true,
             schema_version: None,
             threads: None,
         }
@@ -220,11 +254,14 @@ impl View {
 
     /// Opens a directory for looking at, with progress.
     pub(crate) fn open(&self, target: &Target) -> Result<Inspector, Failure> {
-        self.open_path(&target.path())
+        self.open_path(&target.only()?)
     }
 
     /// Opens another directory.
     pub(crate) fn open_path(&self, path: &std::path::Path) -> Result<Inspector, Failure> {
+        if !self.no_pager {
+            pager::want();
+        }
         let opened = match path.as_os_str() == STREAM {
             true => Inspector::read(&mut std::io::stdin().lock()),
             false => Inspector::open_packed(path),
@@ -259,11 +296,6 @@ impl View {
         self.style_at(0)
     }
 
-    /// Whether the form is for a person.
-    pub(crate) fn is_for_people(&self) -> bool {
-        matches!(self.output, None | Some(Output::Table | Output::Text))
-    }
-
     fn style_at(&self, now_micros: u64) -> Style {
         let decoder = self.decoder.as_deref().and_then(Decoder::start);
         Style {
@@ -289,6 +321,7 @@ impl View {
             // What was redacted would be given away by what is said of the whole record.
             decoder: decoder.filter(|_| self.keys != Keys::Redact),
             raw: false,
+            numbers_as_text: self.u64 == Numbers::String,
             times: self.times,
             now_micros,
         }
@@ -363,6 +396,7 @@ impl Style {
             times: Times::Utc,
             raw: false,
             decoder: None,
+            numbers_as_text: false,
             now_micros,
         }
     }

@@ -14,23 +14,24 @@ use torrens::{Key, PeerId, RegionEpoch, RegionId, StoreId};
 use crate::changes::{ChangedJson, changed_text};
 use crate::exit::{Exit, Failure};
 use crate::look;
-use crate::output::{Out, width, wrapped};
+use crate::output::{note, width, wrapped};
 use crate::paint::Paint;
 use crate::record::peer_text;
 use crate::render::{count, cut, printable};
 use crate::select::{peer, region};
 use crate::sheet::{JSON_VERSION, object};
-use crate::view::{Output, Style, Target, View};
+use crate::stores::{self, Looked, One};
+use crate::view::{Output, Style, Targets, View};
 
 /// Show why a region, a peer or a key is as it is: the records that made it so.
 #[derive(Debug, Parser)]
 #[command(
     group = ArgGroup::new("what").required(true),
-    after_help = "Exit codes: 0 answered, 1 it was never here, 4 to 8 as `torrens verify`."
+    after_help = "Exit codes: 0 answered, 1 it was never here (of several stores: in none), 4 to 8 as `torrens verify`."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
-    target: Target,
+    target: Targets,
     /// This region: 7 or r7
     #[arg(long, value_name = "ID", group = "what", value_parser = region)]
     region: Option<RegionId>,
@@ -66,7 +67,18 @@ fn why(args: &Args) -> Result<Exit, Failure> {
         // The arguments' group demands one.
         (None, None, None) => return Ok(Exit::USAGE),
     };
-    let inspector = args.view.open(&args.target)?;
+    stores::each(&args.target, &args.view, |one, out| {
+        why_one(args, &question, one, out)
+    })
+}
+
+fn why_one(
+    args: &Args,
+    question: &Question,
+    one: &One,
+    mut out: &mut dyn Write,
+) -> Result<Looked, Failure> {
+    let inspector = args.view.open_path(&one.path)?;
     let style = args.view.style(&inspector);
     let until = args
         .at
@@ -74,25 +86,27 @@ fn why(args: &Args) -> Result<Exit, Failure> {
         .transpose()
         .map_err(look::failure)?;
     let answer = inspector
-        .why(&question, until, args.cache)
+        .why(question, until, args.cache)
         .map_err(look::failure)?;
     let (reason, folded) = &answer;
-    let json = json(reason, folded, &style);
-    let mut out = Out::lock();
+    let json = json(one, reason, folded, &style);
     let written = object(&mut out, &style, &json, |out| {
-        screen(out, &question, reason, folded, &style)
+        if one.name.is_some() {
+            writeln!(out, "{}", Paint::Dim.on(&one.title(), style.color))?;
+        }
+        screen(out, question, reason, folded, &style)
     });
-    let failure = look::folded_failure(&args.target.path(), folded, until);
+    let failure = look::folded_failure(&one.path, folded, until);
     let exit = match (&failure, reason.region) {
         (Some(failure), _) => failure.exit,
         (None, Some(_)) => Exit::OK,
         (None, None) => Exit::NEGATIVE,
     };
-    let exit = out.finish(written, exit);
-    if let Some(failure) = failure {
-        failure.report();
-    }
-    Ok(exit)
+    Ok(Looked {
+        written,
+        exit,
+        failure,
+    })
 }
 
 /// What it is now, in one sentence.
@@ -160,7 +174,7 @@ fn way_back(register: &Register, region: RegionId) -> Option<String> {
 }
 
 fn screen(
-    out: &mut dyn Write,
+    mut out: &mut dyn Write,
     question: &Question,
     reason: &Reason,
     folded: &Folded,
@@ -232,7 +246,8 @@ fn screen(
             .map(|one| changed_text(one, &style.keys))
             .collect();
         if !changed.is_empty() {
-            let indent = " ".repeat(room + 4 + time.chars().count());
+            let column = room + 4 + time.chars().count();
+            let indent = " ".repeat(if column > width / 2 { 4 } else { column });
             wrapped(out, &format!("{indent}→ "), &changed.join("; "), style)?;
         }
     }
@@ -246,7 +261,7 @@ fn screen(
         _ => {}
     }
     if let Some(way_back) = way_back(&folded.register, region) {
-        writeln!(out, "{}", cut(&way_back, width))?;
+        note(&mut out, &way_back, style)?;
     }
     Ok(())
 }
@@ -261,6 +276,9 @@ struct Json<'a> {
     links: Vec<LinkJson<'a>>,
     way_back: Option<String>,
     at_lsn: u64,
+    /// Of several stores: which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dir: Option<&'a str>,
 }
 
 #[derive(JsonSchema, Serialize)]
@@ -273,7 +291,7 @@ struct LinkJson<'a> {
     changed: Vec<ChangedJson<'a>>,
 }
 
-fn json<'a>(reason: &Reason, folded: &Folded, style: &'a Style) -> Json<'a> {
+fn json<'a>(one: &'a One, reason: &Reason, folded: &Folded, style: &'a Style) -> Json<'a> {
     let links = reason.links.iter().map(|link| LinkJson {
         lsn: link.description.lsn.get(),
         ts: link
@@ -302,6 +320,7 @@ fn json<'a>(reason: &Reason, folded: &Folded, style: &'a Style) -> Json<'a> {
             .region
             .and_then(|region| way_back(&folded.register, region)),
         at_lsn: folded.position.get(),
+        dir: one.name.as_deref(),
     }
 }
 

@@ -10,12 +10,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use torrens_journal::SegmentId;
-use torrens_journal::disk::{
-    Disk, DiskFile, DiskLock, Entry, EntryKind, LockError, OpenMode, RealDisk, SyncPath,
-};
-use torrens_journal::format::{MARK_FILE_NAME, SEGMENT_BYTES_MAX};
+use torrens_journal::disk::{Disk, DiskFile, Entry, EntryKind, OpenMode, RealDisk};
+use torrens_journal::format::{MARK_FILE_NAME, MARK_PAGES, PAGE_BYTES, SEGMENT_BYTES_MAX};
 use torrens_recovery::checkpoint;
 
+use super::read_only::Readable;
 use super::slice::Slice;
 use super::unpack::spool;
 
@@ -67,19 +66,20 @@ impl PackedDisk {
         if let Some((_, slice)) = unpacked.get(path).filter(|(then, _)| *then == state) {
             return Ok(slice.clone());
         }
-        let bytes_max = match segment_name(path) {
-            true => SEGMENT_BYTES_MAX,
-            false => CHECKPOINT_BYTES_MAX,
-        };
+        let bytes_max = bytes_max(path);
         let slice = spool(&mut File::open(&packed)?, bytes_max)?;
         unpacked.insert(path.to_owned(), (state, slice.clone()));
         Ok(slice)
     }
 }
 
-fn segment_name(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| SegmentId::from_file_name(name).is_some())
+/// What a file of that name unpacks to at most, whatever was packed in it.
+fn bytes_max(path: &Path) -> u64 {
+    match path.file_name().and_then(|name| name.to_str()) {
+        Some(MARK_FILE_NAME) => MARK_PAGES * PAGE_BYTES,
+        Some(name) if SegmentId::from_file_name(name).is_some() => SEGMENT_BYTES_MAX,
+        _ => CHECKPOINT_BYTES_MAX,
+    }
 }
 
 /// Whether a file of that name is looked for in a packed form.
@@ -89,9 +89,9 @@ fn may_be_packed(name: &str) -> bool {
         || checkpoint::lsn_of_name(name).is_some()
 }
 
-impl Disk for PackedDisk {
-    fn create_dir_all(&self, _: &Path) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
+impl Readable for PackedDisk {
+    fn real(&self) -> &RealDisk {
+        &self.disk
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
@@ -123,11 +123,8 @@ impl Disk for PackedDisk {
         Ok(entries)
     }
 
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
-        if mode != OpenMode::Read {
-            return Err(io::ErrorKind::Unsupported.into());
-        }
-        match self.disk.open(path, mode) {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        match self.disk.open(path, OpenMode::Read) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let name = path.file_name().and_then(|name| name.to_str());
                 match name.is_some_and(may_be_packed) {
@@ -139,35 +136,7 @@ impl Disk for PackedDisk {
         }
     }
 
-    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn remove(&self, _: &Path) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn sync_dir(&self, _: &Path) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn lock(&self, _: &Path) -> Result<Box<dyn DiskLock>, LockError> {
-        Err(LockError::Io(io::ErrorKind::Unsupported.into()))
-    }
-
     fn lock_holder(&self, path: &Path) -> io::Result<Option<u32>> {
         self.disk.lock_holder(path)
-    }
-
-    fn random_u64(&self) -> u64 {
-        self.disk.random_u64()
-    }
-
-    fn wall_clock_micros(&self) -> u64 {
-        self.disk.wall_clock_micros()
-    }
-
-    fn sync_path(&self) -> SyncPath {
-        self.disk.sync_path()
     }
 }

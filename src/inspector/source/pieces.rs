@@ -6,13 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use torrens_journal::disk::{
-    Disk, DiskFile, DiskLock, Entry, EntryKind, LockError, OpenMode, RealDisk, SyncPath,
-};
+use torrens_journal::disk::{DiskFile, Entry, EntryKind, RealDisk};
 use torrens_journal::format::{PAGE_BYTES, SEGMENT_MAGIC};
 use torrens_journal::header::decode;
 use torrens_journal::{HeaderFault, SegmentHeader, SegmentId};
 
+use super::read_only::Readable;
 use super::slice::Slice;
 
 /// A journal's directory that is none.
@@ -91,13 +90,9 @@ impl PiecesDisk {
     }
 }
 
-fn read_only<T>() -> io::Result<T> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-impl Disk for PiecesDisk {
-    fn create_dir_all(&self, _: &Path) -> io::Result<()> {
-        read_only()
+impl Readable for PiecesDisk {
+    fn real(&self) -> &RealDisk {
+        &self.disk
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
@@ -112,45 +107,17 @@ impl Disk for PiecesDisk {
         Ok(self.segments.iter().map(entry).collect())
     }
 
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let name = path.file_name().and_then(|name| name.to_str());
         let id = name.and_then(SegmentId::from_file_name);
         match id.and_then(|id| self.segments.get(&id)) {
-            Some(_) if mode != OpenMode::Read => read_only(),
             Some(slice) if path.parent() == Some(&self.journal) => Ok(Arc::new(slice.clone())),
             _ => Err(io::ErrorKind::NotFound.into()),
         }
     }
 
-    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
-        read_only()
-    }
-
-    fn remove(&self, _: &Path) -> io::Result<()> {
-        read_only()
-    }
-
-    fn sync_dir(&self, _: &Path) -> io::Result<()> {
-        read_only()
-    }
-
-    fn lock(&self, _: &Path) -> Result<Box<dyn DiskLock>, LockError> {
-        Err(LockError::Io(io::ErrorKind::Unsupported.into()))
-    }
-
+    /// Nobody has a stream open.
     fn lock_holder(&self, _: &Path) -> io::Result<Option<u32>> {
         Ok(None)
-    }
-
-    fn random_u64(&self) -> u64 {
-        self.disk.random_u64()
-    }
-
-    fn wall_clock_micros(&self) -> u64 {
-        self.disk.wall_clock_micros()
-    }
-
-    fn sync_path(&self) -> SyncPath {
-        self.disk.sync_path()
     }
 }

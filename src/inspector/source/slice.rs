@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use torrens_journal::disk::{DiskFile, DiskMap};
 
+use super::read_only::refused;
+
 /// So many bytes of a file, from one place on.
 #[derive(Clone, Debug)]
 pub(super) struct Slice {
@@ -53,11 +55,6 @@ impl Slice {
     }
 }
 
-/// Nothing here is written.
-fn read_only<T>() -> io::Result<T> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
 impl DiskFile for Slice {
     fn len(&self) -> io::Result<u64> {
         Ok(self.bytes)
@@ -73,19 +70,19 @@ impl DiskFile for Slice {
     }
 
     fn write_all_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
-        read_only()
+        refused()
     }
 
     fn write_zeros(&self, _: u64, _: u64) -> io::Result<()> {
-        read_only()
+        refused()
     }
 
     fn set_len(&self, _: u64) -> io::Result<()> {
-        read_only()
+        refused()
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        read_only()
+        refused()
     }
 
     fn drop_cache(&self) -> io::Result<()> {
@@ -93,6 +90,6 @@ impl DiskFile for Slice {
     }
 
     fn map(&self, _: u64) -> io::Result<Box<dyn DiskMap>> {
-        read_only()
+        refused()
     }
 }

@@ -1,4 +1,4 @@
-//! `torrens dump A B …`: the records of several stores, merged by the time at which they were decided.
+//! `torrens dump A B …`: the records of several stores, merged by the time at which they were decided ([`merged`]).
 //!
 //! Each store is read by a thread of its own, which runs ahead by a few records only.
 
@@ -16,11 +16,20 @@ use crate::output::Out;
 use crate::{interrupt, look};
 
 /// Records of one store that wait for those of the others.
-const AHEAD: usize = 256;
+pub(crate) const AHEAD: usize = 256;
 
-enum Piece {
+/// What a store has.
+pub(crate) enum Piece {
     Record(Box<Kept>),
     Gap(Gap),
+}
+
+/// One store among several, and what is wanted of it.
+pub(crate) struct Source {
+    /// What the output calls it.
+    pub(crate) name: String,
+    pub(crate) inspector: Inspector,
+    pub(crate) selection: Selection,
 }
 
 /// One store's records.
@@ -45,36 +54,22 @@ impl Feed {
 
 /// Runs the command.
 pub(super) fn dump(args: &Args, stores: Vec<(String, PathBuf)>) -> Result<Exit, Failure> {
-    let mut opened = Vec::new();
+    let mut sources = Vec::new();
     for (name, path) in stores {
-        opened.push((name, args.view.open_silent(&path)?));
+        sources.push(Source {
+            name,
+            inspector: args.view.open_silent(&path)?,
+            selection: args.wanted.selection(),
+        });
     }
-    let Some((_, first)) = opened.first() else {
+    let Some(first) = sources.first() else {
         return Ok(Exit::OK);
     };
-    let style = args.view.style(first);
-    let selection = args.wanted.selection();
+    let style = args.view.style(&first.inspector);
     let mut out = Out::lock();
     let mut pipe = Pipe::of_several(&args.amount, &style);
-    let reports = thread::scope(|scope| {
-        let mut readers = Vec::new();
-        let mut feeds = Vec::new();
-        for (name, inspector) in &opened {
-            let (sender, pieces) = sync_channel(AHEAD);
-            let selection = &selection;
-            readers.push(scope.spawn(move || read(inspector, selection, &sender, args.strict)));
-            feeds.push(Feed {
-                name: name.clone(),
-                pieces,
-                head: None,
-                micros: 0,
-            });
-        }
-        merge(&mut feeds, &mut pipe, &mut out);
-        // Whoever still reads is told by this that nobody wants more.
-        drop(feeds);
-        let joined = readers.into_iter().map(|reader| reader.join());
-        joined.flat_map(Result::ok).collect::<Vec<_>>()
+    let reports = merged(&sources, args.strict, &mut |name, piece| {
+        pipe.piece(&mut out, name, piece)
     });
     let selected = pipe.selected;
     let outcome = pipe.end(&mut out);
@@ -83,13 +78,13 @@ pub(super) fn dump(args: &Args, stores: Vec<(String, PathBuf)>) -> Result<Exit, 
         false => Exit::OK,
     };
     let mut failures = Vec::new();
-    for ((_, inspector), report) in opened.iter().zip(reports) {
+    for (source, report) in sources.iter().zip(reports) {
         let report = match report {
             Ok(report) => report,
             Err(InspectError::Stopped) => continue,
             Err(error) => return Err(look::failure(error)),
         };
-        if let Some(failure) = look::verdict_failure(inspector.path(), &report) {
+        if let Some(failure) = look::verdict_failure(source.inspector.path(), &report) {
             exit = exit.max(failure.exit);
             failures.push(failure);
         } else if args.strict && matches!(report.verdict, Verdict::TornTail(_)) {
@@ -106,13 +101,38 @@ pub(super) fn dump(args: &Args, stores: Vec<(String, PathBuf)>) -> Result<Exit, 
     Ok(exit)
 }
 
+/// Gives what the sources have, the oldest first, until `give` has enough; then what is known of each of them.
+pub(crate) fn merged(
+    sources: &[Source],
+    strict: bool,
+    give: &mut dyn FnMut(&str, Piece) -> ControlFlow<()>,
+) -> Vec<Result<RecoveryReport, InspectError>> {
+    thread::scope(|scope| {
+        let (mut readers, mut feeds) = (Vec::new(), Vec::new());
+        for source in sources {
+            let (sender, pieces) = sync_channel(AHEAD);
+            readers.push(scope.spawn(move || read(source, &sender, strict)));
+            feeds.push(Feed {
+                name: source.name.clone(),
+                pieces,
+                head: None,
+                micros: 0,
+            });
+        }
+        merge(&mut feeds, give);
+        // Whoever still reads is told by this that nobody wants more.
+        drop(feeds);
+        let joined = readers.into_iter().map(|reader| reader.join());
+        joined.flat_map(Result::ok).collect()
+    })
+}
+
 fn read(
-    inspector: &Inspector,
-    selection: &Selection,
+    source: &Source,
     sender: &SyncSender<Piece>,
     strict: bool,
 ) -> Result<RecoveryReport, InspectError> {
-    inspector.select(selection, &mut |selected| {
+    source.inspector.select(&source.selection, &mut |selected| {
         let (piece, is_last) = match selected {
             Selected::Record { item, description } => {
                 let kept = Kept::of(&item, description, None);
@@ -130,7 +150,7 @@ fn read(
 }
 
 /// The oldest first; of two at one time that of the store that was named first.
-fn merge(feeds: &mut [Feed], pipe: &mut Pipe<'_>, out: &mut Out) {
+fn merge(feeds: &mut [Feed], give: &mut dyn FnMut(&str, Piece) -> ControlFlow<()>) {
     for feed in &mut *feeds {
         feed.advance();
     }
@@ -139,18 +159,9 @@ fn merge(feeds: &mut [Feed], pipe: &mut Pipe<'_>, out: &mut Out) {
         let Some(feed) = waiting.min_by_key(|feed| feed.micros) else {
             return;
         };
-        let flow = match feed.head.take() {
-            Some(Piece::Record(kept)) => {
-                pipe.of(&feed.name);
-                pipe.record(out, &kept.item(), &kept.description)
-            }
-            Some(Piece::Gap(gap)) => {
-                pipe.of(&feed.name);
-                pipe.gap(out, &gap)
-            }
-            None => ControlFlow::Continue(()),
-        };
-        if flow.is_break() {
+        if let Some(piece) = feed.head.take()
+            && give(&feed.name, piece).is_break()
+        {
             return;
         }
         feed.advance();

@@ -81,7 +81,7 @@ pub(super) fn of(screen: &Screen) -> impl Serialize + '_ {
     });
     Json {
         v: 1,
-        dir: &screen.dir,
+        dir: &screen.name,
         format: format!("{}.{}", screen.format.0, screen.format.1),
         store: picture.register.store().map(|store| store.0),
         uuid: report.store.map(|uuid| uuid.to_string()),

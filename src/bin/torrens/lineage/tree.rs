@@ -7,7 +7,7 @@ use torrens::RegionId;
 use torrens::inspector::lineage::{Descent, Edge, Lineage};
 
 use super::{edge_text, fate};
-use crate::output::width;
+use crate::output::{note, width};
 use crate::paint::Paint;
 use crate::render::{count, cut, printable};
 use crate::view::{Output, Style};
@@ -159,5 +159,5 @@ pub(super) fn write(out: &mut impl Write, lineage: &Lineage, style: &Style) -> i
         count(splits, "new region").replace("new region", "split-off region"),
         count(merges, "merge")
     );
-    writeln!(out, "{}", cut(&line, width))
+    note(out, &line, style)
 }

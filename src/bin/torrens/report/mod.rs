@@ -51,7 +51,7 @@ pub(crate) fn run(args: Args) -> Exit {
 }
 
 fn report(args: &Args) -> Result<Exit, Failure> {
-    let path = args.target.path();
+    let path = args.target.only()?;
     let inspector = Inspector::open_packed(&path).map_err(look::failure)?;
     let inspector = inspector.watched(progress::watch(args.progress));
     let keys: KeyForm = args.keys.form(args.redact_with.as_deref());

@@ -105,7 +105,7 @@ fn serve(args: &Args) -> Result<Exit, Failure> {
     let listener = TcpListener::bind(args.listen).map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     let keys = args.keys.form(args.redact_with.as_deref());
-    let path = args.target.path();
+    let path = args.target.only()?;
     let server = Arc::new(Server {
         looks: Looks::new(path.clone(), keys, Duration::from_secs(args.refresh)),
         hosts: Hosts {

@@ -6,7 +6,7 @@ use torrens::inspector::clock::{duration, timestamp};
 use torrens::inspector::timeline::{Instant, Life, Span};
 
 use super::OfStore;
-use crate::output::width;
+use crate::output::{note, width};
 use crate::paint::Paint;
 use crate::render::{count, cut};
 use crate::view::{Output, Style};
@@ -129,7 +129,7 @@ pub(super) fn draw(
         count(lives.len() as u64, "life").replace("lifes", "lives"),
         gone
     );
-    writeln!(out, "{}", cut(&line, width))
+    note(out, &line, style)
 }
 
 /// The scale above the chart: its begin, its end, and where the store was opened.

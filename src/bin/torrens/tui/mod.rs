@@ -67,7 +67,7 @@ pub(crate) fn run(args: Args) -> Exit {
 }
 
 fn tui(args: &Args) -> Result<Exit, Failure> {
-    let path = args.target.path();
+    let path = args.target.only()?;
     // What is not there at all is said on the terminal that stays.
     let first = Inspector::open(&path).map_err(look::failure)?;
     let style = Style::of_screen(
