@@ -250,3 +250,31 @@ fn a_schema_is_printed_for_one_output_and_refused_for_none() {
     assert_eq!(refused.code, 2);
     assert!(refused.err.contains("no-such-output"), "{}", refused.err);
 }
+
+#[test]
+fn objects_of_several_stores_are_what_the_schema_says() {
+    let stores = [Store::with_history().close(), Store::with_history().close()];
+    let other = stores[1].path().to_str().unwrap();
+    let mut judge = Judge::new();
+    for (name, verb, args) in [
+        ("info", "info", &[other][..]),
+        ("verify", "verify", &[other]),
+        ("verify --quiet", "verify", &[other, "--quiet"]),
+        ("dump", "dump", &[other]),
+        ("tail", "tail", &[other, "--count", "3", "--last", "3"]),
+        ("state", "state", &[other]),
+        ("stats", "stats", &[other]),
+        ("timeline", "timeline", &[other, "--format", "list"]),
+        ("lineage", "lineage", &[other]),
+        ("owner", "owner", &[other, "--key", "a"]),
+        ("why", "why", &[other, "--region", "1"]),
+    ] {
+        let before = judge.seen.get(name).copied().unwrap_or_default();
+        judge.output(name, stores[0].path(), verb, args);
+        let objects = judge.seen[name] - before;
+        assert!(
+            objects >= 4,
+            "{name}: {objects}, of two stores in two forms"
+        );
+    }
+}
