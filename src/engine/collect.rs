@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use torrens_journal::planted;
 
 use super::EngineError;
 use super::core::Core;
@@ -133,6 +134,7 @@ impl ReadPins {
         let general = visible().min(state.keep_from.unwrap_or(Sequence::MAX));
         state.collected = state.collected.max(general);
         let below = state.pins.values().filter(|(pin, _)| *pin < general);
+        let below = below.filter(|_| !planted!("pinned-versions-collected"));
         SafePoints {
             general,
             pins: below.cloned().collect(),

@@ -10,8 +10,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use torrens_journal::Lsn;
 use torrens_journal::disk::{Disk, EntryKind};
+use torrens_journal::{Lsn, planted};
 
 /// What was set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,10 @@ pub(super) fn prune(disk: &dyn Disk, root: &Path, max: usize) -> io::Result<Vec<
         let surplus = names.len().saturating_sub(max);
         for (number, name) in names.into_iter().enumerate() {
             let path = root.join(name);
-            if number >= surplus || remove_all(disk, &path).is_err() {
+            if number >= surplus
+                || planted!("set-aside-without-a-bound")
+                || remove_all(disk, &path).is_err()
+            {
                 left.push(path);
             }
         }

@@ -141,7 +141,8 @@ impl Core {
         region: RegionId,
         incarnation: Incarnation,
     ) -> Option<Refusal> {
-        let meta_index = self.rows.missing_up_to(region, incarnation)?;
+        let missing = self.rows.missing_up_to(region, incarnation);
+        let meta_index = missing.filter(|_| !planted!("copy-before-the-log-was-sent-again"))?;
         Some(Refusal::DataBehind {
             region,
             data_index: self.data_position(region, incarnation).index,
@@ -155,7 +156,11 @@ impl Core {
         moment: &Moment,
         mut row: impl FnMut(ColumnFamily, &[u8], &[u8]) -> Result<(), EngineError>,
     ) -> Result<Option<Refusal>, EngineError> {
-        let (range, sequence) = (&moment.region.range, moment.pin.sequence());
+        let range = &moment.region.range;
+        let sequence = match planted!("snapshot-of-many-moments") {
+            true => Sequence::MAX,
+            false => moment.pin.sequence(),
+        };
         for cf in self.families.iter() {
             let mut failed = None;
             visit_at(&*self.data, cf, range, sequence, |key, value| {
@@ -171,7 +176,8 @@ impl Core {
         }
         let region = moment.region.id;
         // What was read is no picture of anything then.
-        Ok(moment.fence.is_tripped().then(|| Refusal::IncarnationGone {
+        let is_gone = moment.fence.is_tripped() && !planted!("copy-of-what-goes-meanwhile");
+        Ok(is_gone.then(|| Refusal::IncarnationGone {
             region,
             given: moment.incarnation,
             live: self.published().incarnation(region),
@@ -293,7 +299,8 @@ impl Core {
             let used = self.with_decided(|register| in_use(register, name))
                 || in_use(&self.published(), name);
             let is_planted = planted!("staged-file-removed-while-it-is-applied");
-            if is_planted || (!used && self.is_orphan(name)?) {
+            let stays = planted!("staged-files-stay");
+            if is_planted || (!used && !stays && self.is_orphan(name)?) {
                 self.remove_snapshot(name)?;
             }
         }
@@ -420,7 +427,10 @@ impl Core {
             meta_lsn: meta_lsn.unwrap_or_default(),
         };
         let guard = self.begin_sequence()?;
-        let sequence = guard.sequence();
+        let sequence = match planted!("ingest-at-an-old-sequence") {
+            true => Sequence::new(1),
+            false => guard.sequence(),
+        };
         match effects::ingest_verified(&*self.data, reader, staged, &row, sequence, progress) {
             // Before the write counts as complete: see `collect`.
             Ok(()) => self.rows.note_ingested(region, incarnation, data, sequence),

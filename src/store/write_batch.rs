@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use torrens_journal::planted;
+
 use super::{AckRow, ColumnFamilies, ColumnFamily, RegionRow, StoreBatch, Value};
 use crate::{Key, KeyRange, ObserverId, Region, RegionId, Sequence};
 
@@ -273,7 +275,7 @@ impl WriteBatch {
             delete.check(range)?;
         }
         for op in &self.ops {
-            if !families.contains(op.cf) {
+            if !families.contains(op.cf) && !planted!("unknown-family-taken") {
                 return Err(BatchError::UnknownFamily { cf: op.cf });
             }
             if op.key.len() > Region::KEY_BYTES_MAX {
@@ -431,6 +433,13 @@ mod tests {
                     range: range.clone()
                 })
             );
+        }
+        let unknown = ColumnFamily::new(9);
+        for refused in [
+            check(WriteBatch::new().put_cf(unknown, *b"c", *b"1")),
+            check(WriteBatch::new().delete_cf(unknown, *b"c")),
+        ] {
+            assert_eq!(refused, Err(BatchError::UnknownFamily { cf: unknown }));
         }
         let big = Value::from(vec![0; WriteBatch::VALUE_BYTES_MAX]);
         let mut batch = WriteBatch::new();

@@ -2,7 +2,7 @@
 //! one.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use torrens::store::{Lost, MemoryFactory, MemoryStore, read_acks};
@@ -28,6 +28,11 @@ fn options(disk: &SimDisk, data: &MemoryStore, store: StoreId) -> Options {
 
 /// Two regions with data, flushed and not, a destroyed one, and a checkpoint in the middle.
 fn furnished(world: &World) -> Engine {
+    furnished_with(world, "third")
+}
+
+/// The same with another last value.
+fn furnished_with(world: &World, last: &str) -> Engine {
     let (engine, _) = world.open().unwrap();
     bootstrap(&engine).unwrap();
     written(engine.write(RegionId(1), EPOCH, at(6), &puts(&["a", "z"], "first"))).unwrap();
@@ -36,7 +41,7 @@ fn furnished(world: &World) -> Engine {
     let epoch = epoch(&engine, 1);
     written(engine.write(RegionId(1), epoch, at(8), &puts(&["b"], "second"))).unwrap();
     engine.flush().unwrap();
-    let mut batch = puts(&["y"], "third");
+    let mut batch = puts(&["y"], last);
     batch.delete(key("z"));
     written(engine.write(RegionId(2), epoch, at(6), &batch)).unwrap();
     engine
@@ -199,14 +204,16 @@ fn what_is_no_whole_backup_is_refused_before_anything_is_made() {
     assert!(matches!(twice, BackupError::NotEmpty { .. }), "{twice}");
     let restore = |disk: &SimDisk, store: StoreId| {
         let refused = options(disk, &MemoryStore::new(), store).restore("backup", "new");
-        let untouched = disk.files().iter().all(|path| !path.starts_with("new"));
+        let untouched = disk.files().iter().all(|path| !path.starts_with("/new"));
         assert!(untouched, "nothing was made");
         refused.unwrap_err().code()
     };
     assert_eq!(restore(&world.disk, STORE), "backup-store-id-taken");
     let files: Vec<_> = world.disk.files();
-    let of_backup = files.iter().filter(|path| path.starts_with("backup"));
+    let of_backup = files.iter().filter(|path| path.starts_with("/backup"));
+    let mut damaged = 0;
     for path in of_backup {
+        damaged += 1;
         let disk = world.disk.process_kill();
         let bytes = disk.contents(path).unwrap();
         let at = bytes.len() as u64 / 2;
@@ -222,7 +229,38 @@ fn what_is_no_whole_backup_is_refused_before_anything_is_made() {
         torrens_journal::disk::Disk::remove(&disk, path).unwrap();
         restore(&disk, NEW);
     }
-    assert!(Path::new("backup/MANIFEST").starts_with("backup"));
+    assert_eq!(
+        damaged, 4,
+        "the manifest, a checkpoint, and rows of two regions"
+    );
+}
+
+#[test]
+fn another_whole_file_in_the_place_of_one_of_a_backup_is_refused() {
+    let (world, other) = (World::new(2), World::new(2));
+    back_up(&furnished(&world));
+    back_up(&furnished_with(&other, "thurd"));
+    let files = world.disk.files();
+    let of_rows = |path: &&PathBuf| {
+        path.starts_with("/backup") && path.extension().is_some_and(|ending| ending == "snap")
+    };
+    let mut replaced = 0;
+    for path in files.iter().filter(of_rows) {
+        let bytes = other.disk.contents(path).unwrap();
+        let before = world.disk.contents(path).unwrap();
+        if bytes == before {
+            continue;
+        }
+        assert_eq!(bytes.len(), before.len());
+        replaced += 1;
+        let disk = world.disk.process_kill();
+        disk.corrupt(path, 0, &bytes).unwrap();
+        let refused = options(&disk, &MemoryStore::new(), NEW).restore("backup", "new");
+        // Each chunk of it is whole: only the manifest says that it is another one.
+        assert_eq!(refused.unwrap_err().code(), "backup-file-mismatch");
+        assert!(disk.files().iter().all(|path| !path.starts_with("/new")));
+    }
+    assert_eq!(replaced, 1, "the region that was written otherwise");
 }
 
 #[test]

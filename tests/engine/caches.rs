@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use torrens::store::{DataStore, StoreBatch};
 use torrens::{
-    Answer, CacheDecision, CacheOutcome, CacheSettings, CacheState, CheckOutcome, ColumnFamily,
-    Engine, EvictReason, KeyRange, Label, LeadershipAnswer, LeadershipRole, LoadReason, PeerId,
-    Preload, PreloadOutcome, Region, RegionEpoch, RegionId, StoreId, WriteBatch,
+    Answer, CacheDecision, CacheOutcome, CacheReport, CacheSettings, CacheState, CheckOutcome,
+    ColumnFamily, Engine, EvictReason, KeyRange, Label, LeadershipAnswer, LeadershipRole,
+    LoadReason, PeerId, Preload, PreloadOutcome, Region, RegionEpoch, RegionId, StoreId,
+    WriteBatch,
 };
 
 use crate::support::*;
@@ -260,6 +261,74 @@ fn ranges_are_loaded_and_evicted_region_by_region() {
     );
     assert_eq!((tickets.len(), engine.cache_bytes()), (2, 0));
     assert_eq!(engine.cache_report().counters.evictions(reason), 2);
+}
+
+#[test]
+fn a_report_says_what_waits_how_long_an_eviction_has_lasted_and_how_often_memory_answered() {
+    let (_world, engine) = furnished();
+    assert_eq!(engine.cache_report().counters.hit_ratio(), None);
+    let get_all = |view: &torrens::RegionView| {
+        for name in ["a", "m", "z"] {
+            assert!(view.get(name.as_bytes()).unwrap().is_some());
+        }
+    };
+    get_all(&engine.view(ID, EPOCH).unwrap());
+    assert_eq!(engine.cache_report().counters.hit_ratio(), Some(0.0));
+    holds(engine.load(ID, EPOCH)).unwrap();
+    let waiting = |report: &CacheReport| (report.loads_queued, report.evictions_queued);
+    assert_eq!(waiting(&engine.cache_report()), (1, 0));
+    engine.wait_idle().unwrap();
+    for _ in 0..3 {
+        get_all(&engine.view(ID, EPOCH).unwrap());
+    }
+    let report = engine.cache_report();
+    assert_eq!(waiting(&report), (0, 0));
+    assert_eq!(report.counters.hit_ratio(), Some(0.75), "views");
+    let region = &report.regions[0];
+    assert_eq!((region.reads, region.reads_from_memory), (12, 9));
+    assert_eq!(region.hit_ratio(), Some(0.75), "gets");
+
+    let view = engine.view(ID, EPOCH).unwrap();
+    holds(engine.evict(ID)).unwrap();
+    let begun = Instant::now();
+    engine.wait_idle().unwrap();
+    let pause = Duration::from_millis(20);
+    std::thread::sleep(pause);
+    let report = engine.cache_report();
+    assert_eq!(waiting(&report), (0, 1), "for the view");
+    let age = report.evicting[0].age;
+    assert!(age >= pause, "{age:?}");
+    std::thread::sleep(pause);
+    let later = engine.cache_report().evicting[0].age;
+    assert!(later >= age + pause, "{age:?}, then {later:?}");
+    assert!(
+        later < begun.elapsed() + Duration::from_secs(60),
+        "{later:?}"
+    );
+    drop(view);
+    engine.tick().unwrap();
+    engine.wait_idle().unwrap();
+    let report = engine.cache_report();
+    assert_eq!((report.evicting.len(), waiting(&report)), (0, (0, 0)));
+}
+
+/// Resident memory does not tell sizes this small, so what is held is the way of the setting into sled's own.
+#[test]
+fn the_memory_of_sleds_page_cache_is_a_setting_with_a_least_value() {
+    for (given, taken) in [(8 << 20, 8 << 20), (1 << 20, 1 << 20), (5, 1 << 20)] {
+        let options = format!("{:?}", Engine::options().sled_cache_bytes(given));
+        assert!(
+            options.contains(&format!("cache_bytes: {taken},")),
+            "{options}"
+        );
+    }
+    let place = tempfile::tempdir().unwrap();
+    let options = Engine::options().store(STORE).sled_cache_bytes(5);
+    let (engine, _) = options.open(place.path()).unwrap();
+    bootstrap(&engine).unwrap();
+    written(engine.write(ID, EPOCH, at(6), &puts(&["a"], "held"))).unwrap();
+    assert!(!read(&engine, 1).0.is_empty());
+    engine.close().unwrap();
 }
 
 #[test]

@@ -31,3 +31,4 @@ mod support;
 mod threads;
 mod versions;
 mod views;
+mod while_copied;

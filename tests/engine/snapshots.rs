@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use torrens::snapshot::{SnapshotMeta, SnapshotName, SnapshotWriter, StagedSnapshot};
-use torrens::store::{Lost, StoreFault};
+use torrens::store::{Lost, StoreFault, scan_versions};
 use torrens::{
-    Answer, DestroyCause, Engine, EngineError, Incarnation, KeyRange, PeerId, Refusal, Region,
-    RegionEpoch, RegionId, Sequence, StoreId, Taken,
+    Answer, ColumnFamily, DestroyCause, Engine, EngineError, Incarnation, KeyRange, PeerId,
+    Refusal, Region, RegionEpoch, RegionId, Sequence, StoreId, Taken,
 };
 use torrens_journal::disk::Disk;
 use torrens_journal::testing::{CutChoice, SimDisk};
@@ -226,6 +226,35 @@ fn another_whole_file_in_the_place_of_a_staged_one_is_refused() {
     let refused = engine.apply_snapshot(ID, incarnation, &staged).unwrap_err();
     assert!(matches!(refused, EngineError::Snapshot(_)), "{refused}");
     assert_eq!(engine.region(ID).unwrap().stage, "uninitialized");
+}
+
+#[test]
+fn what_a_snapshot_brings_is_newer_than_all_that_was_there() {
+    let world = World::new(2);
+    let (engine, _) = world.open().unwrap();
+    let incarnation = create(&engine, 70);
+    let apply = |index: u64, keys: &[&str]| {
+        // Its own numbers are those of another store: 1, in each.
+        let staged = receive(&engine, &sent(70, ("b", "y"), index, keys));
+        let answer = engine.apply_snapshot(ID, incarnation, &staged).unwrap();
+        assert!(answer.holds(), "{answer:?}");
+    };
+    let sequences = || -> Vec<Sequence> {
+        let versions = scan_versions(&world.data, ColumnFamily::DEFAULT, &KeyRange::all());
+        versions
+            .map(|version| version.unwrap().0.sequence)
+            .collect()
+    };
+    apply(40, &["c", "x"]);
+    written(engine.write(ID, epoch(&engine, 7), at(41), &puts(&["c"], "later"))).unwrap();
+    let newest = sequences().into_iter().max().unwrap();
+    apply(50, &["c", "d"]);
+    let brought = sequences();
+    assert_eq!(brought.len(), 2, "{brought:?}");
+    assert!(
+        brought.iter().all(|at| *at > newest),
+        "{brought:?}, {newest:?}"
+    );
 }
 
 #[test]
