@@ -168,7 +168,7 @@ impl<'a> Driver<'a> {
                     return Ok(Opening::Died);
                 }
                 Heard::Silence => {
-                    let found = format!("nothing for {HANG:?}");
+                    let found = format!("nothing for {HANG:?}{}", process.threads());
                     return Ok(Opening::Wrong(store_wrong("opening", "an end", found)));
                 }
                 Heard::Ended => {

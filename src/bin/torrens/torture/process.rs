@@ -3,7 +3,8 @@
 //! Its events come through a channel, so that waiting for one can end at the moment of a kill. Its
 //! standard error goes to a file beside the store.
 
-use std::fs::{File, OpenOptions};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
@@ -54,6 +55,38 @@ pub(super) struct Process {
 }
 
 impl Process {
+    /// What its threads do at this moment, as Linux says it: how many are in which state and wait in which place
+    /// of the kernel, and the processor time that it took in all. Tells one that hangs from one that only gets no
+    /// processor. Empty where that is not said.
+    pub(super) fn threads(&self) -> String {
+        let tasks = PathBuf::from(format!("/proc/{}/task", self.child.id()));
+        let read = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();
+        let (mut found, mut ticks) = (BTreeMap::<String, u32>::new(), 0_u64);
+        for task in fs::read_dir(tasks).into_iter().flatten().flatten() {
+            let stat = read(task.path().join("stat"));
+            // The name before may contain anything but ends with the last parenthesis.
+            let fields: Vec<&str> = stat
+                .rsplit_once(')')
+                .map(|(_, rest)| rest.split_whitespace().collect())
+                .unwrap_or_default();
+            let number = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok());
+            ticks += number(11).unwrap_or(0) + number(12).unwrap_or(0);
+            let name = read(task.path().join("comm"));
+            let place = read(task.path().join("wchan"));
+            let state = fields.first().copied().unwrap_or("?");
+            let told = format!("{} {state} {place}", name.trim());
+            *found.entry(told).or_default() += 1;
+        }
+        let told: Vec<String> = found
+            .into_iter()
+            .map(|(told, count)| format!("{count} x {told}"))
+            .collect();
+        match told.is_empty() {
+            true => String::new(),
+            false => format!("; {ticks} ticks; threads: {}", told.join(", ")),
+        }
+    }
+
     pub(super) fn start(launch: &Launch) -> Result<Process, TortureError> {
         let program = std::env::current_exe().map_err(TortureError::io("find", "this program"))?;
         let failed = || TortureError::io("start", program.clone());

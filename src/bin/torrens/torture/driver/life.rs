@@ -159,7 +159,8 @@ impl Life<'_, '_> {
                 Heard::Silence if hang_at <= Instant::now() => {
                     let asked: Vec<_> =
                         self.asked.values().map(|asked| asked.what.kind()).collect();
-                    let found = format!("nothing for {HANG:?} with {asked:?} asked");
+                    let threads = self.process.threads();
+                    let found = format!("nothing for {HANG:?} with {asked:?} asked{threads}");
                     return Ok(self
                         .driver
                         .wrong(store_wrong("answers", "an answer", found)));
