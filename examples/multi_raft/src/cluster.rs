@@ -39,6 +39,9 @@ pub struct ClusterOptions {
     /// gets a snapshot. Default 500; the nemesis's is 24, so that a few seconds are enough.
     #[arg(long)]
     pub log_entries_max: Option<u64>,
+    /// How many snapshots of a thousand come a second time, seconds later. The nemesis sets it.
+    #[arg(skip)]
+    pub snapshots_again: u32,
 }
 
 /// What a leader keeps of a region's log for a replica that is behind, if nothing else is said.
@@ -171,6 +174,7 @@ impl Cluster {
                 "--log-entries-max={}",
                 self.options.log_entries_max.unwrap_or(LOG_ENTRIES_MAX)
             ),
+            format!("--snapshots-again={}", self.options.snapshots_again),
         ];
         let process = self.spawn(&format!("store-{id}"), &arguments)?;
         self.stores[id as usize - 1] = Some(process);

@@ -29,6 +29,9 @@ const REST_MAX: Duration = Duration::from_secs(60);
 /// What a leader keeps for a replica that is behind.
 const LOG_ENTRIES_MAX: u64 = 24;
 
+/// How many snapshots of a thousand come a second time, seconds later.
+const SNAPSHOTS_AGAIN: u32 = 400;
+
 /// What to do and for how long.
 pub struct Settings {
     pub seconds: u64,
@@ -251,6 +254,7 @@ pub fn run(dir: &Path, options: &ClusterOptions, settings: &Settings) -> Result<
     println!("nemesis in {}, seed {seed}", dir.display());
     let mut options = options.clone();
     options.log_entries_max.get_or_insert(LOG_ENTRIES_MAX);
+    options.snapshots_again = SNAPSHOTS_AGAIN;
     let options = &options;
     let mut cluster = Cluster::start(dir, options)?;
     let addresses: Vec<String> = cluster

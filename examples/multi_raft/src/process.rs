@@ -36,6 +36,9 @@ pub struct StoreOptions {
     /// Entries that a leader keeps for a replica that is behind.
     #[arg(long)]
     pub log_entries_max: u64,
+    /// How many snapshots of a thousand are sent a second time, seconds later.
+    #[arg(long)]
+    pub snapshots_again: u32,
 }
 
 /// Regions of this example are small and are read some ten times a second, so a hot one is known sooner.
@@ -61,7 +64,10 @@ pub fn run_store(options: &StoreOptions) -> Result<(), HostError> {
         .open(store::engine_dir(&options.dir))?;
     eprintln!("{report}");
     let logs = RaftLogs::open(&store::log_dir(&options.dir))?;
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(Shared {
+        snapshots_again: options.snapshots_again,
+        ..Shared::default()
+    });
     let (own, inputs) = unbounded();
     join_cluster(options, &engine)?;
     let context = Context {

@@ -18,9 +18,9 @@ use crate::wire::{self, Envelope, Faults, Frame, SnapshotHead};
 const QUEUE_MESSAGES_MAX: usize = 10_000;
 const CONNECT_WAIT: Duration = Duration::from_millis(300);
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(20);
-/// A snapshot that comes twice comes the second time so many times later than anything else is held back:
-/// its peer shall have had the time to go, or to come again.
-const SNAPSHOT_AGAIN: u32 = 20;
+/// A snapshot that comes twice comes the second time within so many milliseconds: its peer shall have had the
+/// time to go, or to come again.
+const SNAPSHOT_AGAIN_MAX_MS: u64 = 8_000;
 
 /// Where every store listens, as the driver last said.
 pub type Addresses = Arc<RwLock<BTreeMap<u64, String>>>;
@@ -30,6 +30,7 @@ pub struct Transport {
     own: u64,
     addresses: Addresses,
     faults: Arc<Mutex<Faults>>,
+    snapshots_again: u32,
     queues: BTreeMap<u64, Sender<Envelope>>,
 }
 
@@ -50,11 +51,18 @@ pub fn ask(stream: &mut TcpStream, frame: &Frame) -> io::Result<Frame> {
 }
 
 impl Transport {
-    pub fn new(own: u64, addresses: Addresses, faults: Arc<Mutex<Faults>>) -> Transport {
+    /// `snapshots_again` of a thousand snapshots are sent twice, beside those that `faults` double.
+    pub fn new(
+        own: u64,
+        addresses: Addresses,
+        faults: Arc<Mutex<Faults>>,
+        snapshots_again: u32,
+    ) -> Transport {
         Transport {
             own,
             addresses,
             faults,
+            snapshots_again,
             queues: BTreeMap::new(),
         }
     }
@@ -102,7 +110,8 @@ impl Transport {
         let mut random = rand::rng();
         let mut happens = |thousandths: u32| random.random_range(0..1000) < thousandths;
         let is_cut = faults.unreachable.contains(&envelope.to_store) || happens(faults.drop);
-        let (is_doubled, is_late) = (happens(faults.duplicate), happens(faults.delay));
+        let is_doubled = happens(faults.duplicate) || happens(self.snapshots_again);
+        let is_late = happens(faults.delay);
         let late = rand::rng().random_range(0..=faults.delay_max_ms);
         std::thread::spawn(move || {
             if is_late {
@@ -117,7 +126,8 @@ impl Transport {
             let again = address.filter(|_| is_doubled && sent.is_ok());
             done(sent.is_ok());
             if let Some(address) = again {
-                std::thread::sleep(Duration::from_millis(u64::from(late)) * SNAPSHOT_AGAIN);
+                let later = rand::rng().random_range(0..=SNAPSHOT_AGAIN_MAX_MS);
+                std::thread::sleep(Duration::from_millis(later));
                 let _ = send(&address);
             }
         });

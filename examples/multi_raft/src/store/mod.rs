@@ -81,6 +81,8 @@ pub struct Shared {
     pub beats: Mutex<Vec<RegionBeat>>,
     pub counters: Counters,
     pub faults: Arc<Mutex<Faults>>,
+    /// How many snapshots of a thousand are sent a second time, whatever the faults.
+    pub snapshots_again: u32,
     pub addresses: Addresses,
 }
 
@@ -146,6 +148,7 @@ impl Store {
             id.0,
             Arc::clone(&shared.addresses),
             Arc::clone(&shared.faults),
+            shared.snapshots_again,
         );
         let reports = reports::start(&engine, &shared);
         let mut store = Store {
