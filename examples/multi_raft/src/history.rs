@@ -257,4 +257,51 @@ mod tests {
         history.push(twice);
         assert!(!is_linearizable(&history));
     }
+
+    /// Every order of the operations, and every choice of those of unknown outcome.
+    fn is_explained(left: &[Operation], state: State) -> bool {
+        let certain = |operation: &&Operation| operation.seen != Seen::Unknown;
+        let ended = left.iter().filter(certain).map(|operation| operation.ended);
+        let Some(horizon) = ended.min() else {
+            return true;
+        };
+        (0..left.len()).any(|at| {
+            let mut rest = left.to_vec();
+            let operation = rest.remove(at);
+            let next = after(state, &operation).filter(|_| operation.began <= horizon);
+            next.is_some_and(|state| is_explained(&rest, state))
+        })
+    }
+
+    #[test]
+    fn small_histories_have_the_verdict_of_trying_everything() {
+        use rand::{Rng, SeedableRng};
+
+        let seed = 7;
+        println!("seed {seed}");
+        let mut random = rand::rngs::StdRng::seed_from_u64(seed);
+        let (mut explained, mut not) = (0, 0);
+        for _ in 0..20_000 {
+            let mut history: Vec<Operation> = (0..random.random_range(1..8))
+                .map(|number| {
+                    let value = random.random_range(0..8);
+                    let (asked, seen) = match random.random_range(0..8) {
+                        0 | 1 => (Asked::Get, Seen::Value(Some(value))),
+                        2 => (Asked::Get, Seen::Value(None)),
+                        3 => (Asked::Delete, Seen::Deleted(value < 5)),
+                        4 => (Asked::Delete, Seen::Unknown),
+                        5 | 6 => (Asked::Set(number), Seen::Unknown),
+                        _ => (Asked::Set(number), Seen::Done),
+                    };
+                    let began = random.random_range(0..30);
+                    operation(asked, seen, began, began + random.random_range(1..12))
+                })
+                .collect();
+            history.retain(|one| (one.asked, one.seen) != (Asked::Get, Seen::Unknown));
+            let expected = is_explained(&history, None);
+            assert_eq!(is_linearizable(&history), expected, "{history:?}");
+            *(if expected { &mut explained } else { &mut not }) += 1;
+        }
+        assert!(explained > 2000 && not > 2000, "{explained}, {not}");
+    }
 }
