@@ -41,15 +41,7 @@ fn a_dump_of_two_stores_is_merged_by_time() {
         "by time, and of one time by the order of the arguments"
     );
     // Each store's own records are whole.
-    for (name, store) in ["s4", "s5"].into_iter().zip(&stores) {
-        let mut own = lines.clone();
-        own.retain(|line| line["dir"] == name);
-        for line in &mut own {
-            line.as_object_mut().unwrap().remove("dir");
-        }
-        let alone = run(store.path(), "dump", &["-o", "ndjson"]);
-        assert_eq!(own, self::lines(&alone.out), "{name}");
-    }
+    each_says_it_alone("dump", &lines, [&stores[0], &stores[1]]);
     let answer = both("dump", [&stores[0], &stores[1]], &["--last", "3"]);
     let rows: Vec<&str> = answer.out.lines().collect();
     assert!(rows[0].starts_with("DIR\tLSN\t"), "{}", rows[0]);
@@ -174,6 +166,19 @@ fn shorter_and_longer() -> [Closed; 2] {
     [Store::with_history().close(), longer.close()]
 }
 
+/// The rows of each store are those that it has alone, and its name.
+fn each_says_it_alone(verb: &str, rows: &[Value], stores: [&Closed; 2]) {
+    for (name, store) in ["s4", "s5"].into_iter().zip(stores) {
+        let mut own = rows.to_vec();
+        own.retain(|row| row["dir"] == name);
+        for row in &mut own {
+            row.as_object_mut().unwrap().remove("dir");
+        }
+        let alone = run(store.path(), verb, &["-o", "ndjson"]);
+        assert_eq!(own, lines(&alone.out), "{name}");
+    }
+}
+
 #[test]
 fn a_state_of_two_stores_has_the_peers_of_a_region_side_by_side() {
     let [shorter, longer] = shorter_and_longer();
@@ -182,15 +187,7 @@ fn a_state_of_two_stores_has_the_peers_of_a_region_side_by_side() {
     assert_eq!((answer.code, answer.err.as_str()), (0, ""));
     super::golden("state-stores.txt", &answer.out);
     let rows = lines(&both(&["-o", "ndjson"]).out);
-    for (name, store) in [("s4", &shorter), ("s5", &longer)] {
-        let mut own = rows.clone();
-        own.retain(|row| row["dir"] == name);
-        for row in &mut own {
-            row.as_object_mut().unwrap().remove("dir");
-        }
-        let alone = run(store.path(), "state", &["-o", "ndjson"]);
-        assert_eq!(own, lines(&alone.out), "{name}");
-    }
+    each_says_it_alone("state", &rows, [&shorter, &longer]);
     let regions: Vec<u64> = rows
         .iter()
         .filter_map(|row| row["region"].as_u64())
@@ -219,15 +216,7 @@ fn statistics_of_two_stores_are_those_of_each() {
     let [shorter, longer] = shorter_and_longer();
     let both = |args: &[&str]| both("stats", [&shorter, &longer], args);
     let rows = lines(&both(&["-o", "ndjson"]).out);
-    for (name, store) in [("s4", &shorter), ("s5", &longer)] {
-        let mut own = rows.clone();
-        own.retain(|row| row["dir"] == name);
-        for row in &mut own {
-            row.as_object_mut().unwrap().remove("dir");
-        }
-        let alone = run(store.path(), "stats", &["-o", "ndjson"]);
-        assert_eq!(own, lines(&alone.out), "{name}");
-    }
+    each_says_it_alone("stats", &rows, [&shorter, &longer]);
     let answer = both(&["-o", "text"]);
     assert_eq!((answer.code, answer.err.as_str()), (0, ""));
     assert!(answer.out.starts_with("DIR\tNAME\t"), "{}", answer.out);
